@@ -1,0 +1,44 @@
+// Package countersign is the root of an embeddable SDK for electronic signing
+// (电子签名) in the Chinese legal setting. It holds no code: import the
+// packages below it.
+//
+// # Start here
+//
+// Package [github.com/countersign/countersign/esign] composes the rest. Hand
+// esign.New a store, a blob store, a source of signing keys and, when you
+// have them, an SMS gateway, a catalogue and a timestamp authority, and send
+// contracts with its Service. Run
+//
+//	go run ./examples/quickstart
+//
+// to see one contract go through its whole life.
+//
+// # Packages
+//
+//	esign                 envelopes (签署流程): documents sent to signers in order; the Service
+//	esign/pades           PDF signatures (PAdES): prepare, finish, apply, verify
+//	esign/seal            what a signature looks like: seals (印章), names, text
+//	esign/identity        real-name (实名) and intent (意愿) verification
+//	esign/identity/devca  a development certificate authority; never for production
+//	quota                 signing units: lots, holds, captures, releases
+//	membership            plans, orders, terms, entitlements
+//	evidence              event chains, bundles, offline verification (存证)
+//	sms                   messages and one-time codes under the trade's rules
+//	privacy               masked personal data, vault, consent, erasure
+//	storage               the one interface by which a host wires its persistence
+//	storage/boltstore     the embedded default: one file
+//	storage/storagetest   the suite every store must pass
+//
+// # What the host must do
+//
+// Keep the keys it hands in; back up the store and the blobs together; call
+// esign.Service.Run in at least one process; obtain the consents it declares;
+// publish the notices its users accept.
+//
+// # Compatibility
+//
+// Before v1.0 a minor version may break the API; each break is a line in
+// CHANGELOG.md that names the replacement. Stored records carry a schema
+// version and are read by every later release. Signed documents and exported
+// bundles stay verifiable for ever.
+package countersign
