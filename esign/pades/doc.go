@@ -1,0 +1,52 @@
+// Package pades signs PDF documents and says what a signed one proves.
+//
+// # Start here
+//
+// [Sign] signs with a key in this process; [Prepare] and [Finish] sign with a
+// key elsewhere, minutes or days apart. [Verify] judges a document. [Apply]
+// adds and fills form fields. [CanSign], [Fields], [Pages] and [FindText] look
+// without touching.
+//
+// # Words
+//
+// A document is read through an [io.ReaderAt] with a size, so it may lie in
+// pieces. It is a row of revisions: every change is an increment (增量更新)
+// appended to bytes that never move. A signature covers all bytes up to the
+// end of its own revision, but for its own value.
+//
+// An approval signature (签署) says yes; a certification signature (认证签名)
+// is the first one and limits what later revisions may do (DocMDP). A Lock
+// (字段锁定) freezes fields once its field is signed (FieldMDP). Profiles b-b,
+// b-t, b-lt and b-lta are the baseline levels of ETSI EN 319 142-1.
+//
+// # Guarantees
+//
+// Old bytes are never rewritten. Form fields, outlines, metadata and unknown
+// keys stay as they were. A later signature made here never breaks an earlier
+// one: what would is refused. What cannot be done is refused with an [*Error]
+// that carries a [Code], before the first byte is written. Memory holds the
+// increment, not the document. All functions are safe for concurrent use, keep
+// no globals, log nothing, and reach the network only through what the caller
+// hands them.
+//
+// [Verify] gives four answers for each signature: are the bytes intact, how
+// much do they cover, what did later revisions change, does the certificate
+// lead to a root the caller trusts. The verdict follows from them and says why
+// in codes. No roots given means that nobody is trusted.
+//
+// # What the host must do
+//
+// Choose roots, and keep them current. Keep [Prepared] and [State] as
+// confidential as the document. Store the increments in order and compare and
+// swap the last one: two signatures prepared on one revision exclude each
+// other, and the second must be prepared again. Check the identity of whoever
+// signs; this package only knows keys.
+//
+// # Not promised
+//
+// The claimed signing time, name, reason and place prove nothing. A document
+// may show different things on different dates or devices through scripts,
+// layers and external content; such a document passes if nobody changed it.
+// Documents encrypted to certificates are refused. Rendering is not judged:
+// the classes of change follow objects, not pixels.
+package pades
