@@ -1,0 +1,2 @@
+// Package identity says who a signer is and whether they meant to sign.
+package identity
