@@ -1,0 +1,128 @@
+package pdf
+
+// Object returns the indirect object ref refers to. What is not defined, free
+// or of another generation is Null. Errors are about bytes that are there and
+// cannot be read.
+func (d *Doc) Object(ref Ref) (Object, error) { return d.load(ref, 0) }
+
+// Resolve follows o if it is a reference, and references it leads to.
+func (d *Doc) Resolve(o Object) (Object, error) {
+	for range 32 {
+		r, ok := o.(Ref)
+		if !ok {
+			if o == nil {
+				return Null{}, nil
+			}
+			return o, nil
+		}
+		v, err := d.Object(r)
+		if err != nil {
+			return nil, err
+		}
+		o = v
+	}
+	return nil, limit("object", -1, "chain of references too long")
+}
+
+// Lookup returns the value of key in dict with references followed, Null if
+// it is absent. dict may be nil.
+func (d *Doc) Lookup(dict *Dict, key Name) (Object, error) { return d.Resolve(dict.Get(key)) }
+
+// LookupDict returns the dictionary that is the value of key (of a stream its
+// dictionary), and the reference it was reached by, zero if it stands directly
+// in dict. It is nil without error if the key is absent or of another type.
+func (d *Doc) LookupDict(dict *Dict, key Name) (*Dict, Ref, error) {
+	v := dict.Get(key)
+	ref, _ := v.(Ref)
+	o, err := d.Resolve(v)
+	if err != nil {
+		return nil, ref, err
+	}
+	switch o := o.(type) {
+	case *Dict:
+		return o, ref, nil
+	case *Stream:
+		return o.Dict, ref, nil
+	}
+	return nil, ref, nil
+}
+
+// LookupArray returns the array that is the value of key and the reference it
+// was reached by, as [Doc.LookupDict].
+func (d *Doc) LookupArray(dict *Dict, key Name) (*Array, Ref, error) {
+	v := dict.Get(key)
+	ref, _ := v.(Ref)
+	o, err := d.Resolve(v)
+	if err != nil {
+		return nil, ref, err
+	}
+	a, _ := o.(*Array)
+	return a, ref, nil
+}
+
+// LookupName returns the name that is the value of key, "" if it is none.
+func (d *Doc) LookupName(dict *Dict, key Name) (Name, error) {
+	o, err := d.Lookup(dict, key)
+	n, _ := o.(Name)
+	return n, err
+}
+
+// LookupInt returns the number that is the value of key, def if it is none.
+func (d *Doc) LookupInt(dict *Dict, key Name, def int64) (int64, error) {
+	o, err := d.Lookup(dict, key)
+	switch v := o.(type) {
+	case Int:
+		return int64(v), err
+	case Real:
+		if v > -1e15 && v < 1e15 {
+			return int64(v), err
+		}
+	}
+	return def, err
+}
+
+// LookupText returns the text string that is the value of key; ok is false if
+// it is no string.
+func (d *Doc) LookupText(dict *Dict, key Name) (text string, ok bool, err error) {
+	o, err := d.Lookup(dict, key)
+	s, ok := o.(String)
+	return DecodeText(s.B), ok, err
+}
+
+// LookupNumbers returns the array of numbers that is the value of key, its
+// elements direct or not; nil if it is none.
+func (d *Doc) LookupNumbers(dict *Dict, key Name) ([]float64, error) {
+	a, _, err := d.LookupArray(dict, key)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	out := make([]float64, 0, 6)
+	for i, o := range a.All() {
+		if o, err = d.Resolve(o); err != nil {
+			return nil, err
+		}
+		f, ok := Number(o)
+		if !ok || i > 1<<16 {
+			return nil, nil
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// dictAt returns the dictionary ref refers to, or an error if it is none.
+func (d *Doc) dictAt(ref Ref) (*Dict, error) {
+	o, err := d.Resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := o.(*Dict); ok {
+		return c, nil
+	}
+	return nil, inObject(malformed("object", -1, "not a dictionary"), ref)
+}
+
+// ObjectSpan returns where an uncompressed indirect object stands in the file,
+// from its number to the end of endobj. ok is false if ref is not defined or
+// compressed.
+func (d *Doc) ObjectSpan(ref Ref) (s Span, ok bool, err error) { return d.objectSpan(ref) }
