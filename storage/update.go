@@ -1,0 +1,265 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// UpdateOptions change how [UpdateWith] works. The zero value is the default.
+type UpdateOptions struct {
+	// Near are keys that the function will read first: they are fetched
+	// together before it runs, and updates near the same key are committed
+	// together by a [Group]. Naming a key here does not make the commit depend
+	// on it.
+	Near []Key
+	// Attempts is how often the function may run because of lost races before
+	// [ErrContended]; 0 is 64.
+	Attempts int
+}
+
+const (
+	defaultAttempts = 64
+	unknownAttempts = 4 // runs after a lost answer, before the caller must decide
+	maxBackoff      = 20 * time.Millisecond
+)
+
+// Update runs fn and commits what it wrote, in one batch: all or nothing. It is
+// the unit of work of every package.
+//
+// fn may run many times. It does I/O only through tx, waits for no other
+// caller, and changes nothing outside but variables that it sets afresh in
+// every run. If it returns an error nothing is written and Update returns that
+// error, after having made sure that it was not due to a stale read.
+//
+// If another writer won a race, fn runs again on what is there now; after 64
+// runs Update returns [ErrContended]. If the store lost the answer to a commit
+// ([ErrUnknown]) fn also runs again, a few times: it must recognise by its own
+// record, kept under an id that the caller chose, that its work was done
+// before. See [Once]. An [ErrUnknown] from Update means that the work may still
+// be done, and that the call should be repeated. [ErrRetryTx] is for the host,
+// who has to start its transaction again.
+//
+// Committed work is serializable but for records read by [Tx.Peek] and reads
+// of absent records.
+func Update(ctx context.Context, s Store, fn func(*Tx) error) error {
+	return UpdateWith(ctx, s, nil, fn)
+}
+
+// UpdateWith is [Update] with options; nil are the defaults.
+func UpdateWith(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) error) error {
+	u := updater{ctx: ctx, store: s, attempts: defaultAttempts}
+	if o != nil {
+		if o.Attempts > 0 {
+			u.attempts = o.Attempts
+		}
+		if err := u.fetch(o.Near); err != nil {
+			return err
+		}
+	}
+	return u.run(fn)
+}
+
+// View runs fn, which only reads. If it read several records they were all so
+// at one instant: fn runs again until that holds. A write within it is an error.
+func View(ctx context.Context, s Store, fn func(*Tx) error) error {
+	u := updater{ctx: ctx, store: s, attempts: defaultAttempts, readOnly: true}
+	return u.run(fn)
+}
+
+// An updater is one call of Update.
+type updater struct {
+	ctx      context.Context
+	store    Store
+	attempts int
+	readOnly bool
+
+	cache    map[Key]Record // for the next run; nil: it reads afresh
+	lost     []Batch        // sent, with their answers lost
+	unknown  error          // the last such answer
+	conflict int            // races lost
+}
+
+func (u *updater) run(fn func(*Tx) error) error {
+	unknowns := 0
+	for n := 0; n < u.attempts; n++ {
+		if n > 0 {
+			if err := u.wait(n); err != nil {
+				return u.final(err)
+			}
+		}
+		tx := newTx(u.ctx, u.store, u.cache)
+		tx.readOnly = u.readOnly
+		err := fn(tx)
+		tx.done = true
+		if tx.err != nil {
+			return u.final(tx.err)
+		}
+		batch, wrote := tx.batch()
+		if err != nil || !wrote {
+			moved, cerr := u.confirm(tx)
+			switch {
+			case cerr != nil:
+				return u.final(cerr)
+			case moved:
+				continue
+			case err != nil && u.undecided():
+				return &UnknownError{err}
+			}
+			return err
+		}
+		if err := CheckBatch(batch); err != nil {
+			return u.final(err)
+		}
+		outs, err := u.store.Commit(u.ctx, []Batch{batch})
+		switch {
+		case errors.Is(err, ErrUnknown):
+			u.lost, u.unknown, u.cache = append(u.lost, batch), err, nil
+			if unknowns++; unknowns == unknownAttempts {
+				return err
+			}
+		case err != nil:
+			return u.final(err)
+		case len(outs) != 1:
+			return u.final(fmt.Errorf("%w: Commit returned %d outcomes for 1 batch", ErrCorrupt, len(outs)))
+		case outs[0].OK:
+			return nil
+		default:
+			if err := u.refresh(tx, batch, outs[0].Current); err != nil {
+				return u.final(err)
+			}
+		}
+	}
+	if u.unknown != nil && u.conflict == 0 {
+		return u.unknown
+	}
+	return u.final(ErrContended)
+}
+
+// final is the error of an Update that could not find out what it wanted to: if
+// the answer to a commit is missing, that is what the caller must know.
+func (u *updater) final(err error) error {
+	if u.unknown == nil || errors.Is(err, ErrUnknown) {
+		return err
+	}
+	return &UnknownError{err}
+}
+
+// refresh fills the cache for the run after a lost race. What the store
+// returned with the outcome saves a round trip, once: it may be stale.
+func (u *updater) refresh(tx *Tx, b Batch, current []Record) error {
+	u.conflict++
+	if u.conflict%2 == 1 && explains(b, current) {
+		cache := make(map[Key]Record, len(tx.order))
+		for _, s := range tx.order {
+			if s.known && s.valid {
+				cache[s.rec.Key] = s.rec
+			}
+		}
+		for _, r := range current {
+			cache[r.Key] = r
+		}
+		u.cache = cache
+		return nil
+	}
+	keys := make([]Key, len(tx.order))
+	for i, s := range tx.order {
+		keys[i] = s.rec.Key
+	}
+	return u.fetch(keys)
+}
+
+// explains reports whether the records returned with a lost race show why.
+func explains(b Batch, current []Record) bool {
+	for _, r := range current {
+		for i := range b.Writes {
+			if w := &b.Writes[i]; w.Key == r.Key && w.Expect != r.Version {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fetch replaces the cache with what the store has under keys now.
+func (u *updater) fetch(keys []Key) error {
+	u.cache = make(map[Key]Record, len(keys))
+	for len(keys) > 0 {
+		part := keys[:min(len(keys), MaxKeys)]
+		keys = keys[len(part):]
+		recs, err := u.store.Get(u.ctx, part)
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			u.cache[r.Key] = r
+		}
+	}
+	return nil
+}
+
+// confirm reads again what a refusal or a reader rests on. If nothing moved,
+// all of it was so between the two reads: the answer is true of one instant.
+// A single record that was read in this run needs no second look.
+func (u *updater) confirm(tx *Tx) (moved bool, err error) {
+	keys, cached := tx.seen()
+	if len(keys) == 0 || (len(keys) == 1 && !cached) {
+		u.cache = nil
+		for _, k := range keys {
+			u.remember(tx.slots[k].rec)
+		}
+		return false, nil
+	}
+	if err := u.fetch(keys); err != nil {
+		return false, err
+	}
+	for _, k := range keys {
+		if r := u.cache[k]; r.Version != tx.slots[k].rec.Version {
+			moved = true
+		}
+	}
+	return moved, nil
+}
+
+func (u *updater) remember(r Record) {
+	if u.cache == nil {
+		u.cache = make(map[Key]Record)
+	}
+	u.cache[r.Key] = r
+}
+
+// undecided reports whether a commit whose answer was lost could still happen,
+// so that a refusal would promise too much: nothing it rests on moved.
+func (u *updater) undecided() bool {
+	for i := range u.lost {
+		alive := true
+		for _, w := range u.lost[i].Writes {
+			if r, ok := u.cache[w.Key]; ok && r.Version != w.Expect {
+				alive = false
+			}
+		}
+		if alive {
+			return true
+		}
+	}
+	return false
+}
+
+// wait pauses before run n, longer with every race lost and never in step with
+// others.
+func (u *updater) wait(n int) error {
+	if n == 1 && u.unknown == nil {
+		return u.ctx.Err()
+	}
+	limit := min(maxBackoff, 100*time.Microsecond<<min(n, 16))
+	t := time.NewTimer(rand.N(limit))
+	defer t.Stop()
+	select {
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
