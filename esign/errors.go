@@ -1,0 +1,231 @@
+package esign
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A sentinel is a class of refusals with a stable code.
+type sentinel struct{ code, text string }
+
+func (s *sentinel) Error() string { return "esign: " + s.text }
+func (s *sentinel) Code() string  { return s.code }
+
+// The classes of refusal. A typed error unwraps to one of them; [ErrorCode]
+// gives the stable code of either. None names a person.
+var (
+	// ErrNotFound answers for what is unknown, another tenant's, or not to be seen.
+	ErrNotFound error = &sentinel{"not_found", "not found"}
+	// ErrForbidden refuses what the actor sees but may not do.
+	ErrForbidden error = &sentinel{"forbidden", "not allowed"}
+	// ErrIntentMismatch refuses an id that was used for something else.
+	ErrIntentMismatch error = &sentinel{"intent_mismatch", "the id was used for another request"}
+	// ErrAllSigned refuses to revoke what everybody signed; release it instead.
+	ErrAllSigned error = &sentinel{"all_signed", "every required signature is made"}
+	// ErrStaleRound refuses an answer to a round of approval that is over.
+	ErrStaleRound error = &sentinel{"stale_round", "the round of approval is over"}
+	// ErrStaleRevision refuses a signature on a document that has moved on.
+	ErrStaleRevision error = &sentinel{"stale_revision", "the document moved on"}
+	// ErrCapReached refuses a claim beyond a link's cap.
+	ErrCapReached error = &sentinel{"cap_reached", "the cap is reached"}
+	// ErrTermsNotAccepted refuses whoever has not accepted the current terms (H01).
+	ErrTermsNotAccepted error = &sentinel{"terms_not_accepted", "the current terms are not accepted"}
+	// ErrTemplateNotApproved refuses an unapproved message template (D16).
+	ErrTemplateNotApproved error = &sentinel{"template_not_approved", "a message template is not approved"}
+	// ErrScreened refuses content that the host's screen refused (H25).
+	ErrScreened error = &sentinel{"screened", "the content was refused"}
+	// ErrSealNotGranted refuses a seal that its signer may not use now.
+	ErrSealNotGranted error = &sentinel{"seal_not_granted", "the seal is not granted"}
+	// ErrNoDecline refuses to decline where the sender switched declining off.
+	ErrNoDecline error = &sentinel{"no_decline", "declining is switched off"}
+	// ErrUnknownChannel refuses a channel that the host has not declared (D02).
+	ErrUnknownChannel error = &sentinel{"unknown_channel", "the channel is not declared"}
+	// ErrNotOffered refuses a command that this version does not serve yet.
+	ErrNotOffered error = &sentinel{"not_offered", "not offered by this version"}
+
+	// ErrState is the class of [*StateError].
+	ErrState error = &sentinel{"state", "not possible in this state"}
+	// ErrTurn is the class of [*TurnError].
+	ErrTurn error = &sentinel{"turn", "not its turn"}
+	// ErrDeadline is the class of [*DeadlineError].
+	ErrDeadline error = &sentinel{"deadline", "the deadline has passed"}
+	// ErrField is the class of [*FieldError].
+	ErrField error = &sentinel{"field", "not acceptable"}
+	// ErrNotReady is the class of [*NotReadyError].
+	ErrNotReady error = &sentinel{"not_ready", "something is missing"}
+	// ErrLevel is the class of [*LevelError].
+	ErrLevel error = &sentinel{"level", "identity is below what is required"}
+	// ErrReminder is the class of [*ReminderError].
+	ErrReminder error = &sentinel{"reminder", "no reminder now"}
+)
+
+// ErrorCode returns the stable code of err, or of the first error it wraps that
+// has one; empty if none has.
+func ErrorCode(err error) string {
+	var c interface {
+		error
+		Code() string
+	}
+	if errors.As(err, &c) {
+		return c.Code()
+	}
+	return ""
+}
+
+// A StateError refuses a command that the state of the envelope, or of the row,
+// does not know. It unwraps to [ErrState], and to [ErrAllSigned] where that is why.
+type StateError struct {
+	State     State          // of the envelope
+	Recipient string         // the row whose state is in the way, if it is a row's
+	Row       RecipientState // of that row
+	why       error
+}
+
+func (e *StateError) Error() string {
+	if e.Recipient != "" {
+		return "esign: not possible: recipient " + e.Recipient + " is " + string(e.Row)
+	}
+	if e.State == "" {
+		return "esign: not possible: no such envelope"
+	}
+	return "esign: not possible: envelope is " + string(e.State)
+}
+
+// Unwrap gives the classes of the error.
+func (e *StateError) Unwrap() []error { return class(ErrState, e.why) }
+
+// Code gives the stable code: that of the finer class, if there is one.
+func (e *StateError) Code() string { return finer(ErrState, e.why) }
+
+// A TurnError refuses whoever acts before the stage is open, whatever link was
+// used. Waiting holds the ids of the rows that come first. It unwraps to [ErrTurn].
+type TurnError struct{ Waiting []string }
+
+func (e *TurnError) Error() string {
+	return "esign: not its turn: waiting for " + strings.Join(e.Waiting, ", ")
+}
+
+// Unwrap gives the class of the error.
+func (e *TurnError) Unwrap() error { return ErrTurn }
+
+// Code gives the stable code.
+func (e *TurnError) Code() string { return ErrorCode(ErrTurn) }
+
+// A DeadlineError refuses what comes at or after a deadline, whether or not a
+// sweep has booked it. It unwraps to [ErrDeadline] and to a [*StateError].
+type DeadlineError struct {
+	At    time.Time
+	state *StateError
+}
+
+func (e *DeadlineError) Error() string {
+	return "esign: the deadline passed at " + e.At.UTC().Format(time.RFC3339Nano)
+}
+
+// Unwrap gives the classes of the error.
+func (e *DeadlineError) Unwrap() []error {
+	if e.state == nil {
+		return []error{ErrDeadline}
+	}
+	return []error{ErrDeadline, e.state}
+}
+
+// Code gives the stable code.
+func (e *DeadlineError) Code() string { return ErrorCode(ErrDeadline) }
+
+// A FieldError names the part of a request that cannot be accepted, as a path
+// ("recipients[1].order"), and why. It unwraps to [ErrField], and to
+// [ErrUnknownChannel] where that is why.
+type FieldError struct {
+	Field, Why string
+	why        error
+}
+
+func (e *FieldError) Error() string { return "esign: " + e.Field + ": " + e.Why }
+
+// Unwrap gives the classes of the error.
+func (e *FieldError) Unwrap() []error { return class(ErrField, e.why) }
+
+// Code gives the stable code: that of the finer class, if there is one.
+func (e *FieldError) Code() string { return finer(ErrField, e.why) }
+
+// A NotReadyError lists what a recipient still lacks: "open", "gate",
+// "reading", "uploads", "identity", "certificate", "base", "intent". It unwraps
+// to [ErrNotReady], and to a [*LevelError] if identity is among them.
+type NotReadyError struct {
+	Missing []string
+	level   *LevelError
+}
+
+func (e *NotReadyError) Error() string {
+	return "esign: not ready: missing " + strings.Join(e.Missing, ", ")
+}
+
+// Unwrap gives the classes of the error.
+func (e *NotReadyError) Unwrap() []error {
+	if e.level == nil {
+		return []error{ErrNotReady}
+	}
+	return []error{ErrNotReady, e.level}
+}
+
+// Code gives the stable code.
+func (e *NotReadyError) Code() string { return ErrorCode(ErrNotReady) }
+
+// A LevelError says that a check of identity would help, and how far (H42). It
+// unwraps to [ErrLevel].
+type LevelError struct{ Have, Need string }
+
+func (e *LevelError) Error() string {
+	return "esign: identity level " + e.Have + " is below " + e.Need
+}
+
+// Unwrap gives the class of the error.
+func (e *LevelError) Unwrap() error { return ErrLevel }
+
+// Code gives the stable code.
+func (e *LevelError) Code() string { return ErrorCode(ErrLevel) }
+
+// A ReminderError refuses a reminder; Next is the first instant at which one
+// would be accepted, zero if none will be. It unwraps to [ErrReminder].
+type ReminderError struct{ Next time.Time }
+
+func (e *ReminderError) Error() string {
+	if e.Next.IsZero() {
+		return "esign: no reminder: none is left"
+	}
+	return "esign: no reminder before " + e.Next.UTC().Format(time.RFC3339Nano)
+}
+
+// Unwrap gives the class of the error.
+func (e *ReminderError) Unwrap() error { return ErrReminder }
+
+// Code gives the stable code.
+func (e *ReminderError) Code() string { return ErrorCode(ErrReminder) }
+
+func class(coarse, fine error) []error {
+	if fine == nil {
+		return []error{coarse}
+	}
+	return []error{coarse, fine}
+}
+
+func finer(coarse, fine error) string {
+	if fine != nil {
+		return ErrorCode(fine)
+	}
+	return ErrorCode(coarse)
+}
+
+func badField(path, why string) error { return &FieldError{Field: path, Why: why} }
+
+// at is a path into a list: at("recipients", 1, "order") is "recipients[1].order".
+func at(list string, i int, field string) string {
+	p := list + "[" + strconv.Itoa(i) + "]"
+	if field != "" {
+		p += "." + field
+	}
+	return p
+}
