@@ -1,0 +1,223 @@
+package privacy
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// A Context is the place a commitment belongs to: one event of one envelope.
+type Context struct {
+	Env string
+	Seq uint64
+}
+
+// A Commitment stands for a value in an event: it fixes the value and says
+// nothing about it, even to who tries all phone numbers, because its salt has
+// 256 random bits that go with the subject's key.
+type Commitment struct {
+	Field Field
+	C     []byte // HMAC-SHA-256, 32 bytes
+	K     string // the subject's alias in the envelope, under which salt and value are found
+}
+
+// An Opening proves what a commitment stands for. It opens that one only.
+type Opening struct {
+	Field Field
+	Salt  []byte
+	Value string // clear text: handle as the value
+}
+
+// Format hides the value and the salt from every verb.
+func (o Opening) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("{" + string(o.Field) + " ***}")) }
+
+const (
+	saltLabel   = "countersign/salt/v1"
+	commitLabel = "countersign/commit/v1"
+)
+
+func salt(seed []byte, f Field) []byte {
+	return derive(seed, string(lp([]byte(saltLabel), string(f))))
+}
+
+func commitment(salt []byte, c Context, f Field, value string) []byte {
+	m := hmac.New(sha256.New, salt)
+	b := lp([]byte(commitLabel), c.Env)
+	b = binary.BigEndian.AppendUint64(b, c.Seq)
+	m.Write(lp(lp(b, string(f)), value))
+	return m.Sum(nil)
+}
+
+// Opens reports whether o opens commitment c at place at. Moved to another
+// event, envelope or field it does not.
+func (o Opening) Opens(c []byte, at Context) bool {
+	return len(o.Salt) == sha256.Size && hmac.Equal(c, commitment(o.Salt, at, o.Field, o.Value))
+}
+
+// seedRecord is the sealed seed and values of one subject at one event.
+type seedRecord struct {
+	C []byte `json:"c"`
+}
+
+type seedBody struct {
+	Seed   []byte           `json:"seed"`
+	Values map[Field]string `json:"values"`
+}
+
+var seeds = storage.Kind[seedRecord]{Name: "privacy.seed", Schema: 1}
+
+// aliasRecord leads from an alias in an event to the subject.
+type aliasRecord struct {
+	Subject string `json:"subject"`
+}
+
+var aliases = storage.Kind[aliasRecord]{Name: "privacy.alias", Schema: 1}
+
+func seedID(subject string, c Context) string {
+	return storage.JoinID(subject, c.Env, fmt.Sprintf("%016x", c.Seq))
+}
+
+func seedAAD(s Subject, c Context) []byte {
+	return lps("countersign/seed/v1", s.Tenant, seeds.Name, s.ID, c.Env, fmt.Sprintf("%016x", c.Seq))
+}
+
+// CommitTx makes a commitment to a value for one event and keeps seed and value
+// sealed under the subject's key, all in the caller's commit. Nothing is
+// revealed. It fails with [ErrLocked], [ErrErased], [ErrInvalid] (biometrics
+// are never committed), or [ErrConflict] if the event has the field already.
+func (v *Vault) CommitTx(tx *storage.Tx, s Subject, c Context, f Field, val Value) (Commitment, error) {
+	if err := checkValue(s, f, val); err != nil {
+		return Commitment{}, err
+	}
+	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || val.Class() == ClassBiometric {
+		return Commitment{}, fmt.Errorf("%w: commitment", ErrInvalid)
+	}
+	alias, err := v.Alias(s, c.Env)
+	if err != nil {
+		return Commitment{}, err
+	}
+	x, err := v.openSubject(tx, s, true)
+	if err != nil {
+		return Commitment{}, err
+	}
+	if x.fresh {
+		if err := x.put(tx); err != nil {
+			return Commitment{}, err
+		}
+	}
+	body := seedBody{Seed: make([]byte, 32), Values: map[Field]string{}}
+	row, ok, err := seeds.Get(tx, s.Tenant, seedID(s.ID, c))
+	if err != nil {
+		return Commitment{}, err
+	}
+	if ok {
+		if body, err = v.openSeed(x, c, row); err != nil {
+			return Commitment{}, err
+		}
+		if _, dup := body.Values[f]; dup {
+			return Commitment{}, ErrConflict
+		}
+	} else {
+		_, _ = rand.Read(body.Seed)
+		if _, known, err := aliases.Get(tx, s.Tenant, storage.JoinID(c.Env, alias)); err != nil {
+			return Commitment{}, err
+		} else if !known {
+			if err := aliases.Create(tx, s.Tenant, storage.JoinID(c.Env, alias), aliasRecord{s.ID}); err != nil {
+				return Commitment{}, err
+			}
+		}
+	}
+	body.Values[f] = val.clearText()
+	plain, err := json.Marshal(body)
+	if err != nil {
+		return Commitment{}, fmt.Errorf("privacy: seed: %w", err)
+	}
+	if row.C, err = v.suite.seal(x.dek, subjectKeyID, plain, seedAAD(s, c)); err != nil {
+		return Commitment{}, fmt.Errorf("privacy: seed: %w", err)
+	}
+	if err := seeds.Put(tx, s.Tenant, seedID(s.ID, c), row); err != nil {
+		return Commitment{}, err
+	}
+	return Commitment{Field: f, C: commitment(salt(body.Seed, f), c, f, body.Values[f]), K: alias}, nil
+}
+
+func (v *Vault) openSeed(x *subject, c Context, row seedRecord) (seedBody, error) {
+	plain, err := v.suite.open(x.dek, subjectKeyID, row.C, seedAAD(x.s, c))
+	if err != nil {
+		return seedBody{}, err
+	}
+	var body seedBody
+	if err := json.Unmarshal(plain, &body); err != nil || len(body.Seed) != 32 || body.Values == nil {
+		return seedBody{}, ErrKey // never quote what was sealed
+	}
+	return body, nil
+}
+
+// OpenTx reveals what commitments of one subject at one event stand for, fields
+// in the order asked; the access entry joins the caller's commit. k is the
+// alias that the event names. Fails as [Vault.RevealTx] does.
+func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Context, k string, fields []Field, why Purpose) ([]Opening, error) {
+	a, err := accessorOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a.insecure {
+		return nil, ErrNoAccessor
+	}
+	if err := v.purpose(why); err != nil {
+		return nil, err
+	}
+	if a.Tenant != tenant {
+		return nil, ErrNotFound
+	}
+	s, err := v.SubjectOfTx(tx, tenant, c.Env, k)
+	if err != nil {
+		return nil, err
+	}
+	x, err := v.openSubject(tx, s, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.readable(a.Accessor, why); err != nil {
+		return nil, err
+	}
+	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, c))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, ErrNotFound
+	}
+	body, err := v.openSeed(x, c, row)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Opening, 0, len(fields))
+	for _, f := range fields {
+		val, ok := body.Values[f]
+		if !ok {
+			return nil, ErrNotFound
+		}
+		out = append(out, Opening{Field: f, Salt: salt(body.Seed, f), Value: val})
+	}
+	return out, v.logAccess(tx, s, a.Accessor, why, fields, c.Env)
+}
+
+// SubjectOfTx finds whom an alias in an envelope's events stands for, or
+// [ErrNotFound].
+func (v *Vault) SubjectOfTx(tx *storage.Tx, tenant, env, k string) (Subject, error) {
+	rec, ok, err := aliases.Get(tx, tenant, storage.JoinID(env, k))
+	if err != nil {
+		return Subject{}, err
+	}
+	if !ok {
+		return Subject{}, ErrNotFound
+	}
+	return Subject{tenant, rec.Subject}, nil
+}

@@ -1,0 +1,6 @@
+//go:build !windows
+
+package privacy
+
+// worldless: the file system has no permission bits worth reading.
+const worldless = false
