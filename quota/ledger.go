@@ -1,0 +1,313 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// Config makes a [Ledger]. All policies have defaults that encode the agreements.
+type Config struct {
+	// Store keeps accounts, lots, holds and journals. Required.
+	Store storage.Store
+	// Now is the clock; nil is [time.Now].
+	Now func() time.Time
+	// Rates is the tariff; nil is [DefaultRates].
+	Rates Rates
+	// Channels declares further channels: true if a signer invited through it
+	// gets units back as with WeChat, false if they stay gone as with SMS (D02).
+	// [WeChat] and [SMS] are known and cannot be declared otherwise.
+	Channels map[Channel]bool
+	// RemindersReturn switches off that a reminder through a channel such as
+	// SMS makes a line sticky, as the invitation does (D24).
+	RemindersReturn bool
+	// Settle decides what becomes of the units of a line that ends unsigned;
+	// nil is [DefaultSettle].
+	Settle func(Line, Cause) Verdict
+	// OnExpired decides what becomes of units returned to a lot that has ended.
+	// It gets that lot, the account's live lots and the instant, and returns
+	// until when a new lot keeps the units, zero to let them expire. nil is
+	// [ExpireAtOnce]; see [Grace] and [CreditCurrent].
+	OnExpired func(ended Lot, live []Lot, at time.Time) time.Time
+	// RefundUntil returns the end of the window in which an unused purchase may
+	// be returned; nil is [SevenDays], see [Hours168].
+	RefundUntil func(credited time.Time) time.Time
+	// RefundNet takes a lot as unused when nothing is held or used at the time,
+	// although units were held before and came back (D11). False is strict.
+	RefundNet bool
+	// NoAlerts switches off the records that [Ledger.Alerts] lists.
+	NoAlerts bool
+}
+
+// A Ledger keeps the units of accounts. It holds no state of its own: any
+// number of processes may run one over the same store.
+type Ledger struct {
+	cfg Config
+}
+
+// New returns a ledger. It fails with [ErrRequest] if Store is missing, the
+// rates do not rise, or [WeChat] or [SMS] is declared to be what it is not.
+func New(cfg Config) (*Ledger, error) {
+	if cfg.Store == nil {
+		return nil, badRequest("store", "required")
+	}
+	if cfg.Rates == nil {
+		cfg.Rates = DefaultRates()
+	}
+	cfg.Rates = copyRates(cfg.Rates)
+	if err := cfg.Rates.check(); err != nil {
+		return nil, err
+	}
+	channels := map[Channel]bool{WeChat: true, SMS: false}
+	for c, back := range cfg.Channels {
+		if known, ok := channels[c]; c == "" || ok && known != back {
+			return nil, badRequest("channels", "a channel is declared against the agreement")
+		}
+	}
+	maps.Copy(channels, cfg.Channels)
+	cfg.Channels = channels
+	if cfg.Settle == nil {
+		cfg.Settle = DefaultSettle
+	}
+	if cfg.OnExpired == nil {
+		cfg.OnExpired = ExpireAtOnce
+	}
+	if cfg.RefundUntil == nil {
+		cfg.RefundUntil = SevenDays
+	}
+	return &Ledger{cfg: cfg}, nil
+}
+
+// The records of this package. The journal of an account is the stream of its head.
+var (
+	heads = storage.Kind[head]{Name: "quota.acct", Schema: 1, Due: func(h head) time.Time { return h.due() }}
+	holds = storage.Kind[holdRecord]{Name: "quota.hold", Schema: 1}
+	lots  = storage.Kind[lotRecord]{Name: "quota.lot", Schema: 1}
+	// checkpoints are heads as they stood once the journal had passed k times 1024 entries.
+	checkpoints = storage.Kind[head]{Name: "quota.ckpt", Schema: 1}
+	ops         = storage.Kind[struct{}]{Name: "quota.op", Schema: 1} // kept by storage.Once
+)
+
+// holdRecord is a hold and what repeats of the call that made it need.
+type holdRecord struct {
+	Hold
+	Intent  string    `json:"intent"`
+	Opened  []Channel `json:"opened,omitempty"` // the channels of the lines of revision 1
+	Charged bool      `json:"charged,omitempty"`
+}
+
+// lotRecord remembers a lot: who has it and, once it left the head of its
+// account, how it ended.
+type lotRecord struct {
+	Account AccountID `json:"account"`
+	Intent  string    `json:"intent,omitempty"` // empty: made by the engine
+	Lot     Lot       `json:"lot"`              // as granted
+	End     *Lot      `json:"end,omitempty"`    // as it left the account's head
+	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// opened is an account opened in a transaction.
+type opened struct {
+	*journal
+	tenant string
+	fresh  bool // the record does not exist yet
+}
+
+// errNoAccount says that an account has no record, so no lot either.
+var errNoAccount = errors.New("quota: no such account")
+
+const maxAliases = 16
+
+// open opens an account, following the alias of a merged one; with create an
+// absent account is started.
+func (l *Ledger) open(tx *storage.Tx, tenant string, id AccountID, create bool) (*opened, error) {
+	for range maxAliases {
+		o, err := l.openExact(tx, tenant, id, create)
+		if err != nil || o.MergedInto == "" {
+			return o, err
+		}
+		id = o.MergedInto
+	}
+	return nil, fmt.Errorf("%w: quota: merged accounts form a chain too long", storage.ErrCorrupt)
+}
+
+// openExact opens an account itself, even if it is merged.
+func (l *Ledger) openExact(tx *storage.Tx, tenant string, id AccountID, create bool) (*opened, error) {
+	h, ok, err := heads.Get(tx, tenant, string(id))
+	if err != nil {
+		return nil, err
+	}
+	if !ok && !create {
+		return nil, errNoAccount
+	}
+	h.Account = id
+	j, err := open(&h, tx.Now(l.cfg.Now), l.cfg.OnExpired)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{journal: j, tenant: tenant, fresh: !ok}, nil
+}
+
+// save writes an account back: lots that came or went, the journal, the head.
+func (l *Ledger) save(tx *storage.Tx, o *opened) error {
+	o.finish()
+	for _, lot := range o.born {
+		if err := lots.Create(tx, o.tenant, string(lot.ID), lotRecord{Account: o.Account, Lot: lot}); err != nil {
+			return err
+		}
+	}
+	for _, lot := range o.gone {
+		if o.MergedInto != "" {
+			break // the lot lives on where the account went
+		}
+		r, ok, err := lots.Get(tx, o.tenant, string(lot.ID))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%w: quota: record of a lot is missing", storage.ErrCorrupt)
+		}
+		r.End, r.Ended = &lot, o.at
+		if err := lots.Put(tx, o.tenant, string(lot.ID), r); err != nil {
+			return err
+		}
+	}
+	if err := l.alert(tx, o); err != nil {
+		return err
+	}
+	key := heads.Key(o.tenant, string(o.Account))
+	for _, e := range o.entries {
+		data, err := encodeEntry(e)
+		if err != nil {
+			return err
+		}
+		seq, err := tx.Append(key, data)
+		if err != nil {
+			return err
+		}
+		if seq != e.Seq {
+			return fmt.Errorf("%w: quota: journal has %d entries, head says %d", storage.ErrCorrupt, seq-1, e.Seq-1)
+		}
+	}
+	before := o.Seq - uint64(len(o.entries))
+	for k := before/checkpointEntries + 1; k <= o.Seq/checkpointEntries; k++ {
+		if err := checkpoints.Create(tx, o.tenant, checkpointID(o.Account, k), *o.head); err != nil {
+			return err
+		}
+	}
+	o.entries, o.gone, o.born = nil, nil, nil
+	o.quiet = l.cfg.NoAlerts
+	return heads.Put(tx, o.tenant, string(o.Account), *o.head)
+}
+
+// update runs a Tx form on its own.
+func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
+	var answer A
+	err := storage.Update(ctx, l.cfg.Store, func(tx *storage.Tx) error {
+		var err error
+		answer, err = do(ctx, tx, req)
+		return err
+	})
+	if err != nil {
+		var zero A
+		return zero, err
+	}
+	return answer, nil
+}
+
+// view runs a read on its own.
+func view[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
+	var answer A
+	err := storage.View(ctx, l.cfg.Store, func(tx *storage.Tx) error {
+		var err error
+		answer, err = do(ctx, tx, req)
+		return err
+	})
+	if err != nil {
+		var zero A
+		return zero, err
+	}
+	return answer, nil
+}
+
+// once answers an operation that is named by an id of its own. The intent
+// covers the operation's name, so that one id serves one call only.
+func once[A any](tx *storage.Tx, tenant, id, op string, req any, do func() (A, error)) (A, error) {
+	return storage.Once(tx, ops.Key(tenant, id), intent(op, req), do)
+}
+
+// intent is what makes two calls the same: the operation and the request as given.
+func intent(op string, req any) [32]byte {
+	return storage.Intent(struct {
+		Op  string `json:"op"`
+		Req any    `json:"req"`
+	}{op, req})
+}
+
+const (
+	maxPart = 64  // bytes of an id, or of each part of one with slashes
+	maxID   = 200 // bytes of an id in all
+	maxText = 256 // bytes of a reference, actor or reason
+)
+
+// checkID checks an id of a request.
+func checkID[S ~string](field string, id S) error {
+	s := string(id)
+	switch {
+	case s == "":
+		return badRequest(field, "required")
+	case len(s) > maxID:
+		return badRequest(field, "longer than 200 bytes")
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+		return badRequest(field, "not UTF-8, or with NUL")
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if len(part) > maxPart {
+			return badRequest(field, "longer than 64 bytes")
+		}
+	}
+	return nil
+}
+
+// checkAccount checks an account's id, which is one part.
+func checkAccount(field string, id AccountID) error {
+	if len(id) > maxPart {
+		return badRequest(field, "longer than 64 bytes")
+	}
+	return checkID(field, id)
+}
+
+// checkIDs checks the ids that every operation has.
+func checkIDs[S ~string](tenant string, id S) error {
+	if err := checkTenant(tenant); err != nil {
+		return err
+	}
+	return checkID("id", id)
+}
+
+func checkTenant(tenant string) error {
+	if tenant == storage.Deployment {
+		return badRequest("tenant", "reserved")
+	}
+	return checkID("tenant", tenant)
+}
+
+func checkText(field, s string) error {
+	if len(s) > maxText || !utf8.ValidString(s) {
+		return badRequest(field, "longer than 256 bytes, or not UTF-8")
+	}
+	return nil
+}
+
+func checkNote(actor, reason string) error {
+	if err := checkText("actor", actor); err != nil {
+		return err
+	}
+	return checkText("reason", reason)
+}

@@ -1,0 +1,314 @@
+package quota
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// A LineRequest asks for one signer's place.
+type LineRequest struct {
+	Slot SlotID     `json:"slot"` // unique in the hold
+	Kind ChargeKind `json:"kind"` // priced by [Config].Rates
+	// Channel is how the signer is invited in this very commit; empty when the
+	// invitation goes out later, with [Ledger.MarkChannel]. A channel such as
+	// SMS makes the line sticky at once (D24).
+	Channel Channel `json:"channel,omitzero"`
+	// Free, if set, is why the line costs nothing, such as "member" (D01): it is
+	// kept with 0 units.
+	Free string `json:"free,omitzero"`
+	// Quantity multiplies the rate, for messages of several parts; 0 is 1.
+	Quantity int64 `json:"quantity,omitzero"`
+}
+
+// A ReserveRequest asks to hold units for signers.
+type ReserveRequest struct {
+	Tenant  string        `json:"tenant"`
+	ID      HoldID        `json:"id"`
+	Account AccountID     `json:"account"` // who pays
+	Ref     string        `json:"ref,omitzero"`
+	Lines   []LineRequest `json:"lines"` // 1 to 1000
+	// TTL makes a timed hold, whose units come back by themselves; 0 holds until
+	// settled. The end is rounded up, see [Hold].Expires.
+	TTL   time.Duration `json:"ttl,omitzero"`
+	Actor string        `json:"actor,omitzero"`
+}
+
+// Reserve holds units for all lines or for none. What a line costs, and from
+// which lots, is decided now and never again. A hold whose lines are all free
+// reads and touches no account.
+//
+// Repeated under its id it gives the answer it gave first, even after lines
+// were settled; use [Ledger.Hold] for the state of the moment. It fails with
+// [InsufficientError], [ErrSuspended], [ErrUnknownChannel], [ErrUnknownKind],
+// [ErrRequest] or [ErrIntentMismatch], and then nothing has changed.
+func (l *Ledger) Reserve(ctx context.Context, req ReserveRequest) (Hold, error) {
+	return update(ctx, l, req, l.ReserveTx)
+}
+
+// ReserveTx is [Ledger.Reserve] within a commit.
+func (l *Ledger) ReserveTx(ctx context.Context, tx *storage.Tx, req ReserveRequest) (Hold, error) {
+	return l.reserve(tx, req, false)
+}
+
+// A ChargeRequest asks to use units at once.
+type ChargeRequest struct {
+	Tenant  string        `json:"tenant"`
+	ID      HoldID        `json:"id"` // signer-pays: the envelope's hold, a slash, the slot
+	Account AccountID     `json:"account"`
+	Ref     string        `json:"ref,omitzero"`
+	Lines   []LineRequest `json:"lines"`
+	Actor   string        `json:"actor,omitzero"`
+}
+
+// Charge is Reserve and Capture in one: with signer-pays (签字人付费) the signer
+// is charged in the commit of the signature, and a shortfall fails that (H48,
+// D06). Its lines are [Captured] at once. It fails as [Ledger.Reserve] does.
+func (l *Ledger) Charge(ctx context.Context, req ChargeRequest) (Hold, error) {
+	return update(ctx, l, req, l.ChargeTx)
+}
+
+// ChargeTx is [Ledger.Charge] within a commit.
+func (l *Ledger) ChargeTx(ctx context.Context, tx *storage.Tx, req ChargeRequest) (Hold, error) {
+	return l.reserve(tx, ReserveRequest{Tenant: req.Tenant, ID: req.ID, Account: req.Account, Ref: req.Ref, Lines: req.Lines, Actor: req.Actor}, true)
+}
+
+// ReserveMany reserves each request on its own, all in one commit: a refusal
+// of one leaves the others. Answers and errors are in the order of the requests.
+func (l *Ledger) ReserveMany(ctx context.Context, reqs []ReserveRequest) ([]Hold, []error, error) {
+	return many(ctx, l, reqs, l.ReserveTx)
+}
+
+// many runs independent requests in one commit.
+func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(context.Context, *storage.Tx, Q) (A, error)) (answers []A, errs []error, err error) {
+	err = storage.Update(ctx, l.cfg.Store, func(tx *storage.Tx) error {
+		answers, errs = make([]A, len(reqs)), make([]error, len(reqs))
+		for i, req := range reqs {
+			errs[i] = tx.Sub(func() error {
+				var err error
+				answers[i], err = do(ctx, tx, req)
+				return err
+			})
+			if errs[i] != nil && Code(errs[i]) == "" {
+				return errs[i] // not a refusal: the store failed
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return answers, errs, nil
+}
+
+func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold, error) {
+	if err := checkReserve(req); err != nil {
+		return Hold{}, err
+	}
+	op := "reserve"
+	if charge {
+		op = "charge"
+	}
+	sum := intent(op, req)
+	want := hex.EncodeToString(sum[:])
+	rec, ok, err := holds.Get(tx, req.Tenant, string(req.ID))
+	if err != nil {
+		return Hold{}, err
+	}
+	if ok {
+		if rec.Intent != want {
+			return Hold{}, fmt.Errorf("%w: hold", ErrIntentMismatch)
+		}
+		return l.first(rec), nil
+	}
+	rec = holdRecord{Intent: want, Charged: charge}
+	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rev: 1}
+	now := tx.Now(l.cfg.Now)
+	lines, version, err := l.price(req.Lines, now, 1)
+	if err != nil {
+		return Hold{}, err
+	}
+	rec.Lines, rec.Rates = lines, version
+	if req.TTL > 0 {
+		rec.Expires = expiry(now, req.TTL)
+	}
+	for _, line := range req.Lines {
+		rec.Opened = append(rec.Opened, line.Channel)
+	}
+	if paid(lines) {
+		o, err := l.open(tx, req.Tenant, req.Account, false)
+		if errors.Is(err, errNoAccount) {
+			_, err = (&journal{head: &head{}, at: now}).plan(asks(lines))
+			return Hold{}, err
+		}
+		if err != nil {
+			return Hold{}, err
+		}
+		rec.Account = o.Account
+		if err := o.take(&rec.Hold, rec.Lines, charge, req.Actor); err != nil {
+			return Hold{}, err
+		}
+		if err := l.save(tx, o); err != nil {
+			return Hold{}, err
+		}
+		now = o.at
+	}
+	for i := range rec.Lines {
+		rec.Lines[i].Held = now
+		if charge {
+			rec.Lines[i].State, rec.Lines[i].Settled = Captured, now
+		}
+	}
+	if err := holds.Create(tx, req.Tenant, string(req.ID), rec); err != nil {
+		return Hold{}, err
+	}
+	return rec.Hold, nil
+}
+
+// take pays for lines of a hold from the account's lots, and captures them at
+// once if asked to.
+func (o *opened) take(h *Hold, lines []Line, charge bool, actor string) error {
+	if o.Suspended != "" {
+		return ErrSuspended
+	}
+	planned, err := o.plan(asks(lines))
+	if err != nil {
+		return err
+	}
+	for i := range lines {
+		line := &lines[i]
+		line.From = planned[i]
+		for k := range line.From {
+			if err := o.hold(&line.From[k], h.ID, line.Slot, h.Expires, actor); err != nil {
+				return err
+			}
+			if !charge {
+				continue
+			}
+			if err := o.spend(EntryCapture, line.From[k], h.ID, line.Slot, h.Expires, actor, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// first is the answer that the call which made a hold gave.
+func (l *Ledger) first(rec holdRecord) Hold {
+	h := rec.Hold
+	h.Rev = 1
+	h.Lines = slices.DeleteFunc(slices.Clone(h.Lines), func(line Line) bool { return line.Since > 1 })
+	for i := range h.Lines {
+		line := &h.Lines[i]
+		if i < len(rec.Opened) {
+			line.Channel = rec.Opened[i]
+			line.Sticky = line.Channel != "" && !l.cfg.Channels[line.Channel]
+		}
+		if !rec.Charged {
+			line.State, line.Settled, line.Cause = Held, time.Time{}, ""
+		}
+	}
+	return h
+}
+
+// price turns requests into lines: weight by the tariff in force, stickiness by
+// the channel.
+func (l *Ledger) price(reqs []LineRequest, now time.Time, rev uint64) ([]Line, int, error) {
+	tariff, ok := l.cfg.Rates.At(now)
+	lines := make([]Line, len(reqs))
+	for i, r := range reqs {
+		line := Line{Slot: r.Slot, Kind: r.Kind, Channel: r.Channel, State: Held, Free: r.Free, Since: rev}
+		if r.Channel != "" {
+			back, known := l.cfg.Channels[r.Channel]
+			if !known {
+				return nil, 0, fmt.Errorf("%w: %q", ErrUnknownChannel, r.Channel)
+			}
+			line.Sticky = !back
+		}
+		if r.Free == "" {
+			rate, known := tariff.Kinds[r.Kind]
+			if !ok || !known {
+				return nil, 0, fmt.Errorf("%w: %q", ErrUnknownKind, r.Kind)
+			}
+			n := Units(max(r.Quantity, 1))
+			line.Unit, line.Units = rate.Unit, rate.Units*n
+			if rate.Units != 0 && line.Units/rate.Units != n {
+				return nil, 0, overflow("units of a line")
+			}
+			if line.Units == 0 {
+				line.Free = "rate"
+			}
+		}
+		lines[i] = line
+	}
+	return lines, tariff.Version, nil
+}
+
+func asks(lines []Line) []ask {
+	out := make([]ask, len(lines))
+	for i, line := range lines {
+		out[i] = ask{line.Kind, line.Unit, line.Units}
+	}
+	return out
+}
+
+func paid(lines []Line) bool {
+	return slices.ContainsFunc(lines, func(line Line) bool { return line.Units > 0 })
+}
+
+func checkReserve(req ReserveRequest) error {
+	if err := checkIDs(req.Tenant, req.ID); err != nil {
+		return err
+	}
+	if err := checkAccount("account", req.Account); err != nil {
+		return err
+	}
+	if err := checkText("ref", req.Ref); err != nil {
+		return err
+	}
+	if err := checkText("actor", req.Actor); err != nil {
+		return err
+	}
+	if req.TTL < 0 {
+		return badRequest("ttl", "negative")
+	}
+	if len(req.Lines) == 0 {
+		return badRequest("lines", "required")
+	}
+	return checkLines(req.Lines, nil)
+}
+
+// checkLines checks lines that join those already in a hold.
+func checkLines(lines []LineRequest, there []Line) error {
+	if len(lines)+len(there) > maxLines {
+		return badRequest("lines", "more than 1000")
+	}
+	seen := make(map[SlotID]bool, len(lines)+len(there))
+	for _, line := range there {
+		seen[line.Slot] = true
+	}
+	for _, line := range lines {
+		if err := checkID("slot", line.Slot); err != nil {
+			return err
+		}
+		if seen[line.Slot] {
+			return badRequest("slot", "twice in a hold")
+		}
+		seen[line.Slot] = true
+		if err := checkText("free", line.Free); err != nil {
+			return err
+		}
+		if line.Kind == "" {
+			return badRequest("kind", "required")
+		}
+		if line.Quantity < 0 {
+			return badRequest("quantity", "negative")
+		}
+	}
+	return nil
+}
