@@ -45,6 +45,8 @@ type Options struct {
 	ContentType der.OID
 	// Content is embedded when not nil; the usual signature is detached.
 	Content []byte
+	// NoCertificates leaves the chain out, as a timestamp request may ask.
+	NoCertificates bool
 }
 
 // An Attribute is one attribute with its encoded values.
@@ -267,11 +269,13 @@ func (t *Template) Assemble(attributes, sig []byte, unsigned ...Attribute) ([]by
 		b.End(c)
 	}
 	b.End(content)
-	certs := b.Begin(der.Context(0) | der.Constructed)
-	for _, c := range sortedRaw(t.chain) {
-		b.Raw(c)
+	if !t.opts.NoCertificates {
+		certs := b.Begin(der.Context(0) | der.Constructed)
+		for _, c := range sortedRaw(t.chain) {
+			b.Raw(c)
+		}
+		b.End(certs)
 	}
-	b.End(certs)
 	signers := b.Begin(der.Set)
 	si := b.Begin(der.Sequence)
 	b.Small(1)

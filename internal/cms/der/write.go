@@ -91,6 +91,9 @@ func (b *Builder) Bool(v bool) {
 // Small writes an INTEGER that is not negative.
 func (b *Builder) Small(n int) { b.Int(big.NewInt(int64(n))) }
 
+// TaggedSmall writes an integer that is not negative under another identifier octet.
+func (b *Builder) TaggedSmall(tag byte, n int) { b.TaggedInt(tag, big.NewInt(int64(n))) }
+
 // Int writes an INTEGER.
 func (b *Builder) Int(n *big.Int) { b.TaggedInt(Integer, n) }
 
