@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
 )
 
 // An Envelope is one signing process (签署流程): documents, the rows of those
@@ -66,9 +68,11 @@ type Party struct {
 // A Document is one PDF. Its bytes are segments: the base file and one
 // increment for each signature made on it.
 type Document struct {
-	ID    string `json:"id"`
-	SM3   string `json:"sm3,omitempty"` // of the bytes now, hex
-	Pages int    `json:"pages,omitempty"`
+	ID       string           `json:"id"`
+	Segments storage.Segments `json:"segments,omitempty"`
+	SHA256   string           `json:"sha256,omitempty"` // of the bytes now, hex
+	SM3      string           `json:"sm3,omitempty"`    // likewise
+	Pages    int              `json:"pages,omitempty"`
 	// Base is the digest (SHA-256, hex) of the base revision, which holds every
 	// field and comes before the first signature; zero: not made yet.
 	Base     string `json:"base,omitempty"`
@@ -138,10 +142,11 @@ type Recipient struct {
 	Outcome Outcome        `json:"outcome,omitempty"`
 	Party   Party          `json:"party,omitzero"`
 
-	AddressVersion uint64    `json:"address_version,omitempty"` // rises when the address changes or the envelope is recalled: older links and queued texts are dead
-	Channel        Channel   `json:"channel,omitempty"`
-	Used           []Channel `json:"used,omitempty"` // each that carried an invitation or a reminder, in order of first use
-	Consent        Consent   `json:"consent,omitempty"`
+	Address        privacy.Ref `json:"address,omitzero"`          // where its messages go; the value is in the vault
+	AddressVersion uint64      `json:"address_version,omitempty"` // rises when the address changes or the envelope is recalled: older links and queued texts are dead
+	Channel        Channel     `json:"channel,omitempty"`
+	Used           []Channel   `json:"used,omitempty"` // each that carried an invitation or a reminder, in order of first use
+	Consent        Consent     `json:"consent,omitempty"`
 
 	View identity.Requirement `json:"view,omitzero"`
 	Sign identity.Requirement `json:"sign,omitzero"`
@@ -337,6 +342,9 @@ func (e *Envelope) document(id string) *Document {
 func (e Envelope) clone() Envelope {
 	e.Stages = slices.Clone(e.Stages)
 	e.Documents = slices.Clone(e.Documents)
+	for i := range e.Documents {
+		e.Documents[i].Segments = slices.Clone(e.Documents[i].Segments)
+	}
 	e.Fields = slices.Clone(e.Fields)
 	e.Review = e.Review.clone()
 	e.Recipients = slices.Clone(e.Recipients)
@@ -368,4 +376,9 @@ func (g *Gate) clone() *Gate {
 	c.Approvers = slices.Clone(g.Approvers)
 	c.Answers = slices.Clone(g.Answers)
 	return &c
+}
+
+// identified: the identity for signing is met at the instant; half-open.
+func (f Facts) identified(at time.Time) bool {
+	return f.Identified && (f.Until.IsZero() || at.Before(f.Until))
 }
