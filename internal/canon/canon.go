@@ -372,3 +372,6 @@ func (p *parser) escape() (byte, error) {
 	}
 	return 0, p.fail("escape")
 }
+
+// Fits reports whether an unsigned integer can be written.
+func Fits(n uint64) bool { return n <= MaxInt }

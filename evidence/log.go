@@ -1,0 +1,308 @@
+package evidence
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
+)
+
+// Config is what [New] needs.
+type Config struct {
+	// LogSigner is the Ed25519 key of the log, which signs checkpoints and
+	// bundle manifests. Required.
+	LogSigner crypto.Signer
+	// Origin names the log to the world and in its key: a host name and path
+	// such as "sign.example.com/log", without spaces and plus signs. It never
+	// changes. Required.
+	Origin string
+	// Anchors bind checkpoints to somebody outside; without one the verdict on
+	// a bundle is INDETERMINATE. The first that accepts a checkpoint is enough.
+	Anchors []Anchor
+	// Store keeps chains and tree. Required; esign.New fills it.
+	Store storage.Store
+	// Vault commits to personal values. Required; esign.New fills it.
+	Vault *privacy.Vault
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Logger is told what fails in the background; nil is silent.
+	Logger *slog.Logger
+}
+
+// A Log records what happens to envelopes, each in a hash chain of its own, and
+// puts all chains into one Merkle tree. It is safe for concurrent use.
+type Log struct {
+	signer  noteSigner
+	origin  string
+	anchors []Anchor
+	store   storage.Store
+	vault   *privacy.Vault
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// New returns a Log. It reads and writes nothing yet.
+func New(c Config) (*Log, error) {
+	if c.LogSigner == nil || c.Store == nil || c.Vault == nil {
+		return nil, errors.New("evidence: config: LogSigner, Store and Vault are required")
+	}
+	pub, ok := c.LogSigner.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("evidence: config: LogSigner is not an Ed25519 key")
+	}
+	if !validOrigin(c.Origin) {
+		return nil, errors.New("evidence: config: Origin is empty, too long or has spaces or plus signs")
+	}
+	l := &Log{signer: newNoteSigner(c.Origin, pub, c.LogSigner), origin: c.Origin, anchors: slices.Clone(c.Anchors),
+		store: c.Store, vault: c.Vault, now: c.Now, log: c.Logger}
+	seen := map[string]bool{}
+	for _, a := range l.anchors {
+		if a == nil || !validAnchorName(a.Name()) || seen[a.Name()] {
+			return nil, errors.New("evidence: config: an anchor has no name of its own of a-z, 0-9 and -")
+		}
+		seen[a.Name()] = true
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	return l, nil
+}
+
+// VerifierKey is the log's public key in the form of a trust file: the line
+// "log " + VerifierKey() makes verifiers trust this log.
+func (l *Log) VerifierKey() string { return l.signer.verifier }
+
+// Origin is the log's name.
+func (l *Log) Origin() string { return l.origin }
+
+func validOrigin(s string) bool {
+	return s != "" && len(s) <= 200 && !strings.Contains(s, "+") && strings.IndexFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || r < 0x20 || r > 0x7e
+	}) < 0
+}
+
+// A noteSigner signs notes as the log; it is a note.Signer.
+type noteSigner struct {
+	name, verifier string
+	hash           uint32
+	key            crypto.Signer
+}
+
+var _ note.Signer = noteSigner{}
+
+func newNoteSigner(name string, pub ed25519.PublicKey, key crypto.Signer) noteSigner {
+	// note.NewEd25519VerifierKey fails only for a key of the wrong size.
+	vkey, err := note.NewEd25519VerifierKey(name, pub)
+	if err != nil {
+		panic("evidence: " + err.Error())
+	}
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		panic("evidence: " + err.Error())
+	}
+	return noteSigner{name: name, verifier: vkey, hash: v.KeyHash(), key: key}
+}
+
+func (s noteSigner) Name() string    { return s.name }
+func (s noteSigner) KeyHash() uint32 { return s.hash }
+
+// Sign implements note.Signer. A nil reader is right: Ed25519 needs none.
+func (s noteSigner) Sign(msg []byte) ([]byte, error) { return s.key.Sign(nil, msg, crypto.Hash(0)) }
+
+// A Draft is what a caller says of an event; the Log adds what it knows. The
+// commit it joins holds the state change that the event is about.
+type Draft struct {
+	Tenant, Env string
+	Type        string         // a name of [Types]
+	Eff         time.Time      // zero: the recording instant
+	Actor       Actor          // ID required
+	Docs        []DocChange    // in any order
+	Auth        []Auth         //
+	Req, X      map[string]any // strings, bools, ints, []any and maps of them; keys of a-z, 0-9, _
+	Personal    []Personal     // committed to, never stored in the event
+}
+
+// Personal is a value to commit to. The value itself goes to the vault.
+type Personal struct {
+	Subject privacy.Subject // of the draft's tenant
+	Field   privacy.Field   // empty: the value's own
+	Value   privacy.Value
+}
+
+// A Ref points at an event.
+type Ref struct {
+	Tenant string      `json:"tenant"`
+	Env    string      `json:"env"`
+	Seq    uint64      `json:"seq"`
+	Hash   storage.Hex `json:"hash"` // SHA-256 of its canonical bytes
+}
+
+// chainHead is the record of a chain; the stream of events has its key. Its
+// compare-and-swap is what makes a forked chain impossible.
+type chainHead struct {
+	Seq    uint64      `json:"seq"`
+	Hash   storage.Hex `json:"hash"`
+	At     time.Time   `json:"at"`
+	Sealed uint64      `json:"sealed,omitempty"` // seq of the newest chain seal
+	Due    time.Time   `json:"due,omitzero"`     // since when the tree lacks an event
+}
+
+var chains = storage.Kind[chainHead]{Name: "evidence.chain", Schema: 1, Due: func(h chainHead) time.Time { return h.Due }}
+
+// AppendTx adds an event to its envelope's chain in the caller's commit:
+// neither is there without the other. The tenant's keys must be unlocked if the
+// draft has personal values.
+//
+// It fails with [ErrDraft], [ErrType], [ErrSealed], or the vault's errors.
+func (l *Log) AppendTx(ctx context.Context, tx *storage.Tx, d Draft) (Ref, error) {
+	if d.Type == TypeSealed {
+		return Ref{}, fmt.Errorf("%w: use SealChainTx", ErrType)
+	}
+	return l.append(tx, d)
+}
+
+// Append is [Log.AppendTx] in a commit of its own.
+func (l *Log) Append(ctx context.Context, d Draft) (Ref, error) {
+	if len(d.Personal) > 0 {
+		if err := l.vault.Unlock(ctx, d.Tenant); err != nil {
+			return Ref{}, err
+		}
+	}
+	return update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.AppendTx(ctx, tx, d) })
+}
+
+// A SealDraft closes a chain.
+type SealDraft struct {
+	Tenant, Env string
+	Eff         time.Time
+	Actor       Actor
+	Docs        []DocChange // what each document is at the end: ID, Rev, After
+	Req         map[string]any
+}
+
+// SealChainTx ends the chain of an envelope in the commit that ends the
+// envelope. Only types with After may follow, and a later seal covers them.
+// It fails with [ErrNotFound] for a chain without events.
+func (l *Log) SealChainTx(ctx context.Context, tx *storage.Tx, d SealDraft) (Ref, error) {
+	if err := checkChain(d.Tenant, d.Env); err != nil {
+		return Ref{}, err
+	}
+	h, ok, err := chains.Get(tx, d.Tenant, d.Env)
+	if err != nil {
+		return Ref{}, err
+	}
+	if !ok {
+		return Ref{}, ErrNotFound
+	}
+	return l.append(tx, Draft{Tenant: d.Tenant, Env: d.Env, Type: TypeSealed, Eff: d.Eff, Actor: d.Actor, Docs: d.Docs, Req: d.Req,
+		X: map[string]any{"count": h.Seq, "head": h.Hash.String()}})
+}
+
+// SealChain is [Log.SealChainTx] in a commit of its own.
+func (l *Log) SealChain(ctx context.Context, d SealDraft) (Ref, error) {
+	return update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.SealChainTx(ctx, tx, d) })
+}
+
+func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
+	if err := checkChain(d.Tenant, d.Env); err != nil {
+		return Ref{}, err
+	}
+	h, ok, err := chains.Get(tx, d.Tenant, d.Env)
+	if err != nil {
+		return Ref{}, err
+	}
+	now := tx.Now(l.now)
+	e := Event{Env: d.Env, Seq: h.Seq + 1, Type: d.Type, At: now, Prev: h.Hash, Actor: d.Actor, Docs: d.Docs, Auth: d.Auth,
+		Req: d.Req, X: d.X}
+	if !ok {
+		e.Prev = Genesis(l.origin, d.Tenant, d.Env)
+	}
+	if now.Before(h.At) {
+		e.At, e.Back = h.At, true
+	}
+	if eff := d.Eff.UTC().Truncate(time.Microsecond); !d.Eff.IsZero() && !eff.Equal(e.At) {
+		e.Eff = eff
+	}
+	if len(l.anchors) > 0 {
+		if e.NotBefore, err = newestToken(tx); err != nil {
+			return Ref{}, err
+		}
+	}
+	// Everything that needs no vault is checked before the vault writes.
+	if err := e.checkType(h.Sealed > 0); err != nil {
+		return Ref{}, err
+	}
+	if err := e.check(); err != nil {
+		return Ref{}, err
+	}
+	for _, p := range d.Personal {
+		if p.Subject.Tenant != d.Tenant || p.Value == nil {
+			return Ref{}, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
+		}
+		f := p.Field
+		if f == "" {
+			f = p.Value.Field()
+		}
+		c, err := l.vault.CommitTx(tx, p.Subject, privacy.Context{Env: d.Env, Seq: e.Seq}, f, p.Value)
+		if err != nil {
+			return Ref{}, err
+		}
+		e.Personal = append(e.Personal, Committed{Field: c.Field, C: c.C, K: c.K})
+	}
+	if e.raw, err = e.encode(make([]byte, 0, 1024)); err != nil {
+		return Ref{}, err
+	}
+	key := chains.Key(d.Tenant, d.Env)
+	seq, err := tx.Append(key, e.raw)
+	if err != nil {
+		return Ref{}, err
+	}
+	if seq != e.Seq {
+		return Ref{}, &TamperError{Env: d.Env, Seq: min(seq, e.Seq), What: "head and events differ in length"}
+	}
+	h.Seq, h.Hash, h.At = e.Seq, e.Hash(), e.At
+	if d.Type == TypeSealed {
+		h.Sealed = e.Seq
+	}
+	if h.Due.IsZero() {
+		h.Due = now
+	}
+	if err := chains.Put(tx, d.Tenant, d.Env, h); err != nil {
+		return Ref{}, err
+	}
+	return Ref{Tenant: d.Tenant, Env: d.Env, Seq: e.Seq, Hash: h.Hash}, nil
+}
+
+func checkChain(tenant, env string) error {
+	if tenant == "" || env == "" || len(env) > MaxID {
+		return fmt.Errorf("%w: tenant or envelope", ErrDraft)
+	}
+	return nil
+}
+
+// update is storage.Update for functions with a result.
+func update[T any](ctx context.Context, s storage.Store, fn func(*storage.Tx) (T, error)) (T, error) {
+	var out T
+	err := storage.Update(ctx, s, func(tx *storage.Tx) (err error) {
+		out, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return *new(T), err
+	}
+	return out, nil
+}
