@@ -1,0 +1,658 @@
+package sms
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
+)
+
+// Rules of one-time codes that are no policy.
+const (
+	maxTries    = 5                // codes compared per challenge
+	maxSends    = 3                // texts per challenge
+	resendAfter = 60 * time.Second // between them
+	maxDayFails = 20               // per number and day
+	maxRowFails = 100              // in a row, then an operator must look
+)
+
+// A ChallengeRequest asks for a one-time code to a number. The request is the
+// person's own act, which is the consent to this text (S10).
+type ChallengeRequest struct {
+	Tenant string      `json:"tenant"`
+	ID     string      `json:"id"` // the caller's, at most 64 bytes
+	To     privacy.Ref `json:"to"`
+	// Purpose says what the code is for, as "sign"; at most 32 bytes.
+	Purpose string `json:"purpose"`
+	// Envelope and Digest are what the code is bound to. With a Digest the text
+	// names Title and the first four characters of the digest: intent of W2.
+	Envelope string `json:"envelope,omitzero"` // at most 128 bytes
+	Digest   []byte `json:"digest,omitzero"`   // SHA-256 of what is signed, or of several
+	Title    string `json:"-"`                 // see [FitTitle]
+	// Kind is OTP (zero) or VoiceOTP.
+	Kind      Kind   `json:"kind,omitzero"`
+	Signature string `json:"signature,omitzero"` // empty: Policy.Signature
+	Template  string `json:"template,omitzero"`  // empty: Policy.CodeTemplate
+	// Ref is the host's name for what the code is about; with one, Resolve is
+	// asked at submission and may drop the text.
+	Ref     string `json:"ref,omitzero"`
+	Account string `json:"account,omitzero"` // who asks, and pays if Metered
+	Metered bool   `json:"metered,omitzero"`
+	// IP is where the request came from, for limits; it is not stored.
+	IP privacy.IP `json:"-"`
+}
+
+// A ChallengeRef answers a [ChallengeRequest].
+type ChallengeRef struct {
+	Tenant  string    `json:"tenant"`
+	ID      string    `json:"id"`
+	Message Ref       `json:"message"` // the text that carries the code
+	To      string    `json:"to"`      // masked
+	Expires time.Time `json:"expires"`
+	Resend  time.Time `json:"resend"` // not again before
+}
+
+// A challengeState is where a challenge stands. It only moves forward.
+type challengeState string
+
+const (
+	challengeOpen   challengeState = "open"
+	challengeRight  challengeState = "right"  // the code was right; a proof is out
+	challengeUsed   challengeState = "used"   // the proof was consumed
+	challengeClosed challengeState = "closed" // a newer one took its place
+)
+
+// challenge is the stored form. The code is not in it, nor anything it could be
+// derived from without a pepper.
+type challenge struct {
+	Intent    storage.Hex    `json:"intent"`
+	Random    storage.Hex    `json:"random"`
+	Pepper    string         `json:"pepper"`
+	To        privacy.Ref    `json:"to"`
+	Index     string         `json:"index"`
+	Masked    string         `json:"masked"`
+	Title     *privacy.Ref   `json:"title,omitempty"`
+	Purpose   string         `json:"purpose"`
+	Envelope  string         `json:"envelope,omitempty"`
+	Digest    storage.Hex    `json:"digest,omitempty"`
+	Kind      Kind           `json:"kind"`
+	Signature string         `json:"signature"`
+	Template  string         `json:"template"`
+	Version   int            `json:"version"`
+	About     string         `json:"ref,omitempty"`
+	Account   string         `json:"account,omitempty"`
+	Metered   bool           `json:"metered,omitempty"`
+	State     challengeState `json:"state"`
+	Made      time.Time      `json:"made"`
+	Expires   time.Time      `json:"expires"`
+	Sends     []sent         `json:"sends"`
+	Tries     int            `json:"tries"`
+	Last      string         `json:"last,omitempty"` // the last try counted, so that it counts once
+	Proof     storage.Hex    `json:"proof,omitempty"`
+	RightAt   time.Time      `json:"right_at,omitzero"`
+	UsedAt    time.Time      `json:"used_at,omitzero"`
+}
+
+// sent is one text of a challenge, under the id of the request that made it.
+type sent struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
+var challenges = storage.Kind[challenge]{Name: "sms.challenge", Schema: 1}
+
+// pointer names the live challenge for a number, purpose and envelope.
+type pointer struct {
+	Challenge string `json:"challenge"`
+}
+
+var pointers = storage.Kind[pointer]{Name: "sms.challenge.live", Schema: 1}
+
+// lock counts failures of a number.
+type lock struct {
+	Day  string `json:"day"` // Asia/Shanghai
+	Fail int    `json:"fail"`
+	Row  int    `json:"row"`
+}
+
+var locks = storage.Kind[lock]{Name: "sms.lock", Schema: 1}
+
+func today(now time.Time) string { return now.In(shanghai).Format(time.DateOnly) }
+
+func (l lock) shut(now time.Time) bool {
+	return l.Row >= maxRowFails || l.Day == today(now) && l.Fail >= maxDayFails
+}
+
+func (c challenge) ref(tenant, id string) ChallengeRef {
+	last := c.Sends[len(c.Sends)-1]
+	return ChallengeRef{Tenant: tenant, ID: id, Message: Ref{tenant, codeMessage(id, last.ID)}, To: c.Masked,
+		Expires: c.Expires, Resend: last.At.Add(resendAfter)}
+}
+
+// codeMessage is the id of the text of a challenge. SendTx refuses its prefix.
+func codeMessage(challenge, send string) string {
+	return codePrefix + storage.JoinID(challenge, send)
+}
+
+const codePrefix = "code:"
+
+// Challenge queues a one-time code; see [Service.ChallengeTx].
+func (s *Service) Challenge(ctx context.Context, q ChallengeRequest) (ChallengeRef, error) {
+	if err := s.unlock(ctx, q.Tenant); err != nil {
+		return ChallengeRef{}, err
+	}
+	var ref ChallengeRef
+	err := storage.Update(ctx, s.store, func(tx *storage.Tx) (err error) {
+		ref, err = s.ChallengeTx(ctx, tx, q)
+		return err
+	})
+	return ref, err
+}
+
+// ChallengeTx queues a one-time code in the caller's commit. It closes a former
+// challenge for the same number, purpose and envelope, once the limits have let
+// this one through: what is refused changes nothing. The tenant's keys must be
+// unlocked before.
+//
+// It fails like [Service.SendTx], and with [ErrNoPepper]. The same id with
+// another request is [ErrIntentMismatch].
+func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRequest) (ChallengeRef, error) {
+	if q.Kind == "" {
+		q.Kind = OTP
+	}
+	if q.Signature == "" {
+		q.Signature = s.policy.Signature
+	}
+	if q.Template == "" {
+		q.Template = s.policy.CodeTemplate
+	}
+	if err := s.checkChallenge(q); err != nil {
+		return ChallengeRef{}, err
+	}
+	intent, err := s.challengeIntent(q)
+	if err != nil {
+		return ChallengeRef{}, err
+	}
+	if old, ok, err := challenges.Get(tx, q.Tenant, q.ID); err != nil {
+		return ChallengeRef{}, err
+	} else if ok {
+		if !slices.Equal(old.Intent, intent) {
+			return ChallengeRef{}, fmt.Errorf("sms: challenge: %w", ErrIntentMismatch)
+		}
+		return old.ref(q.Tenant, q.ID), nil
+	}
+	t, err := s.approved(q.Kind, q.Template, q.Signature)
+	if err != nil {
+		return ChallengeRef{}, err
+	}
+	if err := codeWording(t, q); err != nil {
+		return ChallengeRef{}, err
+	}
+	num, index, err := s.number(ctx, tx, q.To)
+	if err != nil {
+		return ChallengeRef{}, err
+	}
+	if _, err := s.route(t, q.Signature, num, nil); err != nil {
+		return ChallengeRef{}, err
+	}
+	now := tx.Now(s.now)
+	l, _, err := locks.Get(tx, q.Tenant, index)
+	if err != nil {
+		return ChallengeRef{}, err
+	}
+	if l.shut(now) {
+		return ChallengeRef{}, &LimitError{Scope: "lock", Next: nextDay(now)}
+	}
+	if err := s.limitCode(tx, q.Tenant, index, q.Signature, q.Account, q.IP); err != nil {
+		return ChallengeRef{}, err
+	}
+	if err := s.supersede(tx, q, index); err != nil {
+		return ChallengeRef{}, err
+	}
+	c := challenge{Intent: intent, Random: make([]byte, 32), Pepper: s.peppers[0].ID, To: q.To, Index: index,
+		Masked: num.Masked(), Purpose: q.Purpose, Envelope: q.Envelope, Digest: q.Digest, Kind: q.Kind, Signature: q.Signature,
+		Template: t.Name, Version: t.Version, About: q.Ref, Account: q.Account, Metered: q.Metered, State: challengeOpen,
+		Made: now, Expires: now.Add(s.policy.CodeLife), Sends: []sent{{q.ID, now}}}
+	_, _ = rand.Read(c.Random) // never fails
+	if q.Title != "" {
+		if c.Title, err = s.keepVars(ctx, tx, q.To, "challenge:"+q.ID, map[string]string{"title": q.Title}); err != nil {
+			return ChallengeRef{}, err
+		}
+	}
+	if err := s.sendCode(ctx, tx, q.Tenant, q.ID, c, t); err != nil {
+		return ChallengeRef{}, err
+	}
+	if err := challenges.Create(tx, q.Tenant, q.ID, c); err != nil {
+		return ChallengeRef{}, err
+	}
+	return c.ref(q.Tenant, q.ID), s.tell(ctx, tx, c.event(q.Tenant, q.ID, EventCodeIssued, ""))
+}
+
+func (s *Service) checkChallenge(q ChallengeRequest) error {
+	if err := checkIDs(q.Tenant, q.ID); err != nil {
+		return err
+	}
+	switch {
+	case len(s.peppers) == 0:
+		return ErrNoPepper
+	case len(q.ID) > 64:
+		return badRequest("id of 1 to 64 bytes")
+	case q.Kind != OTP && q.Kind != VoiceOTP:
+		return fmt.Errorf("sms: challenge: %w", ErrKind)
+	case q.To.IsZero():
+		return badRequest("no number")
+	case q.To.Tenant != q.Tenant:
+		return ErrNotFound
+	case q.Purpose == "" || len(q.Purpose) > 32:
+		return badRequest("purpose of 1 to 32 bytes")
+	case len(q.Envelope) > 128 || len(q.Digest) > 64 || len(q.Ref) > 512:
+		return badRequest("envelope, digest or ref too long")
+	case q.Digest != nil && len(q.Digest) < 32:
+		return badRequest("digest below 32 bytes")
+	case q.Ref != "" && s.resolve == nil:
+		return badRequest("ref without Config.Resolve")
+	case q.Metered && q.Account == "":
+		return badRequest("metered without account")
+	case q.Title != "" && !RuleTitle.holds(q.Title, nil):
+		return &VariableError{Name: "title", Why: string(RuleTitle)}
+	}
+	return nil
+}
+
+func (s *Service) challengeIntent(q ChallengeRequest) (storage.Hex, error) {
+	kept := struct {
+		ChallengeRequest
+		Title string `json:"title,omitempty"`
+	}{ChallengeRequest: q}
+	if q.Title != "" {
+		var err error
+		if kept.Title, err = s.blind(q.Tenant, q.Title); err != nil {
+			return nil, err
+		}
+	}
+	sum := storage.Intent(kept)
+	return sum[:], nil
+}
+
+// codeWording refuses a template that lacks the code, and for a signature one
+// that does not say what is signed (intent W2).
+func codeWording(t Template, q ChallengeRequest) error {
+	need := []string{"code"}
+	if len(q.Digest) > 0 && q.Kind == OTP {
+		need = append(need, "title", "digest")
+		if q.Title == "" {
+			return &VariableError{Name: "title", Why: "missing"}
+		}
+	}
+	for _, name := range need {
+		if t.Vars[name] == "" {
+			return &VariableError{Name: name, Why: "missing"}
+		}
+	}
+	return nil
+}
+
+// supersede closes the former challenge for the same end.
+func (s *Service) supersede(tx *storage.Tx, q ChallengeRequest, index string) error {
+	id := storage.JoinID(index, q.Purpose, q.Envelope)
+	p, ok, err := pointers.Get(tx, q.Tenant, id)
+	if err != nil {
+		return err
+	}
+	if ok {
+		old, found, err := challenges.Get(tx, q.Tenant, p.Challenge)
+		if err != nil {
+			return err
+		}
+		if found && old.State == challengeOpen {
+			old.State = challengeClosed
+			if err := challenges.Put(tx, q.Tenant, p.Challenge, old); err != nil {
+				return err
+			}
+		}
+	}
+	return pointers.Put(tx, q.Tenant, id, pointer{q.ID})
+}
+
+// sendCode queues one text of a challenge. Its wording is made at submission.
+func (s *Service) sendCode(ctx context.Context, tx *storage.Tx, tenant, id string, c challenge, t Template) error {
+	last := c.Sends[len(c.Sends)-1]
+	to := c.To
+	r := row{Intent: c.Intent, Kind: c.Kind, Template: t.Name, Version: t.Version, Signature: c.Signature, To: &to, Index: c.Index,
+		Masked: c.Masked, About: c.About, Account: c.Account, Basis: OwnAct, Challenge: id, State: StateQueued,
+		Queued: last.At, Updated: last.At, Due: last.At, Until: c.Expires}
+	return s.queue(ctx, tx, Ref{tenant, codeMessage(id, last.ID)}, r, c.Metered, t.widest())
+}
+
+// A ResendRequest asks for the same code once more.
+type ResendRequest struct {
+	Tenant    string
+	ID        string // the caller's, at most 64 bytes
+	Challenge string
+	IP        privacy.IP
+}
+
+// Resend queues the same code again: not within 60 s of the last text, three
+// texts a challenge at most, and with no fresh attempts. It fails with
+// [ErrCode] if the challenge is over, and with [*LimitError].
+func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, error) {
+	if err := checkIDs(q.Tenant, q.ID); err != nil {
+		return ChallengeRef{}, err
+	}
+	if len(q.ID) > 64 {
+		return ChallengeRef{}, badRequest("id of 1 to 64 bytes")
+	}
+	if err := s.unlock(ctx, q.Tenant); err != nil {
+		return ChallengeRef{}, err
+	}
+	var ref ChallengeRef
+	err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		c, ok, err := challenges.Get(tx, q.Tenant, q.Challenge)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrCode
+		}
+		if slices.ContainsFunc(c.Sends, func(x sent) bool { return x.ID == q.ID }) {
+			ref = c.ref(q.Tenant, q.Challenge)
+			return nil
+		}
+		now := tx.Now(s.now)
+		last := c.Sends[len(c.Sends)-1].At
+		switch {
+		case c.State != challengeOpen || !now.Before(c.Expires) || c.Tries >= maxTries:
+			return ErrCode
+		case len(c.Sends) >= maxSends:
+			return &LimitError{Scope: "resend", Next: c.Expires}
+		case now.Before(last.Add(resendAfter)):
+			return &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
+		}
+		t, err := s.approved(c.Kind, c.Template, c.Signature)
+		if err != nil {
+			return err
+		}
+		if err := s.limitCode(tx, q.Tenant, c.Index, c.Signature, c.Account, q.IP); err != nil {
+			return err
+		}
+		c.Sends = append(c.Sends, sent{q.ID, now})
+		if err := s.sendCode(ctx, tx, q.Tenant, q.Challenge, c, t); err != nil {
+			return err
+		}
+		ref = c.ref(q.Tenant, q.Challenge)
+		return challenges.Put(tx, q.Tenant, q.Challenge, c)
+	})
+	return ref, err
+}
+
+// A Proof says that somebody knew the code of a challenge. It is used once, by
+// [Service.ConsumeTx], within Policy.ProofLife. Keep it as secret as a session;
+// it prints without its token.
+type Proof struct {
+	Tenant    string `json:"tenant"`
+	Challenge string `json:"challenge"`
+	Token     Secret `json:"token"`
+}
+
+// CheckCode compares a typed code. The attempt is counted and committed before
+// anything is compared, so that no number of parallel guesses gets more than
+// five comparisons; a right code is then consumed, once. It commits by itself
+// and has no Tx form.
+//
+// A wrong, expired, used, locked or unknown code is [ErrCode] and nothing else;
+// the reason goes to Config.Events. Any other error denies too.
+func (s *Service) CheckCode(ctx context.Context, tenant, id string, code Secret) (Proof, error) {
+	if tenant == "" || tenant == storage.Deployment || id == "" || len(id) > 64 {
+		return Proof{}, ErrCode
+	}
+	if err := s.unlock(ctx, tenant); err != nil {
+		return Proof{}, err
+	}
+	try := rand.Text()
+	want, err := s.countTry(ctx, tenant, id, try)
+	if err != nil {
+		return Proof{}, err
+	}
+	if !same(want, code) {
+		return Proof{}, s.deny(ctx, tenant, id, "wrong")
+	}
+	token := Secret(rand.Text())
+	sum := sha256.Sum256([]byte(token))
+	err = storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		c, ok, err := challenges.Get(tx, tenant, id)
+		if err != nil {
+			return err
+		}
+		if ok && c.State == challengeRight && slices.Equal(c.Proof, sum[:]) {
+			return nil // this very call, whose first answer was lost
+		}
+		if !ok || c.State != challengeOpen {
+			return ErrCode
+		}
+		now := tx.Now(s.now)
+		c.State, c.Proof, c.RightAt = challengeRight, sum[:], now
+		if err := challenges.Put(tx, tenant, id, c); err != nil {
+			return err
+		}
+		l, _, err := locks.Get(tx, tenant, c.Index)
+		if err != nil {
+			return err
+		}
+		// This attempt was counted as a failure before it was compared.
+		if l.Row = 0; l.Day == today(now) && l.Fail > 0 {
+			l.Fail--
+		}
+		if err := locks.Put(tx, tenant, c.Index, l); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, c.event(tenant, id, EventCodeRight, ""))
+	})
+	if err != nil {
+		return Proof{}, err
+	}
+	return Proof{Tenant: tenant, Challenge: id, Token: token}, nil
+}
+
+// countTry commits the attempt and returns the code to compare with.
+func (s *Service) countTry(ctx context.Context, tenant, id, try string) (Secret, error) {
+	var want Secret
+	reason := ""
+	err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		want, reason = "", ""
+		c, ok, err := challenges.Get(tx, tenant, id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrCode
+		}
+		now := tx.Now(s.now)
+		l, _, err := locks.Get(tx, tenant, c.Index)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(s.peppers, func(p Pepper) bool { return p.ID == c.Pepper })
+		if c.Last != try { // else counted already, by a run whose answer was lost
+			switch {
+			case c.State == challengeClosed:
+				reason = "superseded"
+			case c.State != challengeOpen:
+				reason = "used"
+			case !now.Before(c.Expires):
+				reason = "expired"
+			case c.Tries >= maxTries:
+				reason = "tries"
+			case l.shut(now):
+				reason = "locked"
+			case i < 0:
+				reason = "pepper"
+			}
+			if reason != "" {
+				return s.tell(ctx, tx, c.event(tenant, id, EventCodeDenied, reason))
+			}
+			c.Tries, c.Last = c.Tries+1, try
+			if l.Day != today(now) {
+				l.Day, l.Fail = today(now), 0
+			}
+			l.Fail, l.Row = l.Fail+1, l.Row+1
+			if err := challenges.Put(tx, tenant, id, c); err != nil {
+				return err
+			}
+			if err := locks.Put(tx, tenant, c.Index, l); err != nil {
+				return err
+			}
+		}
+		if i < 0 {
+			return ErrCode
+		}
+		num, _, err := s.numberFor(ctx, tx, c.To, privacy.PurposeIdentity)
+		if err != nil {
+			return err
+		}
+		want = c.code(s.peppers[i], num)
+		return nil
+	})
+	if err == nil && reason != "" {
+		err = ErrCode
+	}
+	if errors.Is(err, privacy.ErrErased) || errors.Is(err, privacy.ErrRestricted) {
+		err = ErrCode // nobody is told that a person was erased
+	}
+	return want, err
+}
+
+// code derives the code; it is bound to number, purpose, envelope and digest.
+func (c challenge) code(p Pepper, num Number) Secret {
+	return derive(p.Key, c.Random, num.E164(), c.Purpose, c.Envelope, string(c.Digest))
+}
+
+// deny tells why, on the record, and answers as always.
+func (s *Service) deny(ctx context.Context, tenant, id, reason string) error {
+	if s.events != nil {
+		err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+			c, ok, err := challenges.Get(tx, tenant, id)
+			if err != nil || !ok {
+				return err
+			}
+			return s.tell(ctx, tx, c.event(tenant, id, EventCodeDenied, reason))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ErrCode
+}
+
+func (c challenge) event(tenant, id string, t EventType, reason string) Event {
+	return Event{Type: t, Tenant: tenant, Ref: c.About, Kind: c.Kind, Template: c.Template, Version: c.Version, Signature: c.Signature,
+		To: c.To, Reason: reason, Challenge: id, Purpose: c.Purpose, Envelope: c.Envelope,
+		Message: codeMessage(id, c.Sends[len(c.Sends)-1].ID)}
+}
+
+// A Binding is what a proof must have been given for.
+type Binding struct {
+	To       privacy.Ref // the person's number, in the version that is theirs now
+	Purpose  string
+	Envelope string
+	Digest   []byte
+}
+
+// CodeEvidence is what an event keeps of a consumed proof: no number, no code.
+type CodeEvidence struct {
+	Challenge  string      `json:"challenge"`
+	Purpose    string      `json:"purpose"`
+	To         privacy.Ref `json:"to"`
+	Template   string      `json:"template"`
+	Version    int         `json:"version"`
+	Gateway    string      `json:"gateway,omitempty"`
+	ProviderID string      `json:"provider_id,omitempty"`
+	Sent       time.Time   `json:"sent"`
+	Checked    time.Time   `json:"checked"`
+	Tries      int         `json:"tries"`
+}
+
+// ConsumeTx spends a proof in the caller's commit: it can never be spent again,
+// nor for anything but what the code was asked for (T12). It fails with
+// [ErrProof].
+func (s *Service) ConsumeTx(ctx context.Context, tx *storage.Tx, p Proof, b Binding) (CodeEvidence, error) {
+	if p.Tenant == "" || p.Tenant == storage.Deployment || p.Challenge == "" || len(p.Challenge) > 64 {
+		return CodeEvidence{}, ErrProof
+	}
+	c, ok, err := challenges.Get(tx, p.Tenant, p.Challenge)
+	if err != nil {
+		return CodeEvidence{}, err
+	}
+	now := tx.Now(s.now)
+	sum := sha256.Sum256([]byte(p.Token))
+	switch {
+	case !ok,
+		c.State != challengeRight,
+		!same(Secret(hex.EncodeToString(c.Proof)), Secret(hex.EncodeToString(sum[:]))),
+		!now.Before(c.RightAt.Add(s.policy.ProofLife)),
+		c.To != b.To, c.Purpose != b.Purpose, c.Envelope != b.Envelope, !slices.Equal(c.Digest, b.Digest):
+		return CodeEvidence{}, ErrProof
+	}
+	c.State, c.UsedAt = challengeUsed, now
+	if err := challenges.Put(tx, p.Tenant, p.Challenge, c); err != nil {
+		return CodeEvidence{}, err
+	}
+	e := CodeEvidence{Challenge: p.Challenge, Purpose: c.Purpose, To: c.To, Template: c.Template, Version: c.Version,
+		Sent: c.Made, Checked: c.RightAt, Tries: c.Tries}
+	for _, x := range slices.Backward(c.Sends) { // the newest text that went out
+		r, version, err := messages.Peek(tx, p.Tenant, codeMessage(p.Challenge, x.ID))
+		if err != nil {
+			return CodeEvidence{}, err
+		}
+		if version > 0 && r.last().Gateway != "" {
+			e.Gateway, e.ProviderID, e.Sent = r.last().Gateway, r.last().ProviderID, r.last().At
+			break
+		}
+	}
+	return e, s.tell(ctx, tx, c.event(p.Tenant, p.Challenge, EventCodeUsed, ""))
+}
+
+// Unlock lets a number try codes again after an operator looked at it.
+func (s *Service) Unlock(ctx context.Context, tenant string, to privacy.Phone) error {
+	if err := s.unlock(ctx, tenant); err != nil {
+		return err
+	}
+	return storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		index, err := s.index(tenant, to)
+		if err != nil {
+			return err
+		}
+		if _, ok, err := locks.Get(tx, tenant, index); err != nil || !ok {
+			return err
+		}
+		return locks.Put(tx, tenant, index, lock{})
+	})
+}
+
+func nextDay(now time.Time) time.Time {
+	t := now.In(shanghai).AddDate(0, 0, 1)
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, shanghai).UTC()
+}
+
+// codeVars are the values of a code's text.
+func (c challenge) vars(t Template, code Secret, titles map[string]string) map[string]string {
+	all := map[string]string{"code": string(code), "title": titles["title"],
+		"minutes": strconv.Itoa(int(c.Expires.Sub(c.Made).Minutes()))}
+	if len(c.Digest) > 0 {
+		all["digest"] = c.Digest.String()[:4]
+	}
+	out := map[string]string{}
+	for name := range t.Vars {
+		if v, ok := all[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
+}

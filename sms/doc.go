@@ -1,0 +1,2 @@
+// Package sms sends texts and checks one-time codes.
+package sms

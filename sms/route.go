@@ -1,0 +1,121 @@
+package sms
+
+import (
+	"slices"
+	"strings"
+)
+
+// approved is the newest approved version of a template, and the check of its
+// signature (S08, S20): refused before any unit is held (D16).
+func (s *Service) approved(k Kind, template, signature string) (Template, error) {
+	var found, best Template
+	for _, t := range s.cat.Templates {
+		if t.Name != template {
+			continue
+		}
+		found = t
+		if t.State == Approved && t.Version > best.Version {
+			best = t
+		}
+	}
+	switch {
+	case found.Name == "":
+		return Template{}, &ApprovalError{Template: template, Missing: "unknown"}
+	case best.Name == "":
+		return Template{}, &ApprovalError{Template: template, Missing: "state"}
+	case best.Kind != k:
+		return Template{}, &ApprovalError{Template: template, Missing: "kind"}
+	}
+	sig, err := s.signature(signature)
+	if err != nil {
+		return Template{}, err
+	}
+	if !sig.heads(k) {
+		return Template{}, &ApprovalError{Signature: signature, Missing: "kind"}
+	}
+	return best, nil
+}
+
+// version is the template a queued text was accepted with, if it still may be
+// sent.
+func (s *Service) version(name string, version int) (Template, error) {
+	for _, t := range s.cat.Templates {
+		if t.Name == name && t.Version == version {
+			if t.State != Approved {
+				return Template{}, &ApprovalError{Template: name, Missing: "state"}
+			}
+			return t, nil
+		}
+	}
+	return Template{}, &ApprovalError{Template: name, Missing: "unknown"}
+}
+
+func (s *Service) signature(name string) (Signature, error) {
+	for _, sig := range s.cat.Signatures {
+		if sig.Name == name {
+			if sig.State != Approved {
+				return Signature{}, &ApprovalError{Signature: name, Missing: "state"}
+			}
+			return sig, nil
+		}
+	}
+	return Signature{}, &ApprovalError{Signature: name, Missing: "unknown"}
+}
+
+// route lists the gateways that may carry a text, in the order of
+// configuration, without those that refused it already. A zero number is one
+// not known yet.
+func (s *Service) route(t Template, signature string, to Number, tried []string) ([]Gateway, error) {
+	sig, err := s.signature(signature)
+	if err != nil {
+		return nil, err
+	}
+	region := Domestic
+	if to.E164() != "" {
+		region = to.Region()
+	}
+	if region == International && !slices.ContainsFunc(s.policy.International, func(c string) bool {
+		return c != "" && strings.HasPrefix(to.E164(), "+"+c)
+	}) {
+		return nil, ErrNoGateway
+	}
+	var out []Gateway
+	var missing error = ErrNoGateway
+	for _, g := range s.gateways {
+		if slices.Contains(tried, g.Name()) || !g.Capabilities().takes(t.Kind, region) {
+			continue
+		}
+		if _, ok := t.at(g.Name()); !ok {
+			missing = &ApprovalError{Template: t.Name, Missing: "provider"}
+			continue
+		}
+		at, ok := sig.at(g.Name())
+		if !ok {
+			missing = &ApprovalError{Signature: signature, Missing: "provider"}
+			continue
+		}
+		if !at.filed(to) {
+			if !s.policy.FilingWarns {
+				missing = &ApprovalError{Signature: signature, Missing: "filing"}
+				continue
+			}
+			s.log.Warn("sms: signature not filed with the likely carrier", "gateway", g.Name())
+		}
+		out = append(out, g)
+	}
+	if len(out) == 0 {
+		return nil, missing
+	}
+	return out, nil
+}
+
+func (c Capabilities) takes(k Kind, r Region) bool {
+	kinds, regions := c.Kinds, c.Regions
+	if len(kinds) == 0 {
+		kinds = []Kind{OTP, Notice}
+	}
+	if len(regions) == 0 {
+		regions = []Region{Domestic}
+	}
+	return slices.Contains(kinds, k) && slices.Contains(regions, r)
+}
