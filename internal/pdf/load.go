@@ -3,7 +3,7 @@ package pdf
 // Object returns the indirect object ref refers to. What is not defined, free
 // or of another generation is Null. Errors are about bytes that are there and
 // cannot be read.
-func (d *Doc) Object(ref Ref) (Object, error) { return d.load(ref, 0) }
+func (d *Doc) Object(ref Ref) (Object, error) { return d.load(ref) }
 
 // Resolve follows o if it is a reference, and references it leads to.
 func (d *Doc) Resolve(o Object) (Object, error) {

@@ -73,11 +73,9 @@ func (*Stream) object() {}
 // origin is what a value read from a file remembers of the place it stood in.
 // All values of one indirect object share it.
 type origin struct {
-	doc    *Doc
-	ref    Ref
-	off    int64 // physical offset of src[0] below; -1 in an object stream or a buffer
-	crypt  bool  // strings are encrypted under ref's key
-	parent *Stream
+	doc   *Doc
+	ref   Ref
+	crypt bool // strings are encrypted under ref's key
 }
 
 // Span is a run of bytes in the file.

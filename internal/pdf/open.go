@@ -35,7 +35,11 @@ type Doc struct {
 	trailer  *Dict
 	crypt    *crypt
 	repaired bool
+	found    map[uint32]Entry // of a repaired document
 	cache    cache
+	work     int64 // see spend
+	depth    int   // of objects being loaded
+	hint     *crypt
 }
 
 // Open reads the header, the cross-reference chain and the encryption

@@ -64,7 +64,7 @@ type Entry struct {
 // number; ok is false if it says nothing.
 func (d *Doc) Entry(num uint32) (e Entry, ok bool, err error) { return d.entry(num) }
 
-// Size1 returns the first object number that no section defines and that is
+// NextNum returns the first object number that no section defines and that is
 // not below any /Size: where an [Update] begins to count.
 func (d *Doc) NextNum() uint32 { return d.nextNum() }
 

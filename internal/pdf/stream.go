@@ -10,8 +10,9 @@ type Stream struct {
 	Dict *Dict
 	Data []byte // of a stream that was built: the data as /Filter has it, before encryption
 
-	org   *origin
-	start int64 // physical offset of the data, -1 if built
+	org    *origin
+	start  int64 // physical offset of the data, -1 if built
+	length int64 // of the data in the file, -1 until known
 }
 
 // NewStream returns a stream to be written; data is stored as given, so dict

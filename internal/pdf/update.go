@@ -20,7 +20,7 @@ type Update struct {
 }
 
 // NewUpdate begins an update. It fails with REPAIRED if the document was
-// repaired, see [NewRewrite], and with LIMIT if no object number is left.
+// repaired, see [NewRewriteOfRepaired], and with LIMIT if no object number is left.
 func NewUpdate(d *Doc) (*Update, error) { return newUpdate(d, false) }
 
 // NewRewriteOfRepaired is NewUpdate for a repaired document: Build then writes a full

@@ -1,0 +1,307 @@
+package pdf
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+type updated struct {
+	ref Ref
+	obj Object
+}
+
+// ownKeys are the trailer's keys that describe one section only.
+var ownKeys = []Name{
+	"Size", "Prev", "XRefStm", "Type", "W", "Index", "Length", "Filter", "DecodeParms", "F", "FFilter", "FDecodeParms", "DL",
+}
+
+func newUpdate(d *Doc, repaired bool) (*Update, error) {
+	if d.repaired != repaired {
+		if d.repaired {
+			return nil, &Error{Code: CodeRepaired, Op: "update", Offset: -1}
+		}
+		return nil, &Error{Code: CodeMalformed, Op: "update", Offset: -1, Err: errors.New("document was not repaired")}
+	}
+	u := &Update{doc: d, next: d.nextNum(), objs: make(map[uint32]updated)}
+	if u.next > maxObject-1<<20 {
+		return nil, limit("update", -1, "no object numbers left")
+	}
+	u.trailer = d.trailer.Clone()
+	for _, k := range ownKeys {
+		u.trailer.Delete(k)
+	}
+	return u, nil
+}
+
+func (u *Update) set(ref Ref, o Object) {
+	if o == nil {
+		o = Null{}
+	}
+	u.objs[ref.Num] = updated{ref, o}
+}
+
+func (u *Update) object(ref Ref) (Object, error) {
+	if e, ok := u.objs[ref.Num]; ok {
+		if e.ref != ref {
+			return Null{}, nil
+		}
+		return e.obj, nil
+	}
+	return u.doc.Object(ref)
+}
+
+func (u *Update) resolve(o Object) (Object, error) {
+	for range 32 {
+		r, ok := o.(Ref)
+		if !ok {
+			if o == nil {
+				return Null{}, nil
+			}
+			return o, nil
+		}
+		v, err := u.object(r)
+		if err != nil {
+			return nil, err
+		}
+		o = v
+	}
+	return nil, limit("object", -1, "chain of references too long")
+}
+
+func (u *Update) build() (*Increment, error) {
+	d := u.doc
+	inc := &Increment{Start: d.src.size, Objects: make(map[Ref]int64, len(u.objs))}
+	w := &writer{doc: d, crypt: d.crypt, start: inc.Start}
+	if inc.Start > 0 {
+		var last [1]byte
+		if err := d.src.read(last[:], inc.Start-1); err != nil {
+			return nil, err
+		}
+		if last[0] != '\n' && last[0] != '\r' {
+			w.buf.WriteByte('\n')
+		}
+	}
+	entries := make(map[uint32]Entry, len(u.objs)+1)
+	if d.repaired {
+		for n, e := range d.found {
+			entries[n] = e
+		}
+	}
+	for _, num := range sortedKeys(u.objs) {
+		o := u.objs[num]
+		off := w.start + int64(w.buf.Len())
+		if err := w.indirect(o.ref, o.obj); err != nil {
+			return nil, inObject(err, o.ref)
+		}
+		inc.Objects[o.ref] = off
+		entries[num] = Entry{Ref: o.ref, Kind: InUse, Offset: off}
+	}
+	w.crypt = nil // nothing below is encrypted
+	if err := u.section(w, inc, entries); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(&w.buf, "startxref\n%d\n%%%%EOF\n", inc.XRef-d.base)
+	inc.Bytes = w.buf.Bytes()
+	inc.Size = inc.Start + int64(len(inc.Bytes))
+	return inc, nil
+}
+
+// indirect writes one indirect object.
+func (w *writer) indirect(ref Ref, o Object) error {
+	w.ref = ref
+	fmt.Fprintf(&w.buf, "%d %d obj\n", ref.Num, ref.Gen)
+	s, ok := o.(*Stream)
+	if !ok {
+		if err := w.value(o); err != nil {
+			return err
+		}
+		w.buf.WriteString("\nendobj\n")
+		return nil
+	}
+	data, err := w.streamData(s)
+	if err != nil {
+		return err
+	}
+	dict := s.Dict.Clone()
+	if n, ok := dict.Get("Length").(Int); !ok || int64(n) != int64(len(data)) {
+		dict.Set("Length", Int(len(data)))
+	}
+	if err := w.dict(dict); err != nil {
+		return err
+	}
+	w.buf.WriteString("\nstream\n")
+	w.buf.Write(data)
+	w.buf.WriteString("\nendstream\nendobj\n")
+	return nil
+}
+
+// streamData returns the data as it goes into the file.
+func (w *writer) streamData(s *Stream) ([]byte, error) {
+	if s.start >= 0 && w.verbatim(s.org) {
+		span, err := s.span()
+		if err != nil {
+			return nil, err
+		}
+		if span.Len > s.limits().Inflated {
+			return nil, limit("write", span.Off, "stream too large to rewrite")
+		}
+		b := make([]byte, span.Len)
+		return b, s.org.doc.src.read(b, span.Off)
+	}
+	b, err := s.raw()
+	if err != nil || w.crypt == nil {
+		return b, err
+	}
+	m, err := w.crypt.streamMethod(w.doc, s.Dict)
+	if err != nil {
+		return nil, err
+	}
+	return w.crypt.encrypt(w.ref, m, b, w.start+int64(w.buf.Len()))
+}
+
+// section writes the cross-reference section and the trailer.
+func (u *Update) section(w *writer, inc *Increment, entries map[uint32]Entry) error {
+	d := u.doc
+	size := int64(u.next)
+	asStream := !d.repaired && d.xref.sections[0].kind == XStream
+	for _, e := range entries {
+		if e.Kind == Compressed || e.Offset-d.base > 9_999_999_999 {
+			asStream = true
+		}
+	}
+	inc.XRef = w.start + int64(w.buf.Len())
+	if inc.XRef-d.base > 9_999_999_999 {
+		asStream = true
+	}
+	t := u.trailer.Clone()
+	if asStream {
+		size++
+	}
+	t.Set("Size", Int(size))
+	if !d.repaired {
+		t.Set("Prev", Int(d.xref.sections[0].off-d.base))
+	}
+	if err := u.changeID(t, w); err != nil {
+		return err
+	}
+	if asStream {
+		self := Ref{Num: u.next}
+		entries[self.Num] = Entry{Ref: self, Kind: InUse, Offset: inc.XRef}
+		return w.xrefStream(self, t, entries, d)
+	}
+	if d.repaired {
+		entries[0] = Entry{Ref: Ref{0, 65535}, Kind: Free}
+	}
+	w.buf.WriteString("xref\n")
+	keys := sortedKeys(entries)
+	if len(keys) == 0 {
+		w.buf.WriteString("0 0\n")
+	}
+	for _, run := range runs(keys) {
+		fmt.Fprintf(&w.buf, "%d %d\n", run[0], len(run))
+		for _, n := range run {
+			e := entries[n]
+			if e.Kind == Free {
+				fmt.Fprintf(&w.buf, "%010d %05d f \n", 0, e.Ref.Gen)
+			} else {
+				fmt.Fprintf(&w.buf, "%010d %05d n \n", e.Offset-d.base, e.Ref.Gen)
+			}
+		}
+	}
+	w.buf.WriteString("trailer\n")
+	if err := w.dict(t); err != nil {
+		return err
+	}
+	w.buf.WriteByte('\n')
+	return nil
+}
+
+// runs cuts ascending numbers into runs without gaps.
+func runs(keys []uint32) (out [][]uint32) {
+	for i := 0; i < len(keys); {
+		j := i + 1
+		for j < len(keys) && keys[j] == keys[j-1]+1 {
+			j++
+		}
+		out = append(out, keys[i:j])
+		i = j
+	}
+	return out
+}
+
+// changeID changes the second part of /ID: a hash of the first two and of what
+// the update writes, so that the same update has the same identity.
+func (u *Update) changeID(t *Dict, w *writer) error {
+	ids, _, err := u.doc.LookupArray(t, "ID")
+	if err != nil || ids.Len() != 2 {
+		return err
+	}
+	h := sha256.New()
+	parts := make([]String, 2)
+	for i := range parts {
+		o, err := u.doc.Resolve(ids.At(i))
+		if err != nil {
+			return err
+		}
+		parts[i], _ = o.(String)
+		h.Write(parts[i].B)
+	}
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(w.start)))
+	h.Write(w.buf.Bytes())
+	next := ids.Clone()
+	if _, direct := next.At(0).(String); !direct {
+		next = MakeArray(String{B: parts[0].B, Hex: true})
+		next.Append(Null{})
+	}
+	next.Set(1, String{B: h.Sum(nil)[:16], Hex: true})
+	t.Set("ID", next)
+	return nil
+}
+
+// xrefStream writes the cross-reference stream self.
+func (w *writer) xrefStream(self Ref, t *Dict, entries map[uint32]Entry, d *Doc) error {
+	var most uint64
+	for _, e := range entries {
+		if e.Kind == Compressed {
+			most = max(most, uint64(e.Stream))
+		} else {
+			most = max(most, uint64(e.Offset-d.base))
+		}
+	}
+	n := (bits.Len64(most) + 7) / 8
+	keys := sortedKeys(entries)
+	data := make([]byte, 0, len(keys)*(n+5))
+	put := func(v uint64, n int) {
+		for i := n - 1; i >= 0; i-- {
+			data = append(data, byte(v>>(8*i)))
+		}
+	}
+	index := MakeArray()
+	for _, run := range runs(keys) {
+		index.Append(Int(run[0]), Int(len(run)))
+		for _, num := range run {
+			e := entries[num]
+			switch e.Kind {
+			case InUse:
+				put(1, 1)
+				put(uint64(e.Offset-d.base), n)
+				put(uint64(e.Ref.Gen), 4)
+			case Compressed:
+				put(2, 1)
+				put(uint64(e.Stream), n)
+				put(uint64(e.Index), 4)
+			default:
+				put(0, 1)
+				put(0, n)
+				put(uint64(e.Ref.Gen), 4)
+			}
+		}
+	}
+	t.Set("Type", Name("XRef"))
+	t.Set("W", MakeArray(Int(1), Int(n), Int(4)))
+	t.Set("Index", index)
+	return w.indirect(self, NewStream(t, data))
+}

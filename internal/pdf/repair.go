@@ -1,0 +1,215 @@
+package pdf
+
+import (
+	"bytes"
+	"sort"
+)
+
+// maxFound bounds the objects a repair may find.
+const maxFound = 1 << 20
+
+// repair builds the cross-reference data from the objects found in the file.
+// Of several with one number the last counts.
+func (d *Doc) repair() error {
+	d.reset()
+	d.base, d.repaired = 0, true
+	d.found = make(map[uint32]Entry)
+	var trailers []int64
+	if err := d.scanObjects(&trailers); err != nil {
+		return err
+	}
+	streams, err := d.repairTrailer(trailers)
+	if err != nil {
+		return err
+	}
+	if err := d.openCrypt(d.opt.Password); err != nil {
+		return err
+	}
+	for _, n := range streams {
+		if err := d.foundIn(n); err != nil {
+			return err
+		}
+	}
+	if _, _, err := d.Catalog(); err == nil {
+		return nil
+	}
+	return d.searchCatalog()
+}
+
+// scanObjects reads the whole file for "n g obj" and "trailer".
+func (d *Doc) scanObjects(trailers *[]int64) error {
+	const block, overlap = 64 << 10, 64
+	buf := make([]byte, block+overlap)
+	for off := int64(0); off < d.src.size; off += block {
+		lo := max(0, off-overlap)
+		b := buf[:min(off+block, d.src.size)-lo]
+		if err := d.src.read(b, lo); err != nil {
+			return err
+		}
+		for i := 0; ; {
+			j := bytes.Index(b[i:], []byte("obj"))
+			if j < 0 {
+				break
+			}
+			i += j + 3
+			// Objects in the overlap were seen with the block before.
+			if lo+int64(i) <= off && off > 0 {
+				continue
+			}
+			if ref, at, ok := headerBefore(b, i-3); ok {
+				if len(d.found) >= maxFound {
+					return limit("repair", lo+int64(at), "too many objects")
+				}
+				d.found[ref.Num] = Entry{Ref: ref, Kind: InUse, Offset: lo + int64(at)}
+			}
+		}
+		for i := 0; ; {
+			j := bytes.Index(b[i:], []byte("trailer"))
+			if j < 0 {
+				break
+			}
+			i += j + 7
+			if (off == 0 || lo+int64(i) > off) && len(*trailers) < 1000 {
+				*trailers = append(*trailers, lo+int64(i))
+			}
+		}
+	}
+	return nil
+}
+
+// headerBefore reads "n g " backwards from i.
+func headerBefore(b []byte, i int) (ref Ref, at int, ok bool) {
+	back := func(digits bool) (int, int) {
+		e := i
+		for i > 0 && (digits && isDigit(b[i-1]) || !digits && isSpace(b[i-1])) {
+			i--
+		}
+		return i, e
+	}
+	back(false)
+	gs, ge := back(true)
+	ss, se := back(false)
+	ns, ne := back(true)
+	if gs == ge || ss == se || ns == ne || ns > 0 && class[b[ns-1]] == classRegular {
+		return ref, 0, false
+	}
+	num, ok1 := parseInt(b[ns:ne])
+	gen, ok2 := parseInt(b[gs:ge])
+	if !ok1 || !ok2 || num == 0 || num > maxObject || gen > 65535 {
+		return ref, 0, false
+	}
+	return Ref{uint32(num), uint16(gen)}, ns, true
+}
+
+// repairTrailer puts a trailer together from the trailers found and the
+// cross-reference streams, later ones first, and returns the object streams in
+// file order.
+func (d *Doc) repairTrailer(at []int64) (streams []uint32, err error) {
+	t := MakeDict()
+	merge := func(src *Dict) {
+		for _, k := range []Name{"Root", "Encrypt", "Info", "ID"} {
+			if v := src.Get(k); v != nil && !t.Has(k) {
+				if k == "Root" {
+					if _, isRef := v.(Ref); !isRef {
+						continue
+					}
+				}
+				t.Set(k, v)
+			}
+		}
+	}
+	for i := len(at) - 1; i >= 0; i-- {
+		v, _, _, err := d.valueAt(at[i], nil)
+		if CodeOf(err) == CodeIO {
+			return nil, err
+		}
+		if dict, ok := v.(*Dict); ok && err == nil {
+			merge(dict)
+		}
+	}
+	type place struct {
+		num uint32
+		off int64
+	}
+	var order []place
+	for n, e := range d.found {
+		order = append(order, place{n, e.Offset})
+	}
+	sort.Slice(order, func(i, j int) bool { return order[i].off < order[j].off })
+	for i := len(order) - 1; i >= 0; i-- {
+		b, err := d.src.at(&d.src.obj, order[i].off, 512)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Contains(b, []byte("XRef")) && !bytes.Contains(b, []byte("ObjStm")) {
+			continue
+		}
+		o, _, _, err := d.indirectAt(order[i].off, false)
+		if CodeOf(err) == CodeIO || CodeOf(err) == CodeLimit {
+			return nil, err
+		}
+		st, ok := o.(*Stream)
+		if !ok || err != nil {
+			continue
+		}
+		switch typ, _ := st.Dict.Get("Type").(Name); typ {
+		case "XRef":
+			merge(st.Dict)
+		case "ObjStm":
+			streams = append(streams, order[i].num)
+		}
+	}
+	for i, j := 0, len(streams)-1; i < j; i, j = i+1, j-1 {
+		streams[i], streams[j] = streams[j], streams[i]
+	}
+	d.trailer = t
+	return streams, nil
+}
+
+// foundIn adds the objects of an object stream. One that stands later in the
+// file than the stream counts more.
+func (d *Doc) foundIn(num uint32) error {
+	s, err := d.objStream(num)
+	if err != nil {
+		switch CodeOf(err) {
+		case CodeIO, CodeLimit:
+			return err
+		}
+		return nil // the others may do
+	}
+	at := d.found[num].Offset
+	for i, h := range s.heads {
+		if e, ok := d.found[h.num]; ok && e.Kind == InUse && e.Offset > at || h.num == num {
+			continue
+		}
+		if len(d.found) >= maxFound {
+			return limit("repair", at, "too many objects")
+		}
+		d.found[h.num] = Entry{Ref: Ref{Num: h.num}, Kind: Compressed, Stream: num, Index: i}
+	}
+	return nil
+}
+
+// searchCatalog looks for a catalog among the objects found.
+func (d *Doc) searchCatalog() error {
+	keys := sortedKeys(d.found)
+	if len(keys) > 200_000 {
+		return limit("repair", -1, "too many objects to search for a catalog")
+	}
+	for i := len(keys) - 1; i >= 0; i-- {
+		e := d.found[keys[i]]
+		o, err := d.load(e.Ref)
+		if CodeOf(err) == CodeIO || CodeOf(err) == CodeLimit {
+			return err
+		}
+		c, ok := o.(*Dict)
+		if err != nil || !ok {
+			continue
+		}
+		if t, _ := c.Get("Type").(Name); t == "Catalog" && c.Has("Pages") {
+			d.trailer.Set("Root", e.Ref)
+			return nil
+		}
+	}
+	return malformed("repair", -1, "no catalog found")
+}

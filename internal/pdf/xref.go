@@ -1,0 +1,317 @@
+package pdf
+
+import (
+	"iter"
+	"sort"
+)
+
+// section is one cross-reference section as it stands in the file. Entries are
+// not materialised: a table's are read from the file when asked for, a stream's
+// stand in its decoded data.
+type section struct {
+	kind    SectionKind
+	off     int64 // physical
+	end     int64 // physical, just past the trailer dictionary or the stream's data
+	trailer *Dict
+	subs    []subsection // sorted by first unless overlap
+	overlap bool
+	hidden  *section // /XRefStm
+	prev    int64    // physical, -1 if none
+
+	ref   Ref    // of a stream
+	data  []byte // of a stream
+	width [3]int
+}
+
+// subsection is a run of entries for consecutive numbers.
+type subsection struct {
+	first, n int64
+	off      int64   // of the first entry: physical in a table, into data in a stream
+	step     int64   // bytes per entry
+	list     []Entry // a table whose lines are not all alike
+}
+
+type xrefChain struct {
+	sections []*section // newest first, hidden ones within their tables
+	bytes    int64      // decoded stream data held
+}
+
+// finish sorts the subsections so that they can be searched.
+func (s *section) finish() error {
+	if !sort.SliceIsSorted(s.subs, func(i, j int) bool { return s.subs[i].first < s.subs[j].first }) {
+		sorted := append([]subsection(nil), s.subs...)
+		sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].first < sorted[j].first })
+		if !overlaps(sorted) {
+			s.subs = sorted
+			return nil
+		}
+	}
+	if overlaps(s.subs) {
+		s.overlap = true // searched one by one, the first one counts
+		if len(s.subs) > 256 {
+			return limit("xref", s.off, "too many overlapping subsections")
+		}
+	}
+	return nil
+}
+
+func overlaps(subs []subsection) bool {
+	for i := 1; i < len(subs); i++ {
+		if subs[i].first < subs[i-1].first+subs[i-1].n {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the subsection that defines num and the index in it.
+func (s *section) find(num int64) (*subsection, int64) {
+	if s.overlap {
+		for i := range s.subs {
+			if j := num - s.subs[i].first; j >= 0 && j < s.subs[i].n {
+				return &s.subs[i], j
+			}
+		}
+		return nil, 0
+	}
+	i := sort.Search(len(s.subs), func(i int) bool { return s.subs[i].first > num }) - 1
+	if i < 0 || num-s.subs[i].first >= s.subs[i].n {
+		return nil, 0
+	}
+	return &s.subs[i], num - s.subs[i].first
+}
+
+// lookup returns what the section alone says of num, its hidden stream not
+// considered.
+func (d *Doc) lookup(s *section, num int64) (Entry, bool, error) {
+	sub, i := s.find(num)
+	if sub == nil {
+		return Entry{}, false, nil
+	}
+	e, err := d.entryAt(s, sub, i)
+	return e, err == nil, err
+}
+
+func (d *Doc) entryAt(s *section, sub *subsection, i int64) (Entry, error) {
+	if s.kind == XStream {
+		return s.streamEntry(sub, i, d.base), nil
+	}
+	return d.tableEntry(sub, i)
+}
+
+// entry searches the chain. In a hybrid section an entry in use counts first,
+// then the stream, then a free entry (ISO 32000-2 7.5.8.4).
+func (d *Doc) entry(num uint32) (Entry, bool, error) {
+	if d.repaired {
+		e, ok := d.found[num]
+		return e, ok, nil
+	}
+	for _, s := range d.xref.sections {
+		e, ok, err := d.lookup(s, int64(num))
+		if err != nil {
+			return Entry{}, false, err
+		}
+		if ok && e.Kind != Free {
+			return e, true, nil
+		}
+		if s.hidden != nil {
+			h, found, err := d.lookup(s.hidden, int64(num))
+			if err != nil || found {
+				return h, found, err
+			}
+		}
+		if ok {
+			return e, true, nil
+		}
+	}
+	return Entry{}, false, nil
+}
+
+// highest returns the highest number any section has an entry for.
+func (d *Doc) highest() int64 {
+	var h int64
+	if d.repaired {
+		for n := range d.found {
+			h = max(h, int64(n))
+		}
+		return h
+	}
+	for _, s := range d.xref.sections {
+		for _, t := range []*section{s, s.hidden} {
+			if t == nil {
+				continue
+			}
+			for _, sub := range t.subs {
+				if sub.n > 0 {
+					h = max(h, sub.first+sub.n-1)
+				}
+			}
+			h = max(h, int64(t.ref.Num))
+		}
+	}
+	return h
+}
+
+func (d *Doc) nextNum() uint32 {
+	n := d.highest() + 1
+	for _, s := range d.xref.sections {
+		if v, ok := s.trailer.Get("Size").(Int); ok && int64(v) <= maxObject {
+			n = max(n, int64(v))
+		}
+	}
+	return uint32(max(1, min(n, maxObject+1)))
+}
+
+// numbers yields the references of all objects in use, ascending.
+func (d *Doc) numbers() iter.Seq2[Ref, error] {
+	return func(yield func(Ref, error) bool) {
+		if d.repaired {
+			for _, n := range sortedKeys(d.found) {
+				if !yield(d.found[n].Ref, nil) {
+					return
+				}
+			}
+			return
+		}
+		for num := range d.defined() {
+			e, ok, err := d.entry(uint32(num))
+			if err != nil {
+				yield(Ref{Num: uint32(num)}, err)
+				return
+			}
+			if ok && e.Kind != Free && !yield(e.Ref, nil) {
+				return
+			}
+		}
+	}
+}
+
+// defined yields the numbers any section has an entry for, ascending, each once.
+func (d *Doc) defined() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		var runs [][2]int64
+		for _, s := range d.xref.sections {
+			for _, t := range []*section{s, s.hidden} {
+				if t == nil {
+					continue
+				}
+				for _, sub := range t.subs {
+					if sub.n > 0 {
+						runs = append(runs, [2]int64{sub.first, sub.first + sub.n})
+					}
+				}
+			}
+		}
+		sort.Slice(runs, func(i, j int) bool { return runs[i][0] < runs[j][0] })
+		at := int64(0)
+		for _, r := range runs {
+			for at = max(at, r[0]); at < r[1]; at++ {
+				if !yield(at) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func sortedKeys[V any](m map[uint32]V) []uint32 {
+	keys := make([]uint32, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	return keys
+}
+
+// readChain follows the chain from the section at off.
+func (d *Doc) readChain(off int64) error {
+	lim := d.opt.Limits
+	seen := make(map[int64]bool, 8)
+	for off >= 0 {
+		if seen[off] {
+			return malformed("xref", off, "/Prev runs in a circle")
+		}
+		seen[off] = true
+		if len(d.xref.sections) >= lim.Sections {
+			return limit("xref", off, "too many cross-reference sections")
+		}
+		s, err := d.readSection(off)
+		if err != nil {
+			return err
+		}
+		if h, ok := s.trailer.Get("XRefStm").(Int); ok && s.kind == Table {
+			s.kind = Hybrid
+			if !d.opt.Legacy {
+				at, err := d.physical(int64(h))
+				if err != nil {
+					return err
+				}
+				if s.hidden, err = d.readSection(at); err != nil {
+					return err
+				}
+				if s.hidden.kind != XStream {
+					return malformed("xref", at, "/XRefStm is no cross-reference stream")
+				}
+			}
+		}
+		d.xref.sections = append(d.xref.sections, s)
+		off = s.prev
+	}
+	return nil
+}
+
+// physical makes an offset in the file a physical one.
+func (d *Doc) physical(off int64) (int64, error) {
+	if off < 0 || off >= d.src.size-d.base {
+		return 0, malformed("xref", -1, "offset outside the file")
+	}
+	return off + d.base, nil
+}
+
+// readSection reads the section at off, a table or a stream.
+func (d *Doc) readSection(off int64) (*section, error) {
+	b, err := d.src.at(&d.src.xref, off, 64)
+	if err != nil {
+		return nil, err
+	}
+	i := 0
+	for i < len(b) && isSpace(b[i]) {
+		i++
+	}
+	if i >= len(b) {
+		return nil, malformed("xref", off, "no cross-reference section")
+	}
+	var s *section
+	if len(b)-i >= 4 && string(b[i:i+4]) == "xref" {
+		s, err = d.readTable(off + int64(i))
+	} else {
+		s, err = d.readXRefStream(off + int64(i))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.finish(); err != nil {
+		return nil, err
+	}
+	s.prev = -1
+	switch p := s.trailer.Get("Prev").(type) {
+	case Int:
+		if p == 0 { // written by some for "none"
+			break
+		}
+		if s.prev, err = d.physical(int64(p)); err != nil {
+			return nil, err
+		}
+	case nil:
+	default:
+		o, err := d.Resolve(p)
+		n, ok := Number(o)
+		if err != nil || !ok {
+			return nil, malformed("xref", off, "/Prev is no number")
+		}
+		if s.prev, err = d.physical(int64(n)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
