@@ -12,7 +12,7 @@ func syntax(op string, off int64, err error) error {
 	switch {
 	case err == errNesting:
 		return limit(op, off, "nested too deeply or too large")
-	case err == errShort || err == errNoValue || err == errUnclosed:
+	case err == errShort, err == errNoValue, err == errUnclosed, err == errNoObject:
 		return &Error{Code: CodeMalformed, Op: op, Offset: off, Err: err}
 	}
 	return err
@@ -195,7 +195,7 @@ func (d *Doc) loadEntry(e Entry) (Object, error) {
 	}
 	crypt := d.crypt != nil && e.Ref != d.crypt.ref
 	o, at, _, err := d.indirectAt(e.Offset, crypt)
-	if err == errNoObject || err == nil && at != e.Ref {
+	if errors.Is(err, errNoObject) || err == nil && at != e.Ref {
 		return nil, malformed("object", e.Offset, "another object, or none, where the cross-reference points")
 	}
 	return o, err
@@ -224,7 +224,7 @@ func (d *Doc) objectSpan(ref Ref) (Span, bool, error) {
 		return Span{}, false, err
 	}
 	o, at, end, err := d.indirectAt(e.Offset, false)
-	if err == errNoObject || err == nil && at != ref {
+	if errors.Is(err, errNoObject) || err == nil && at != ref {
 		return Span{}, false, inObject(malformed("object", e.Offset, "another object where the cross-reference points"), ref)
 	}
 	if err != nil {
