@@ -81,7 +81,7 @@ func (d *Doc) openCrypt(password string) error {
 	}
 	c.v, c.r = num("V", 0), num("R", 0)
 	c.perms = int32(num("P", 0))
-	bits := num("Length", 40)
+	bits, stated := num("Length", 40), int64(0)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *Doc) openCrypt(password string) error {
 	case c.v == 2 && (c.r == 2 || c.r == 3):
 		c.strings, c.streams = methodRC4, methodRC4
 	case c.v == 4 && c.r == 4:
-		bits = 128
+		stated, bits = bits, 128
 		err = c.cryptFilters(d, dict)
 	case c.v == 5 && (c.r == 5 || c.r == 6):
 		err = c.cryptFilters(d, dict)
@@ -119,7 +119,12 @@ func (d *Doc) openCrypt(password string) error {
 		return err
 	}
 	in.r, in.perms, in.meta = c.r, c.perms, c.meta
-	if c.key, c.owner = in.find(password); c.key == nil {
+	c.key, c.owner = in.find(password)
+	if c.key == nil && stated >= 40 && stated < 128 { // V 4 means 128 bits, but not to all writers
+		in.n = int(stated / 8)
+		c.key, c.owner = in.find(password)
+	}
+	if c.key == nil {
 		return &Error{Code: CodePassword, Op: "encrypt", Offset: -1}
 	}
 	d.crypt = c
@@ -220,8 +225,7 @@ func (d *Doc) keyInput(dict *Dict, n int) (in keyInput, err error) {
 	return in, nil
 }
 
-// find tries the empty user password, then password as the owner's and as the
-// user's.
+// find tries password as the owner's and as the user's, then the empty one.
 func (in keyInput) find(password string) (key []byte, owner bool) {
 	if in.r >= 5 {
 		if len(in.o) < 48 || len(in.u) < 48 || len(in.oe) < 32 || len(in.ue) < 32 {
@@ -229,28 +233,33 @@ func (in keyInput) find(password string) (key []byte, owner bool) {
 		}
 		p := []byte(password)
 		p = p[:min(len(p), 127)]
-		if key := in.newer(p, true); key != nil && password != "" {
-			return key, true
+		for _, p := range [][]byte{p, nil} {
+			if key := in.newer(p, false); key != nil && len(p) == 0 {
+				return key, false
+			} else if own := in.newer(p, true); own != nil {
+				return own, true
+			} else if key != nil {
+				return key, false
+			}
 		}
-		if key := in.newer(p, false); key != nil {
-			return key, false
-		}
-		return in.newer(nil, false), false
+		return nil, false
 	}
 	if len(in.o) < 32 || len(in.u) < 16 || in.r == 2 && len(in.u) < 32 {
 		return nil, false
 	}
-	for _, p := range passwordBytes(password) {
-		if user := in.userFromOwner(p); password != "" {
-			if key := in.older(user); key != nil {
-				return key, true
-			}
+	for _, p := range append(passwordBytes(password), nil) {
+		key := in.older(p)
+		if key != nil && len(p) == 0 {
+			return key, false
 		}
-		if key := in.older(p); key != nil {
+		if own := in.older(in.userFromOwner(p)); own != nil {
+			return own, true
+		}
+		if key != nil {
 			return key, false
 		}
 	}
-	return in.older(nil), false
+	return nil, false
 }
 
 // passwordBytes returns the spellings to try of a password before R5:

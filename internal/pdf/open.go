@@ -6,7 +6,7 @@ import (
 
 // Options say how to open a document. nil means the zero value.
 type Options struct {
-	Password string // user or owner password, UTF-8; the empty user password is tried first
+	Password string // user or owner password, UTF-8; the empty one is tried too
 	Repair   bool   // if the cross-reference data is unusable, find the objects by reading the whole file (R7)
 	Legacy   bool   // ignore /XRefStm, as a reader of PDF 1.4 sees a hybrid file
 	Limits   Limits
