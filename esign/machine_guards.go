@@ -45,14 +45,14 @@ var (
 	notAsked       = cond{"not asked yet", func(m *run) bool { return !m.r().Asked }}
 	gateShut       = cond{"its gate is not passed", func(m *run) bool { return !m.r().Gate.passed() }}
 	gateOpen       = cond{"gate passed", func(m *run) bool { return m.r().Gate.passed() }}
-	noLongerReady  = cond{"identity too old, or gate reopened", func(m *run) bool { return len(m.missing(m.r())) > 0 }}
+	noLongerReady  = cond{"identity too old, or gate reopened", func(m *run) bool { return len(m.r().missing(m.eff)) > 0 }}
 	deadlinePassed = cond{"own deadline", func(m *run) bool { d := m.r().Deadline; return !d.IsZero() && !m.eff.Before(d) }}
 	identityOver   = cond{"identity too old", func(m *run) bool { return !m.r().Facts.identified(m.eff) }}
 	nothingMissing = cond{"reading done, uploads in, identity met, certificate obtainable", func(m *run) bool {
-		return len(m.missing(m.r())) == 0
+		return len(m.r().missing(m.eff)) == 0
 	}}
 	onlyCertificate = cond{"only the certificate is missing, not asked yet", func(m *run) bool {
-		return !m.r().Asked && slices.Equal(m.missing(m.r()), []string{"certificate"})
+		return !m.r().Asked && slices.Equal(m.r().missing(m.eff), []string{"certificate"})
 	}}
 	metByOthers = cond{"Any or K; stage met by others", func(m *run) bool {
 		r := m.r()
@@ -286,7 +286,8 @@ func (m *run) refuseState() error {
 func (m *run) refuseRow() error {
 	r := m.r()
 	state := &StateError{State: m.env.State, Recipient: r.ID, Row: r.State}
-	acting := slices.Contains([]Op{OpOpen, OpSaveFill, OpSubmitFill, OpSign, OpSilentSign, OpPass, OpReturn, OpRefuse}, m.cmd.Op)
+	acting := slices.Contains([]Op{OpOpen, OpSaveFill, OpSubmitFill, OpSign, OpSilentSign}, m.cmd.Op) ||
+		m.cmd.Op == OpPass && r.Role == RoleApprover
 	switch {
 	case m.env.State == StateExpired:
 		return &DeadlineError{At: m.env.EndedAt, state: state}
@@ -298,7 +299,7 @@ func (m *run) refuseRow() error {
 	case acting && r.State == RecipientPending && r.Role != RoleCC && !m.env.itsTurn(r):
 		return &TurnError{Waiting: m.env.waiting()}
 	case m.cmd.Op == OpSign && r.Role.Signer() && r.State.Live(), m.cmd.Op == OpPass && r.Role == RoleApprover && r.State.Live():
-		if missing := m.missing(r); len(missing) > 0 {
+		if missing := r.missing(m.eff); len(missing) > 0 {
 			err := &NotReadyError{Missing: missing}
 			if slices.Contains(missing, "identity") {
 				err.level = levelError(r.Facts, r.Sign)

@@ -50,7 +50,7 @@ var rowRules = []rule{
 		do: []act{signIt(OutcomeApproved)}, row: RecipientSigned, event: []string{"recipient.approved"}, tells: []tell{tellOwner}},
 	{id: "R14", in: []State{StateInProgress}, from: ready, op: opSettle, who: system, when: []cond{isViewer},
 		do: []act{signIt(OutcomeViewed)}, row: RecipientSigned, event: []string{"recipient.opened"}, tells: []tell{tellOwner}},
-	{id: "R15", from: live, op: OpDecline, who: recipient, when: []cond{notCC}, guard: []guard{mayDecline, reason},
+	{id: "R15", from: live, op: OpDecline, who: recipient, when: []cond{notCC, notSilent}, guard: []guard{mayDecline, reason},
 		row: RecipientDeclined, units: []act{settleIt(CauseDeclined)}, event: []string{"recipient.declined"}, tells: []tell{tellOwner}},
 	{id: "R15", from: live, op: OpRefuse, who: recipientOrApprover, when: []cond{isApprover}, guard: []guard{mayDecline, reason},
 		row: RecipientDeclined, event: []string{"recipient.declined"}, tells: []tell{tellOwner}},

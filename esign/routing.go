@@ -1,6 +1,9 @@
 package esign
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Routing: which stage is open, which is met, which can no longer be met.
 
@@ -169,8 +172,8 @@ func (e *Envelope) documentsOf(r *Recipient) []string {
 	return ids
 }
 
-// missing is what a row whose stage is open still lacks before it is ready.
-func (m *run) missing(r *Recipient) []string {
+// missing is what a row still lacks, at the instant, before it is ready.
+func (r *Recipient) missing(at time.Time) []string {
 	var out []string
 	lack := func(what string, yes bool) {
 		if yes {
@@ -181,7 +184,7 @@ func (m *run) missing(r *Recipient) []string {
 	lack("gate", !r.Gate.passed())
 	lack("reading", r.Reading != Reading{} && !r.Facts.Read)
 	lack("uploads", len(r.Uploads) > 0 && !r.Facts.Uploaded)
-	lack("identity", !r.Facts.identified(m.eff))
+	lack("identity", !r.Facts.identified(at))
 	lack("certificate", r.Role.Signer() && !r.Facts.Certificate)
 	return out
 }

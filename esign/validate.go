@@ -2,12 +2,11 @@ package esign
 
 import (
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
-
-// MaxID is the longest id in bytes: of an envelope, a document, a row, a field.
-const MaxID = 64
 
 // Validate reports what keeps the draft from being sent at the instant now, as a
 // [*FieldError] that names the first field; nil if nothing does. channels are
@@ -45,8 +44,9 @@ func (c *checker) must(ok bool, field, why string) {
 
 func (c *checker) id(field, id string) {
 	c.must(id != "", field, "is missing")
-	c.must(len(id) <= MaxID, field, "is longer than 64 bytes")
-	c.must(utf8.ValidString(id), field, "is not UTF-8")
+	c.must(len(id) <= 64, field, "is longer than 64 bytes")
+	bad := !utf8.ValidString(id) || strings.ContainsAny(id, "/%") || strings.ContainsFunc(id, unicode.IsControl)
+	c.must(!bad, field, "holds a character that an id cannot have")
 }
 
 func (c *checker) text(field, s string, max int) {
