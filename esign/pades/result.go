@@ -35,7 +35,9 @@ type Result struct {
 	Size      int64    // of the new document
 	ByteRange [4]int64 // zero where nothing was signed
 	Field     string   // the field that was signed
-	State     *State   // for Spec.Resume; nil = not offered
+	Profile   Profile
+	Algorithm Algorithm
+	State     *State // for Spec.Resume; nil = not offered
 }
 
 // FinishOptions supply what levels above B-B need. Nil means none of it.

@@ -1,0 +1,304 @@
+package pades
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// change is a [Change] with what the rules about it need.
+type change struct {
+	Change
+	field string // full name of the field concerned
+	risky bool   // an annotation that can pass for content
+}
+
+// differ compares two states of a document that one revision lies between.
+type differ struct {
+	g        *graph
+	old, new *view
+	revision int
+	revEnd   int64           // of the revision
+	touched  map[uint32]bool // numbers whose value changed
+	tainted  map[uint32]bool // without a role, and what they lead to changed
+	absent   map[uint32]bool // touched, and not there before
+	out      []change
+}
+
+// step lists what a revision changed. rev is the revision; g grows by what it
+// wrote.
+func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, error) {
+	d := &differ{
+		g: g, old: old, new: new, revision: index, revEnd: rev.EndEOL,
+		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{},
+	}
+	if err := d.compare(rev); err != nil {
+		return nil, err
+	}
+	if err := d.trailer(); err != nil {
+		return nil, err
+	}
+	if d.new.treeErr != nil && d.old.treeErr == nil {
+		d.report(trailerNum, "Root", ChangesOther, "the page tree cannot be read")
+	}
+	if len(d.touched) > 0 {
+		if d.structural() {
+			if err := d.old.walkStruct(); err != nil {
+				return nil, err
+			}
+			if err := d.new.walkStruct(); err != nil {
+				return nil, err
+			}
+		}
+		reached := d.propagate()
+		if err := d.judge(reached); err != nil {
+			return nil, err
+		}
+	}
+	return d.out, nil
+}
+
+func (d *differ) report(num uint32, key string, class Changes, note string) *change {
+	d.out = append(d.out, change{Change: Change{Revision: d.revision, Object: int(num), Key: key, Class: class, Note: note}})
+	return &d.out[len(d.out)-1]
+}
+
+// compare finds the numbers whose value the revision changed.
+func (d *differ) compare(rev pdf.Revision) error {
+	nums := map[uint32]bool{}
+	for e, err := range rev.Entries() {
+		if err != nil {
+			return err
+		}
+		if e.Ref.Num != 0 {
+			nums[e.Ref.Num] = true
+		}
+	}
+	// A rewritten object stream changes objects that no section mentions.
+	var streams []uint32
+	for num := range nums {
+		if e, ok, err := d.old.doc.Entry(num); err == nil && ok && e.Kind == pdf.InUse {
+			if o, err := d.old.doc.Object(e.Ref); err == nil {
+				if s, ok := o.(*pdf.Stream); ok && s.Dict.Get("Type") == pdf.Name("ObjStm") {
+					streams = append(streams, num)
+				}
+			}
+		}
+	}
+	if len(streams) > 0 {
+		for ref, err := range d.old.doc.Numbers() {
+			if err != nil {
+				return err
+			}
+			if e, ok, err := d.old.doc.Entry(ref.Num); err == nil && ok && e.Kind == pdf.Compressed && slices.Contains(streams, e.Stream) {
+				nums[ref.Num] = true
+			}
+		}
+	}
+	for num := range nums {
+		if err := d.compareOne(num); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *differ) compareOne(num uint32) error {
+	oldRef, wasThere := entryRef(d.old.doc, num)
+	newRef, isThere := entryRef(d.new.doc, num)
+	ref := oldRef
+	if !wasThere {
+		ref = newRef
+	}
+	if !wasThere && !isThere {
+		return nil
+	}
+	a, errA := d.old.doc.Object(ref)
+	b, errB := d.new.doc.Object(ref)
+	if errA != nil || errB != nil {
+		if code := CodeOf(wrap("verify", firstError(errA, errB))); code == ErrIO {
+			return firstError(errA, errB)
+		}
+		d.touched[num] = true
+		return nil
+	}
+	if isThere {
+		d.g.add(num, b)
+	}
+	same, err := pdf.Equal(d.old.doc, a, d.new.doc, b)
+	if err != nil && CodeOf(wrap("verify", err)) == ErrIO {
+		return err
+	}
+	if same && err == nil {
+		return nil
+	}
+	d.touched[num] = true
+	if pdf.IsNull(a) {
+		d.absent[num] = true
+	}
+	return nil
+}
+
+func firstError(list ...error) error {
+	for _, err := range list {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryRef returns the reference under which num is in use.
+func entryRef(d *pdf.Doc, num uint32) (pdf.Ref, bool) {
+	e, ok, err := d.Entry(num)
+	if err != nil || !ok || e.Kind == pdf.Free {
+		return pdf.Ref{Num: num}, false
+	}
+	return e.Ref, true
+}
+
+// trailer judges the keys of the trailer that mean something.
+func (d *differ) trailer() error {
+	a, b := d.old.doc.Trailer(), d.new.doc.Trailer()
+	d.g.add(trailerNum, b)
+	if a.Get("Root") != b.Get("Root") {
+		d.report(trailerNum, "Root", ChangesOther, "another catalog")
+	}
+	same, err := pdf.Equal(d.old.doc, a.Get("Encrypt"), d.new.doc, b.Get("Encrypt"))
+	if err != nil || !same {
+		d.report(trailerNum, "Encrypt", ChangesOther, "another encryption")
+	}
+	return nil
+}
+
+// structural reports whether elements of the logical structure were touched.
+func (d *differ) structural() bool {
+	for num := range d.touched {
+		for _, v := range []*view{d.old, d.new} {
+			if ref, ok := entryRef(v.doc, num); ok {
+				if o, err := v.doc.Object(ref); err == nil {
+					switch e := o.(type) {
+					case *pdf.Dict:
+						if e.Has("StructTreeRoot") || e.Has("K") || e.Get("Type") == pdf.Name("StructElem") || e.Get("Type") == pdf.Name("StructTreeRoot") {
+							return true
+						}
+					case *pdf.Array:
+						return true // may be a list of kids
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// roleOf returns an object's role, if it has the same one in both states or is
+// there in one only.
+func (d *differ) roleOf(num uint32) role {
+	a, b := d.old.roles[num], d.new.roles[num]
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// propagate walks from what was touched to the objects with a role that show
+// it, and returns them with the keys it is reached by; no keys for those that
+// were touched themselves.
+func (d *differ) propagate() map[uint32]map[pdf.Name]bool {
+	reached := map[uint32]map[pdf.Name]bool{}
+	type state struct {
+		num  uint32
+		weak bool // it names what was touched, but does not show it
+	}
+	seen := map[state]bool{}
+	var queue []state
+	push := func(s state) {
+		if !seen[s] && !(s.weak && seen[state{s.num, false}]) {
+			seen[s] = true
+			queue = append(queue, s)
+		}
+	}
+	for num := range d.touched {
+		if d.roleOf(num) != "" {
+			reached[num] = map[pdf.Name]bool{}
+			push(state{num, true})
+			continue
+		}
+		d.tainted[num] = true
+		push(state{num, false})
+	}
+	for len(queue) > 0 {
+		s := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		for _, e := range d.g.in[s.num] {
+			if s.weak && naming[e.label] {
+				continue
+			}
+			weak := s.weak && e.label == "" // an array of its own: who refers to it decides
+			if e.from == trailerNum {
+				if !weak && (e.label == "Root" || e.label == "Encrypt") && d.roleOf(s.num) == "" {
+					d.report(trailerNum, string(e.label), ChangesOther, "")
+				}
+				continue
+			}
+			if d.roleOf(e.from) != "" {
+				if !weak {
+					if reached[e.from] == nil {
+						reached[e.from] = map[pdf.Name]bool{}
+					}
+					reached[e.from][e.label] = true
+				}
+				continue
+			}
+			if !weak {
+				d.tainted[e.from] = true
+			}
+			push(state{e.from, weak})
+		}
+	}
+	return reached
+}
+
+// same reports whether a value means the same in both states: equal as it
+// stands, and no part of what it leads to was changed.
+func (d *differ) same(a, b pdf.Object) bool {
+	if pdf.IsNull(a) != pdf.IsNull(b) {
+		// Absent and a reference to nothing are the same, unless it is there now.
+		x, err1 := d.old.doc.Resolve(a)
+		y, err2 := d.new.doc.Resolve(b)
+		if err1 != nil || err2 != nil || pdf.IsNull(x) != pdf.IsNull(y) {
+			return false
+		}
+		return pdf.IsNull(x)
+	}
+	if equal, err := pdf.Equal(d.old.doc, a, d.new.doc, b); err != nil || !equal {
+		return false
+	}
+	clean := true
+	eachRef(b, "", 0, func(_ pdf.Name, to pdf.Ref) {
+		if d.tainted[to.Num] {
+			clean = false
+		}
+	})
+	return clean
+}
+
+// changedKeys lists the keys whose value differs between two dictionaries.
+func (d *differ) changedKeys(a, b *pdf.Dict) []pdf.Name {
+	keys := map[pdf.Name]bool{}
+	for k := range a.All() {
+		keys[k] = true
+	}
+	for k := range b.All() {
+		keys[k] = true
+	}
+	var list []pdf.Name
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if !d.same(a.Get(k), b.Get(k)) {
+			list = append(list, k)
+		}
+	}
+	return list
+}

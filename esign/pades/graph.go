@@ -1,0 +1,247 @@
+package pades
+
+import (
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// trailerNum stands for the trailer among object numbers: 0 is never in use.
+const trailerNum = 0
+
+// edge is a reference from object from, standing under the dictionary key
+// label; in an array the key the array stands under, "" in an array that is an
+// object of its own.
+type edge struct {
+	from  uint32
+	label pdf.Name
+}
+
+// graph knows who refers to an object, in any state of the document from the
+// first one judged on. References that were dropped later stay in it: that
+// can only find a change graver than it is.
+type graph struct {
+	in map[uint32][]edge
+}
+
+// newGraph reads every object of d once.
+func newGraph(d *pdf.Doc) (*graph, error) {
+	g := &graph{in: map[uint32][]edge{}}
+	for ref, err := range d.Numbers() {
+		if err != nil {
+			return nil, err
+		}
+		o, err := d.Object(ref)
+		if err != nil {
+			// An object nobody can read shows nothing; if something leads to
+			// it, that is so in every revision.
+			continue
+		}
+		g.add(ref.Num, o)
+	}
+	g.add(trailerNum, d.Trailer())
+	return g, nil
+}
+
+// add notes what object num refers to.
+func (g *graph) add(num uint32, o pdf.Object) {
+	eachRef(o, "", 0, func(label pdf.Name, to pdf.Ref) {
+		list := g.in[to.Num]
+		e := edge{num, label}
+		if n := len(list); n > 0 && list[n-1] == e {
+			return
+		}
+		g.in[to.Num] = append(list, e)
+	})
+}
+
+// eachRef calls f for every reference standing in o.
+func eachRef(o pdf.Object, label pdf.Name, depth int, f func(label pdf.Name, to pdf.Ref)) {
+	if depth > 128 {
+		return // the reader's own limit is lower
+	}
+	switch v := o.(type) {
+	case pdf.Ref:
+		f(label, v)
+	case *pdf.Dict:
+		for k, e := range v.All() {
+			eachRef(e, k, depth+1, f)
+		}
+	case *pdf.Array:
+		for _, e := range v.All() {
+			eachRef(e, label, depth+1, f)
+		}
+	case *pdf.Stream:
+		eachRef(v.Dict, label, depth+1, f)
+	}
+}
+
+// role is the place of an object in the document's structure. An object with a
+// role is judged by its own keys; a change to any other object is a change to
+// whatever refers to it.
+type role string
+
+const (
+	roleCatalog role = "catalog"
+	rolePages   role = "page tree"
+	rolePage    role = "page"
+	roleForm    role = "form"
+	roleField   role = "field"  // or a node above fields, or a widget
+	roleAnnot   role = "annot"  // not a widget
+	roleSig     role = "sig"    // value of a signature field
+	roleStruct  role = "struct" // element of the logical structure
+)
+
+// naming holds the keys by which others name an object with a role without
+// showing its content: links, parents, members. A role's change goes no
+// further through them.
+var naming = map[pdf.Name]bool{
+	"P": true, "Parent": true, "Kids": true, "Annots": true, "Fields": true, "Popup": true, "IRT": true, "Pg": true,
+	"Obj": true, "Root": true, "Pages": true, "AcroForm": true, "Dest": true, "D": true, "K": true, "First": true,
+	"Last": true, "Next": true, "Prev": true, "Names": true, "Nums": true, "ParentTree": true, "CO": true, "OpenAction": true,
+	"SD": true, "SE": true, "StructTreeRoot": true, "IDTree": true, "V": true, "DocMDP": true, "Perms": true, "Dests": true,
+	"Data": true, "R": true, "B": true, "T": true, "UR3": true, "UR": true,
+}
+
+// view is one state of the document with the roles of its objects.
+type view struct {
+	doc     *pdf.Doc
+	catalog *pdf.Dict
+	roles   map[uint32]role
+	form    *form
+	fields  map[uint32]*pdf.Field // by number of the field, its widgets
+	parents map[uint32]bool       // nodes of the field tree that are no fields
+	treeErr error                 // the page tree could not be walked to its end
+}
+
+func newView(d *pdf.Doc) (*view, error) {
+	v := &view{doc: d, roles: map[uint32]role{}, fields: map[uint32]*pdf.Field{}, parents: map[uint32]bool{}}
+	c, ref, err := d.Catalog()
+	if err != nil {
+		return nil, err
+	}
+	v.catalog = c
+	v.roles[ref.Num] = roleCatalog
+	if _, ref, err := d.Form(); err == nil && ref.Num != 0 {
+		v.roles[ref.Num] = roleForm
+	}
+	if v.form, err = readForm(d); err != nil {
+		return nil, err
+	}
+	v.treeErr = v.walkPages(c.Get("Pages"), 0)
+	for i := range v.form.fields {
+		x := &v.form.fields[i]
+		for _, p := range x.Parents {
+			v.parents[p.Num] = true
+			v.roles[p.Num] = roleField
+		}
+		for _, w := range x.Widgets {
+			if w.Ref.Num != 0 {
+				v.roles[w.Ref.Num] = roleField
+				v.fields[w.Ref.Num] = x
+			}
+		}
+		if x.Ref.Num != 0 {
+			v.roles[x.Ref.Num] = roleField
+			v.fields[x.Ref.Num] = x
+		}
+	}
+	for _, s := range v.form.signed {
+		if s.sigRef.Num != 0 && s.sig != nil {
+			v.roles[s.sigRef.Num] = roleSig
+		}
+	}
+	return v, nil
+}
+
+func (v *view) walkPages(o pdf.Object, depth int) error {
+	ref, _ := o.(pdf.Ref)
+	if ref.Num != 0 {
+		if _, seen := v.roles[ref.Num]; seen {
+			return nil
+		}
+	}
+	if depth > 64 {
+		return refusef(ErrLimit, "verify", "page tree deeper than 64")
+	}
+	r, err := v.doc.Resolve(o)
+	if err != nil {
+		return err
+	}
+	d, ok := r.(*pdf.Dict)
+	if !ok {
+		return nil
+	}
+	kids, kidsRef, err := v.doc.LookupArray(d, "Kids")
+	if err != nil {
+		return err
+	}
+	if kids == nil {
+		if ref.Num != 0 {
+			v.roles[ref.Num] = rolePage
+		}
+		return v.walkAnnots(d)
+	}
+	if ref.Num != 0 {
+		v.roles[ref.Num] = rolePages
+	}
+	if kidsRef.Num != 0 {
+		v.roles[kidsRef.Num] = rolePages
+	}
+	for _, k := range kids.All() {
+		if err := v.walkPages(k, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) walkAnnots(page *pdf.Dict) error {
+	annots, _, err := v.doc.LookupArray(page, "Annots")
+	if err != nil {
+		return err
+	}
+	for _, o := range annots.All() {
+		if ref, ok := o.(pdf.Ref); ok && v.roles[ref.Num] == "" {
+			v.roles[ref.Num] = roleAnnot
+		}
+	}
+	return nil
+}
+
+// walkStruct gives the elements of the logical structure their role.
+func (v *view) walkStruct() error {
+	root, ref, err := v.doc.LookupDict(v.catalog, "StructTreeRoot")
+	if err != nil || root == nil {
+		return err
+	}
+	queue := []pdf.Object{}
+	if ref.Num != 0 {
+		v.roles[ref.Num] = roleStruct
+	}
+	queue = append(queue, root.Get("K"))
+	for len(queue) > 0 {
+		o := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if r, ok := o.(pdf.Ref); ok {
+			if v.roles[r.Num] != "" {
+				continue
+			}
+			if o, err = v.doc.Resolve(r); err != nil {
+				return err
+			}
+			if !pdf.IsNull(o) {
+				v.roles[r.Num] = roleStruct
+			}
+		}
+		switch e := o.(type) {
+		case *pdf.Array:
+			for _, k := range e.All() {
+				queue = append(queue, k)
+			}
+		case *pdf.Dict:
+			if k := e.Get("K"); k != nil {
+				queue = append(queue, k)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,402 @@
+package pades
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// judge classifies every change by the object that shows it (V8).
+func (d *differ) judge(reached map[uint32]map[pdf.Name]bool) error {
+	for _, num := range slices.Sorted(maps.Keys(reached)) {
+		a, okA, err := d.dictIn(d.old, num)
+		if err != nil {
+			return err
+		}
+		b, okB, err := d.dictIn(d.new, num)
+		if err != nil {
+			return err
+		}
+		r, rNew := d.old.roles[num], d.new.roles[num]
+		switch {
+		case r == "" && !okA:
+			// New, with a role now: whoever takes it in is judged for that.
+			continue
+		case r == "":
+			// There before, but in no role: an object pressed into service. What
+			// refers to it was judged as for any other.
+			continue
+		case !okB:
+			if r != roleField && r != roleAnnot && r != roleStruct {
+				d.report(num, "", ChangesOther, string(r)+" removed")
+			}
+			continue // its absence shows where it was listed
+		case rNew != "" && rNew != r:
+			d.report(num, "", ChangesOther, string(r)+" turned "+string(rNew))
+			continue
+		}
+		if err := d.judgeObject(num, r, a, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dictIn returns the dictionary num is in a state; ok is false if it is nothing.
+func (d *differ) dictIn(v *view, num uint32) (*pdf.Dict, bool, error) {
+	ref, ok := entryRef(v.doc, num)
+	if !ok {
+		return nil, false, nil
+	}
+	o, err := v.doc.Object(ref)
+	if err != nil {
+		if CodeOf(wrap("verify", err)) == ErrIO {
+			return nil, false, err
+		}
+		return nil, true, nil
+	}
+	switch o := o.(type) {
+	case *pdf.Dict:
+		return o, true, nil
+	case *pdf.Stream:
+		return o.Dict, true, nil
+	}
+	return nil, !pdf.IsNull(o), nil
+}
+
+func (d *differ) judgeObject(num uint32, r role, a, b *pdf.Dict) error {
+	switch r {
+	case roleStruct:
+		return nil
+	case roleSig:
+		d.report(num, "", ChangesOther, "signature dictionary changed")
+		return nil
+	case rolePages:
+		d.judgeKeys(num, a, b, nil, "page tree changed")
+		return nil
+	case roleAnnot:
+		d.judgeAnnot(num, a, b)
+		return nil
+	case roleField:
+		return d.judgeField(num, a, b)
+	case roleForm:
+		return d.judgeForm(num, a, b)
+	case rolePage:
+		return d.judgePage(num, a, b)
+	case roleCatalog:
+		return d.judgeCatalog(num, a, b)
+	}
+	return nil
+}
+
+// judgeKeys reports every changed key that is not harmless.
+func (d *differ) judgeKeys(num uint32, a, b *pdf.Dict, harmless map[pdf.Name]bool, note string) {
+	if a == nil || b == nil {
+		d.report(num, "", ChangesOther, note)
+		return
+	}
+	for _, k := range d.changedKeys(a, b) {
+		if !harmless[k] {
+			d.report(num, string(k), ChangesOther, note)
+		}
+	}
+}
+
+func (d *differ) judgeCatalog(num uint32, a, b *pdf.Dict) error {
+	if a == nil || b == nil {
+		d.report(num, "", ChangesOther, "catalog is no dictionary")
+		return nil
+	}
+	for _, k := range d.changedKeys(a, b) {
+		switch k {
+		case "AcroForm":
+			x, refA, err := d.old.doc.LookupDict(a, k)
+			if err != nil {
+				return err
+			}
+			y, refB, err := d.new.doc.LookupDict(b, k)
+			if err != nil {
+				return err
+			}
+			if refA == refB && refA.Num != 0 {
+				continue // judged as an object of its own
+			}
+			if y == nil {
+				d.report(num, "AcroForm", ChangesOther, "form removed")
+				continue
+			}
+			if err := d.judgeForm(num, x, y); err != nil {
+				return err
+			}
+		case "DSS":
+			if err := d.judgeDSS(num, a, b); err != nil {
+				return err
+			}
+		case "Extensions":
+			if err := d.judgeExtensions(num, a, b); err != nil {
+				return err
+			}
+		case "Version":
+			x, _ := a.Get(k).(pdf.Name)
+			y, _ := b.Get(k).(pdf.Name)
+			if y < x || !pdfVersion(string(y)) {
+				d.report(num, "Version", ChangesOther, "version lowered")
+			}
+		case "Metadata":
+			if !d.wellFormedXMP(b.Get(k)) {
+				d.report(num, "Metadata", ChangesOther, "metadata is not plain XMP")
+			}
+		case "StructTreeRoot":
+		case "Perms":
+			if err := d.judgePerms(num, a, b); err != nil {
+				return err
+			}
+		default:
+			d.report(num, string(k), ChangesOther, "")
+		}
+	}
+	return nil
+}
+
+func pdfVersion(s string) bool {
+	return len(s) == 3 && s[1] == '.' && (s[0] == '1' && s[2] >= '0' && s[2] <= '7' || s == "2.0")
+}
+
+// judgePerms allows usage rights to go, and nothing else: a certification is
+// the first signature or none.
+func (d *differ) judgePerms(num uint32, a, b *pdf.Dict) error {
+	x, _, err := d.old.doc.LookupDict(a, "Perms")
+	if err != nil {
+		return err
+	}
+	y, _, err := d.new.doc.LookupDict(b, "Perms")
+	if err != nil {
+		return err
+	}
+	for _, k := range d.changedKeys(x, y) {
+		if (k == "UR3" || k == "UR") && !y.Has(k) {
+			continue
+		}
+		d.report(num, "Perms/"+string(k), ChangesOther, "permissions changed")
+	}
+	return nil
+}
+
+// judgeForm compares two states of the AcroForm dictionary; a nil first one
+// was not there.
+func (d *differ) judgeForm(num uint32, a, b *pdf.Dict) error {
+	if b == nil {
+		d.report(num, "AcroForm", ChangesOther, "form removed")
+		return nil
+	}
+	for _, k := range d.changedKeys(a, b) {
+		switch k {
+		case "Fields":
+			if err := d.judgeMembers(num, "Fields", a, b); err != nil {
+				return err
+			}
+		case "SigFlags", "NeedAppearances":
+		case "DR":
+			if err := d.judgeDR(num, a, b); err != nil {
+				return err
+			}
+		case "DA":
+			if a.Has(k) {
+				d.report(num, "AcroForm/DA", ChangesOther, "default appearance changed")
+			}
+		case "XFA":
+			class := ChangesForm
+			if !a.Has(k) || !b.Has(k) {
+				class = ChangesOther
+			}
+			d.report(num, "AcroForm/XFA", class, "XFA changed")
+		default:
+			d.report(num, "AcroForm/"+string(k), ChangesOther, "")
+		}
+	}
+	return nil
+}
+
+// judgeDR allows resources to be added.
+func (d *differ) judgeDR(num uint32, a, b *pdf.Dict) error {
+	x, _, err := d.old.doc.LookupDict(a, "DR")
+	if err != nil {
+		return err
+	}
+	y, _, err := d.new.doc.LookupDict(b, "DR")
+	if err != nil {
+		return err
+	}
+	for _, k := range d.changedKeys(x, y) {
+		if !x.Has(k) {
+			continue
+		}
+		in, _, err := d.old.doc.LookupDict(x, k)
+		if err != nil {
+			return err
+		}
+		out, _, err := d.new.doc.LookupDict(y, k)
+		if err != nil {
+			return err
+		}
+		if in == nil || out == nil {
+			d.report(num, "AcroForm/DR/"+string(k), ChangesOther, "default resources changed")
+			continue
+		}
+		for _, name := range d.changedKeys(in, out) {
+			if in.Has(name) {
+				d.report(num, "AcroForm/DR/"+string(k)+"/"+string(name), ChangesOther, "default resource changed")
+			}
+		}
+	}
+	return nil
+}
+
+// members returns the elements of an array in a state.
+func members(v *view, d *pdf.Dict, key pdf.Name) ([]pdf.Object, error) {
+	a, _, err := v.doc.LookupArray(d, key)
+	if err != nil {
+		return nil, err
+	}
+	var list []pdf.Object
+	for _, o := range a.All() {
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+// delta compares two lists whose order means nothing.
+func (d *differ) delta(a, b []pdf.Object) (removed, added []pdf.Object) {
+	in := func(o pdf.Object, list []pdf.Object, flip bool) bool {
+		if ref, ok := o.(pdf.Ref); ok {
+			for _, e := range list {
+				if e == pdf.Object(ref) {
+					return true
+				}
+			}
+			return false
+		}
+		return slices.ContainsFunc(list, func(e pdf.Object) bool {
+			if _, ok := e.(pdf.Ref); ok {
+				return false
+			}
+			if flip {
+				return d.same(e, o)
+			}
+			return d.same(o, e)
+		})
+	}
+	for _, o := range a {
+		if !in(o, b, false) {
+			removed = append(removed, o)
+		}
+	}
+	for _, o := range b {
+		if !in(o, a, true) {
+			added = append(added, o)
+		}
+	}
+	return removed, added
+}
+
+// judgeMembers compares /Fields, or /Kids of a node of the field tree.
+func (d *differ) judgeMembers(num uint32, key pdf.Name, a, b *pdf.Dict) error {
+	x, err := members(d.old, a, key)
+	if err != nil {
+		return err
+	}
+	y, err := members(d.new, b, key)
+	if err != nil {
+		return err
+	}
+	removed, added := d.delta(x, y)
+	for _, o := range removed {
+		if r, err := d.old.doc.Resolve(o); err == nil && pdf.IsNull(r) {
+			continue // led nowhere
+		}
+		d.report(num, string(key), ChangesOther, "field removed")
+	}
+	for _, o := range added {
+		ref, _ := o.(pdf.Ref)
+		class, name := d.newField(ref)
+		note := "signature field added and signed"
+		switch class {
+		case ChangesOther:
+			note = "field added"
+		case ChangesLTV:
+			note = "document timestamp added"
+		}
+		c := d.report(ref.Num, string(key), class, note)
+		c.field = name
+		if ref.Num == 0 {
+			c.Object = int(num)
+		}
+	}
+	return nil
+}
+
+// newField classes a node added to the field tree: every field under it must
+// be a signature field signed in this revision.
+func (d *differ) newField(ref pdf.Ref) (Changes, string) {
+	class, name := ChangesNone, ""
+	for i := range d.new.form.fields {
+		x := &d.new.form.fields[i]
+		if x.Ref != ref && !slices.Contains(x.Parents, ref) {
+			continue
+		}
+		name = x.Name
+		class = worse(class, d.signedHere(x))
+	}
+	if class == ChangesNone {
+		return ChangesOther, name
+	}
+	return class, name
+}
+
+// signedHere classes a signature field that this revision filled: signature,
+// ltv for an invisible document timestamp, other if it did not really.
+func (d *differ) signedHere(x *pdf.Field) Changes {
+	if x.Type != "Sig" {
+		return ChangesOther
+	}
+	for _, s := range d.new.form.signed {
+		if s.Name != x.Name || s.Ref != x.Ref || s.sig == nil {
+			continue
+		}
+		if s.sigRef.Num != 0 && !d.absent[s.sigRef.Num] {
+			return ChangesOther // a dictionary that was there before
+		}
+		br, err := d.new.doc.LookupNumbers(s.sig, "ByteRange")
+		if err != nil || len(br) != 4 {
+			return ChangesOther
+		}
+		// It must cover the revision that brings it: up to its %%EOF, with or
+		// without the end of line.
+		if end := int64(br[2]) + int64(br[3]); end > d.revEnd || end < d.revEnd-2 {
+			return ChangesOther
+		}
+		if sub, _ := d.new.doc.LookupName(s.sig, "SubFilter"); sub == subFilterStamp {
+			for _, w := range x.Widgets {
+				if visible(rectOf(d.new.doc, w.Dict)) {
+					return ChangesSignature
+				}
+			}
+			return ChangesLTV
+		}
+		return ChangesSignature
+	}
+	return ChangesOther
+}
+
+// order of classes, from none to the gravest.
+var gravity = map[Changes]int{
+	ChangesNone: 0, ChangesLTV: 1, ChangesSignature: 2, ChangesForm: 3, ChangesAnnotation: 4, ChangesOther: 5,
+}
+
+func worse(a, b Changes) Changes {
+	if gravity[b] > gravity[a] {
+		return b
+	}
+	return a
+}

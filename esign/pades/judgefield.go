@@ -1,0 +1,214 @@
+package pades
+
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// Keys of fields and widgets that viewers keep up without asking anybody.
+var (
+	valueKeys    = map[pdf.Name]bool{"V": true, "AS": true, "AP": true, "MK": true, "I": true, "RV": true, "DV": true}
+	bookkeeping  = map[pdf.Name]bool{"M": true, "P": true, "StructParent": true, "NM": true, "Type": true, "Subtype": true}
+	fillingKeys  = map[pdf.Name]bool{"V": true, "AS": true, "AP": true, "MK": true, "F": true, "BS": true, "Border": true, "DA": true}
+	pageHarmless = map[pdf.Name]bool{"Tabs": true, "StructParents": true, "LastModified": true}
+)
+
+// judgeField compares two states of a field, a widget or a node above fields.
+func (d *differ) judgeField(num uint32, a, b *pdf.Dict) error {
+	if a == nil || b == nil {
+		d.report(num, "", ChangesOther, "field is no dictionary")
+		return nil
+	}
+	x := d.old.fields[num]
+	name := ""
+	if x != nil {
+		name = x.Name
+	}
+	for _, k := range d.changedKeys(a, b) {
+		class, note := d.judgeFieldKey(x, a, b, k)
+		if k == "Kids" {
+			if err := d.judgeKids(num, x, a, b); err != nil {
+				return err
+			}
+			continue
+		}
+		if class != ChangesNone {
+			d.report(num, string(k), class, note).field = name
+		}
+	}
+	return nil
+}
+
+func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Changes, string) {
+	if bookkeeping[k] {
+		return ChangesNone, ""
+	}
+	if x == nil { // a node above fields, or a widget whose field is elsewhere
+		return ChangesOther, "field changed"
+	}
+	if x.Type == "Sig" {
+		if d.old.form.isSigned(x.Name) {
+			if k == "V" {
+				return ChangesOther, "signature replaced or removed"
+			}
+			return ChangesOther, "signed field changed"
+		}
+		now := d.new.form.field(x.Name)
+		if now == nil || !d.new.form.isSigned(x.Name) {
+			if k == "AP" || k == "AS" || k == "MK" {
+				return ChangesForm, ""
+			}
+			return ChangesOther, "signature field changed"
+		}
+		if class := d.signedHere(now); class == ChangesOther {
+			return ChangesOther, "field filled with no signature of this revision"
+		}
+		if fillingKeys[k] || k == "Rect" && !visible(rectOf(d.new.doc, b)) {
+			return ChangesSignature, "signature field filled"
+		}
+		return ChangesOther, "signature field changed"
+	}
+	if valueKeys[k] {
+		return ChangesForm, "value"
+	}
+	return ChangesOther, "field changed"
+}
+
+// judgeKids compares the children of a field or of a node above fields.
+func (d *differ) judgeKids(num uint32, x *pdf.Field, a, b *pdf.Dict) error {
+	if x == nil {
+		return d.judgeMembers(num, "Kids", a, b)
+	}
+	was, err := members(d.old, a, "Kids")
+	if err != nil {
+		return err
+	}
+	is, err := members(d.new, b, "Kids")
+	if err != nil {
+		return err
+	}
+	if removed, added := d.delta(was, is); len(removed)+len(added) > 0 {
+		d.report(num, "Kids", ChangesOther, "widgets changed").field = x.Name
+	}
+	return nil
+}
+
+// judgePage compares two states of a page.
+func (d *differ) judgePage(num uint32, a, b *pdf.Dict) error {
+	if a == nil || b == nil {
+		d.report(num, "", ChangesOther, "page is no dictionary")
+		return nil
+	}
+	for _, k := range d.changedKeys(a, b) {
+		switch {
+		case k == "Annots":
+			if err := d.judgeAnnots(num, a, b); err != nil {
+				return err
+			}
+		case pageHarmless[k]:
+		default:
+			d.report(num, string(k), ChangesOther, "page changed")
+		}
+	}
+	return nil
+}
+
+// judgeAnnots compares what a page shows above its content.
+func (d *differ) judgeAnnots(num uint32, a, b *pdf.Dict) error {
+	was, err := members(d.old, a, "Annots")
+	if err != nil {
+		return err
+	}
+	is, err := members(d.new, b, "Annots")
+	if err != nil {
+		return err
+	}
+	removed, added := d.delta(was, is)
+	for _, o := range removed {
+		ref, _ := o.(pdf.Ref)
+		annot := d.resolved(d.old, o)
+		switch {
+		case annot == nil: // led nowhere
+		case d.old.roles[ref.Num] == roleField || annot.Get("Subtype") == pdf.Name("Widget"):
+			d.report(num, "Annots", ChangesOther, "widget removed")
+		default:
+			d.report(num, "Annots", ChangesAnnotation, "annotation removed")
+		}
+	}
+	for _, o := range added {
+		ref, _ := o.(pdf.Ref)
+		annot := d.resolved(d.new, o)
+		switch {
+		case annot == nil:
+		case d.new.roles[ref.Num] == roleField:
+			if !d.broughtBySignature(ref) {
+				d.report(num, "Annots", ChangesOther, "widget of an older field added")
+			}
+		case annot.Get("Subtype") == pdf.Name("Widget"):
+			d.report(num, "Annots", ChangesOther, "widget of no field added")
+		case d.old.roles[ref.Num] != "" && d.old.roles[ref.Num] != roleAnnot:
+			d.report(num, "Annots", ChangesOther, "object used as annotation")
+		default:
+			c := d.report(num, "Annots", ChangesAnnotation, "annotation added")
+			c.risky = riskyAnnot(d.new.doc, annot)
+		}
+	}
+	return nil
+}
+
+func (d *differ) resolved(v *view, o pdf.Object) *pdf.Dict {
+	r, err := v.doc.Resolve(o)
+	if err != nil {
+		return nil
+	}
+	dict, _ := r.(*pdf.Dict)
+	return dict
+}
+
+// broughtBySignature reports whether a widget belongs to a field that this
+// revision added; such a field was judged where it was added. A signature field
+// that was there may get its widget's place when it is signed.
+func (d *differ) broughtBySignature(ref pdf.Ref) bool {
+	x := d.new.fields[ref.Num]
+	if x == nil {
+		return false
+	}
+	if x.Ref.Num != 0 && d.absent[x.Ref.Num] {
+		return true
+	}
+	was := d.old.form.field(x.Name)
+	return was != nil && was.Type == "Sig" && !d.old.form.isSigned(x.Name) && d.signedHere(x) != ChangesOther
+}
+
+// judgeAnnot compares two states of an annotation that is no widget.
+func (d *differ) judgeAnnot(num uint32, a, b *pdf.Dict) {
+	if a == nil || b == nil {
+		d.report(num, "", ChangesAnnotation, "annotation is no dictionary")
+		return
+	}
+	for _, k := range d.changedKeys(a, b) {
+		switch {
+		case k == "P" || k == "StructParent":
+		case k == "Subtype" && b.Get(k) == pdf.Name("Widget"):
+			d.report(num, string(k), ChangesOther, "annotation turned widget")
+		default:
+			c := d.report(num, string(k), ChangesAnnotation, "annotation changed")
+			c.risky = riskyAnnot(d.new.doc, b)
+		}
+	}
+}
+
+// riskyAnnot reports whether an annotation can pass for the page's own content.
+func riskyAnnot(d *pdf.Doc, annot *pdf.Dict) bool {
+	sub, _ := d.LookupName(annot, "Subtype")
+	if slices.Contains([]pdf.Name{"FreeText", "Stamp", "Redact"}, sub) {
+		return true
+	}
+	// Notes and pop-ups show an icon; whatever else brings a look of its own
+	// can show anything.
+	if slices.Contains([]pdf.Name{"Text", "Popup", "Link", "FileAttachment", "Sound"}, sub) {
+		return false
+	}
+	return annot.Has("AP")
+}

@@ -1,0 +1,253 @@
+package pades
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// judgeDSS allows validation data to be added, not to be changed or removed.
+func (d *differ) judgeDSS(num uint32, a, b *pdf.Dict) error {
+	x, _, err := d.old.doc.LookupDict(a, "DSS")
+	if err != nil {
+		return err
+	}
+	y, _, err := d.new.doc.LookupDict(b, "DSS")
+	if err != nil {
+		return err
+	}
+	if y == nil || a.Has("DSS") && x == nil {
+		d.report(num, "DSS", ChangesOther, "DSS removed or replaced")
+		return nil
+	}
+	before := len(d.out)
+	for _, k := range d.changedKeys(x, y) {
+		switch k {
+		case "Certs", "CRLs", "OCSPs":
+			if err := d.judgeAdded(num, "DSS/"+string(k), x, y, k); err != nil {
+				return err
+			}
+		case "VRI":
+			if err := d.judgeVRI(num, x, y); err != nil {
+				return err
+			}
+		case "Type":
+			if y.Get(k) != pdf.Name("DSS") {
+				d.report(num, "DSS/Type", ChangesOther, "")
+			}
+		default:
+			d.report(num, "DSS/"+string(k), ChangesOther, "")
+		}
+	}
+	if len(d.out) == before {
+		d.report(num, "DSS", ChangesLTV, "validation data added")
+	}
+	return nil
+}
+
+// judgeAdded allows streams to be added to the array under key.
+func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Name) error {
+	was, err := members(d.old, a, key)
+	if err != nil {
+		return err
+	}
+	list, _, err := d.new.doc.LookupArray(b, key)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		d.report(num, path, ChangesOther, "not an array")
+		return nil
+	}
+	is, err := members(d.new, b, key)
+	if err != nil {
+		return err
+	}
+	// An old entry may have a new number, as writers rebuild these lists: what
+	// counts is that its bytes are still there.
+	for _, o := range was {
+		found := false
+		for _, p := range is {
+			if d.same(o, p) {
+				found = true
+				break
+			}
+		}
+		if !found {
+			d.report(num, path, ChangesOther, "validation data changed or removed")
+		}
+	}
+	for _, o := range is {
+		r, err := d.new.doc.Resolve(o)
+		if err != nil {
+			return err
+		}
+		if _, ok := r.(*pdf.Stream); !ok {
+			d.report(num, path, ChangesOther, "an entry is no stream")
+		}
+	}
+	return nil
+}
+
+func (d *differ) judgeVRI(num uint32, a, b *pdf.Dict) error {
+	x, _, err := d.old.doc.LookupDict(a, "VRI")
+	if err != nil {
+		return err
+	}
+	y, _, err := d.new.doc.LookupDict(b, "VRI")
+	if err != nil {
+		return err
+	}
+	if y == nil {
+		d.report(num, "DSS/VRI", ChangesOther, "removed")
+		return nil
+	}
+	for _, k := range d.changedKeys(x, y) {
+		in, _, err := d.old.doc.LookupDict(x, k)
+		if err != nil {
+			return err
+		}
+		out, _, err := d.new.doc.LookupDict(y, k)
+		if err != nil {
+			return err
+		}
+		if out == nil {
+			if k != "Type" {
+				d.report(num, "DSS/VRI/"+string(k), ChangesOther, "removed")
+			}
+			continue
+		}
+		for _, e := range d.changedKeys(in, out) {
+			switch e {
+			case "Cert", "CRL", "OCSP":
+				if err := d.judgeAdded(num, "DSS/VRI/"+string(k)+"/"+string(e), in, out, e); err != nil {
+					return err
+				}
+			case "TU", "TS", "Type":
+			default:
+				d.report(num, "DSS/VRI/"+string(k)+"/"+string(e), ChangesOther, "")
+			}
+		}
+	}
+	return nil
+}
+
+// judgeExtensions allows developer extensions to be added and raised.
+func (d *differ) judgeExtensions(num uint32, a, b *pdf.Dict) error {
+	x, _, err := d.old.doc.LookupDict(a, "Extensions")
+	if err != nil {
+		return err
+	}
+	y, _, err := d.new.doc.LookupDict(b, "Extensions")
+	if err != nil {
+		return err
+	}
+	fault := ""
+	for _, k := range d.changedKeys(x, y) {
+		if k == "Type" {
+			continue
+		}
+		was, err := d.extension(d.old.doc, x, k)
+		if err != nil {
+			return err
+		}
+		is, err := d.extension(d.new.doc, y, k)
+		if err != nil {
+			return err
+		}
+		for base, level := range was {
+			found := false
+			for b2, l2 := range is {
+				found = found || b2 == base && l2 >= level || b2 > base
+			}
+			if !found {
+				fault = string(k)
+			}
+		}
+		if len(is) == 0 {
+			fault = string(k)
+		}
+	}
+	if fault != "" {
+		d.report(num, "Extensions/"+fault, ChangesOther, "extension lowered or removed")
+		return nil
+	}
+	d.report(num, "Extensions", ChangesLTV, "extension added")
+	return nil
+}
+
+// extension reads a developer's entry: base version to highest level.
+func (d *differ) extension(doc *pdf.Doc, ext *pdf.Dict, k pdf.Name) (map[pdf.Name]int64, error) {
+	o, err := doc.Lookup(ext, k)
+	if err != nil {
+		return nil, err
+	}
+	var dicts []pdf.Object
+	switch v := o.(type) {
+	case *pdf.Dict:
+		dicts = append(dicts, v)
+	case *pdf.Array:
+		for _, e := range v.All() {
+			dicts = append(dicts, e)
+		}
+	}
+	out := map[pdf.Name]int64{}
+	for _, e := range dicts {
+		if e, err = doc.Resolve(e); err != nil {
+			return nil, err
+		}
+		dict, ok := e.(*pdf.Dict)
+		if !ok {
+			continue
+		}
+		base, err := doc.LookupName(dict, "BaseVersion")
+		if err != nil {
+			return nil, err
+		}
+		level, err := doc.LookupInt(dict, "ExtensionLevel", 0)
+		if err != nil {
+			return nil, err
+		}
+		out[base] = max(out[base], level)
+	}
+	return out, nil
+}
+
+// wellFormedXMP reports whether a metadata stream is XML with an RDF element
+// and without a document type: nothing that refers outside or expands.
+func (d *differ) wellFormedXMP(o pdf.Object) bool {
+	r, err := d.new.doc.Resolve(o)
+	if err != nil {
+		return false
+	}
+	s, ok := r.(*pdf.Stream)
+	if !ok || s.Dict.Get("Type") != pdf.Name("Metadata") || s.Dict.Get("Subtype") != pdf.Name("XML") {
+		return false
+	}
+	b, err := s.Decode()
+	if err != nil {
+		return false
+	}
+	dec := xml.NewDecoder(bytes.NewReader(b))
+	dec.Strict = true
+	rdf := false
+	for {
+		t, err := dec.Token()
+		if err == io.EOF {
+			return rdf
+		}
+		if err != nil {
+			return false
+		}
+		switch t := t.(type) {
+		case xml.Directive:
+			return false
+		case xml.StartElement:
+			if t.Name.Local == "RDF" && t.Name.Space == "http://www.w3.org/1999/02/22-rdf-syntax-ns#" {
+				rdf = true
+			}
+		}
+	}
+}
