@@ -148,3 +148,14 @@ func CreditCurrent(ended Lot, live []Lot, at time.Time) time.Time {
 	}
 	return until
 }
+
+// Rate returns what one line of a kind costs at an instant; ok is false if no
+// tariff knows it.
+func (l *Ledger) Rate(kind ChargeKind, at time.Time) (r Rate, ok bool) {
+	v, ok := l.cfg.Rates.At(at)
+	if !ok {
+		return Rate{}, false
+	}
+	r, ok = v.Kinds[kind]
+	return r, ok
+}

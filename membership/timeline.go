@@ -1,0 +1,91 @@
+package membership
+
+import (
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/quota"
+)
+
+// A Segment is one bought term on a timeline, [From, Until).
+type Segment struct {
+	Order    string     `json:"order"`
+	Item     ItemRef    `json:"item"`
+	Term     quota.Term `json:"term"`
+	From     time.Time  `json:"from"`
+	Until    time.Time  `json:"until"`
+	Anchor   int        `json:"anchor"` // the day of the month that the next term returns to
+	Grants   []Feature  `json:"grants,omitempty"`
+	Seats    *int       `json:"seats,omitempty"`
+	FirstUse time.Time  `json:"first_use,omitzero"`
+	Frozen   bool       `json:"frozen,omitempty"` // a refund is under way: grants nothing
+}
+
+// A Lane is the timeline of one plan type: segments sorted and disjoint (M1).
+// Lanes are independent of each other (H07).
+type Lane struct {
+	Type     PlanType  `json:"type"`
+	Segments []Segment `json:"segments"`
+}
+
+// at returns the segment in force at an instant, -1 if none is.
+func (l *Lane) at(t time.Time) int {
+	return slices.IndexFunc(l.Segments, func(s Segment) bool { return !t.Before(s.From) && t.Before(s.Until) })
+}
+
+// End returns the end of the last segment, zero if there is none.
+func (l *Lane) End() time.Time {
+	if len(l.Segments) == 0 {
+		return time.Time{}
+	}
+	return l.Segments[len(l.Segments)-1].Until
+}
+
+// add appends a term at the later of now and the lane's end, so that an early
+// renewal extends the old end (H54), on the chain's anchor day; after a lapse a
+// new chain begins.
+func (l *Lane) add(s Segment, now time.Time) error {
+	s.From, s.Anchor = now, 0
+	if end := l.End(); end.After(now) {
+		s.From, s.Anchor = end, l.Segments[len(l.Segments)-1].Anchor
+	}
+	var err error
+	if s.Until, s.Anchor, err = s.Term.After(s.From, s.Anchor); err != nil {
+		return err
+	}
+	l.Segments = append(l.Segments, s)
+	return nil
+}
+
+// undo takes an order's segment out. Later terms move left and keep their
+// lengths: to where the segment would have begun, or to now if it runs already.
+func (l *Lane) undo(order string, now time.Time) error {
+	i := slices.IndexFunc(l.Segments, func(s Segment) bool { return s.Order == order })
+	if i < 0 {
+		return nil
+	}
+	out := l.Segments[i]
+	later := slices.Clone(l.Segments[i+1:])
+	l.Segments = slices.Clone(l.Segments[:i])
+	if !now.Before(out.Until) {
+		l.Segments = append(l.Segments, later...) // over: nothing to close up
+		return nil
+	}
+	start, anchor := now, 0
+	if out.From.After(now) {
+		start = out.From
+		if i > 0 && l.Segments[i-1].Until.Equal(start) {
+			anchor = l.Segments[i-1].Anchor
+		}
+	}
+	for _, s := range later {
+		var err error
+		s.From = start
+		if s.Until, s.Anchor, err = s.Term.After(start, anchor); err != nil {
+			return err
+		}
+		start, anchor = s.Until, s.Anchor
+		l.Segments = append(l.Segments, s)
+	}
+	return nil
+}
