@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 
 	"github.com/emmansun/gmsm/smx509"
 
@@ -109,6 +110,15 @@ func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("%w: no certificate", ErrMalformed)
 	}
 	return out, nil
+}
+
+// NewSerial returns a fresh random serial number: positive, 127 bits, always of
+// 16 octets.
+func NewSerial() *big.Int {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	b[0] = b[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(b[:])
 }
 
 // CreateCertificate is x509.CreateCertificate for every key kind here, SM2

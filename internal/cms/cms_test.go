@@ -69,8 +69,8 @@ func template(cn string, ca bool) *x509.Certificate {
 	n := serial()
 	c := &x509.Certificate{
 		SerialNumber: n, SubjectKeyId: n.Bytes(),
-		Subject:      pkix.Name{CommonName: cn, Organization: []string{"TEST ONLY"}},
-		NotBefore:    when.AddDate(-1, 0, 0), NotAfter: when.AddDate(1, 0, 0),
+		Subject:   pkix.Name{CommonName: cn, Organization: []string{"TEST ONLY"}},
+		NotBefore: when.AddDate(-1, 0, 0), NotAfter: when.AddDate(1, 0, 0),
 		BasicConstraintsValid: true, IsCA: ca,
 		KeyUsage: x509.KeyUsageDigitalSignature,
 	}

@@ -16,6 +16,8 @@ var (
 	ErrPassword = errors.New("cms: wrong or missing password")
 	// ErrNoCertificate reports that the signer's certificate was not found.
 	ErrNoCertificate = errors.New("cms: no certificate of the signer")
+	// ErrScope reports revocation data that is not about the certificate.
+	ErrScope = errors.New("cms: revocation data out of scope")
 	// ErrSignature reports a signature value that does not verify.
 	ErrSignature = errors.New("cms: signature does not verify")
 )

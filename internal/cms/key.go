@@ -197,12 +197,12 @@ func CheckKey(key crypto.Signer, leaf *x509.Certificate) error {
 	return nil
 }
 
-// GenerateKey makes a new key: "rsa" and "rsapss" of 3072 bits, "ecdsa" on
+// GenerateKey makes a new key: "rsa" and "rsapss" of 2048 bits, "ecdsa" on
 // P-256, "ed25519", "sm2".
 func GenerateKey(a Algorithm) (crypto.Signer, error) {
 	switch a {
 	case RSA, RSAPSS:
-		return rsa.GenerateKey(rand.Reader, 3072)
+		return rsa.GenerateKey(rand.Reader, 2048)
 	case ECDSA:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case Ed25519:
@@ -279,4 +279,14 @@ func parseKeyDER(b, password []byte) (crypto.Signer, error) {
 		return nil, fmt.Errorf("%w: private key %T", ErrUnsupported, key)
 	}
 	return s, nil
+}
+
+// MarshalPublicKey returns the SubjectPublicKeyInfo of a public key, SM2 keys
+// (*ecdsa.PublicKey on the SM2 curve) included.
+func MarshalPublicKey(pub crypto.PublicKey) ([]byte, error) {
+	b, err := smx509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("%w: public key %T", ErrUnsupported, pub)
+	}
+	return b, nil
 }

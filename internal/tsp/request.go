@@ -1,7 +1,6 @@
 package tsp
 
 import (
-	"crypto/rand"
 	"math/big"
 
 	"github.com/countersign/countersign/internal/cms"
@@ -22,13 +21,9 @@ type Request struct {
 }
 
 // NewRequest returns a request over sum, by the hash called digest, with a
-// fresh nonce of 128 bits, asking for certificates.
+// fresh random nonce, asking for certificates.
 func NewRequest(digest string, sum []byte) (*Request, error) {
-	r := &Request{Digest: digest, Sum: sum, Certificates: true}
-	var b [16]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	b[0] = b[0]&0x7f | 0x40
-	r.Nonce = new(big.Int).SetBytes(b[:])
+	r := &Request{Digest: digest, Sum: sum, Certificates: true, Nonce: cms.NewSerial()}
 	if err := r.check(); err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (r *Responder) info(q *Request, policy string) ([]byte, error) {
 	if err := writeImprint(&b, q.Digest, q.Sum); err != nil {
 		return nil, err
 	}
-	b.Int(serialNumber())
+	b.Int(cms.NewSerial())
 	b.GeneralizedTime(now())
 	if a := r.Accuracy; a > 0 {
 		acc := b.Begin(der.Sequence)

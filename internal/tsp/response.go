@@ -1,9 +1,7 @@
 package tsp
 
 import (
-	"crypto/rand"
 	"errors"
-	"math/big"
 
 	"github.com/countersign/countersign/internal/cms/der"
 )
@@ -92,12 +90,4 @@ func failureOf(err error) int {
 		return FailPolicy
 	}
 	return FailBadRequest
-}
-
-// serialNumber returns a fresh positive number of 127 bits.
-func serialNumber() *big.Int {
-	var b [16]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	b[0] = b[0]&0x7f | 0x40
-	return new(big.Int).SetBytes(b[:])
 }

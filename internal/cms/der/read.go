@@ -10,8 +10,12 @@ import (
 
 // Limits of the reader.
 const (
-	// MaxSize is the longest input taken, in bytes (pades.md R9).
+	// MaxSize is the longest element that Read and Parse take, in bytes
+	// (pades.md R9).
 	MaxSize = 4 << 20
+	// MaxList is the longest element that ParseLong takes, in bytes: revocation
+	// lists of large authorities outgrow MaxSize.
+	MaxList = 64 << 20
 	// MaxDepth is the deepest nesting taken.
 	MaxDepth = 64
 )
@@ -63,13 +67,20 @@ type Value struct {
 }
 
 // Parse reads the single element that b consists of.
-func Parse(b []byte) (Value, error) {
-	v, rest, err := Read(b)
-	if err != nil {
+func Parse(b []byte) (Value, error) { return parse(b, MaxSize) }
+
+// ParseLong is Parse for elements of up to [MaxList] bytes.
+func ParseLong(b []byte) (Value, error) { return parse(b, MaxList) }
+
+func parse(b []byte, limit int) (Value, error) {
+	v, err := read(b, 0)
+	switch {
+	case err != nil:
 		return Value{}, err
-	}
-	if len(rest) != 0 {
-		return Value{}, fmt.Errorf("%w: %d bytes after the end", ErrSyntax, len(rest))
+	case len(v.Raw) > limit:
+		return Value{}, fmt.Errorf("%w: element of %d bytes", ErrLimit, len(v.Raw))
+	case len(v.Raw) != len(b):
+		return Value{}, fmt.Errorf("%w: %d bytes after the end", ErrSyntax, len(b)-len(v.Raw))
 	}
 	return v, nil
 }
@@ -130,7 +141,7 @@ func header(b []byte) (tag byte, head, size int, err error) {
 		return 0, 0, 0, errTruncated
 	}
 	for _, c := range b[head : head+n] {
-		if size > MaxSize {
+		if size > MaxList>>8 {
 			return 0, 0, 0, fmt.Errorf("%w: length", ErrLimit)
 		}
 		size = size<<8 | int(c)
@@ -168,7 +179,7 @@ func read(b []byte, depth int) (Value, error) {
 func endOfContents(b []byte, depth int) (int, error) {
 	pos, open := 0, 1
 	for {
-		if pos > MaxSize {
+		if pos > MaxList {
 			return 0, fmt.Errorf("%w: element without end", ErrLimit)
 		}
 		if len(b)-pos >= 2 && b[pos] == 0 && b[pos+1] == 0 {
