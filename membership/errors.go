@@ -68,6 +68,7 @@ type RequestError struct {
 	Why   string
 }
 
+// Error implements error.
 func (e *RequestError) Error() string {
 	return "membership: request invalid: " + e.Field + ": " + e.Why
 }
@@ -96,6 +97,7 @@ type DeniedError struct {
 	Err    error // nil but for DeniedTerms
 }
 
+// Error implements error.
 func (e *DeniedError) Error() string {
 	if e.Err != nil {
 		return "membership: denied: " + e.Err.Error()

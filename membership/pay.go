@@ -28,6 +28,7 @@ type PaymentMismatchError struct {
 	State OrderState // of the order
 }
 
+// Error implements error.
 func (e *PaymentMismatchError) Error() string {
 	return "membership: payment does not fit the order: " + e.Why
 }

@@ -75,6 +75,7 @@ type RequestError struct {
 	Why   string // what is wrong with it
 }
 
+// Error implements error.
 func (e *RequestError) Error() string { return "quota: request invalid: " + e.Field + ": " + e.Why }
 
 // Unwrap returns [ErrRequest].
@@ -98,6 +99,7 @@ type Shortfall struct {
 // unwraps to [ErrInsufficient].
 type InsufficientError struct{ Shortfalls []Shortfall }
 
+// Error implements error.
 func (e *InsufficientError) Error() string {
 	var b strings.Builder
 	b.WriteString("quota: insufficient units")
@@ -122,6 +124,7 @@ type SettledError struct {
 	At    time.Time
 }
 
+// Error implements error.
 func (e *SettledError) Error() string { return "quota: line settled: " + string(e.State) }
 
 // Unwrap returns [ErrSettled].
@@ -142,6 +145,7 @@ const (
 // [ErrNotRefundable].
 type NotRefundableError struct{ Reason RefundReason }
 
+// Error implements error.
 func (e *NotRefundableError) Error() string { return "quota: not refundable: " + string(e.Reason) }
 
 // Unwrap returns [ErrNotRefundable].
