@@ -1,0 +1,296 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/privacy"
+)
+
+// Verify judges a bundle: offline, without a store, the same bytes under the
+// same options always the same. It may be called concurrently. Report says
+// PASSED, FAILED or INDETERMINATE, and where; FirstBad is the smallest event
+// that cannot be right, Path the entry that a check is about.
+//
+// Only input that is no bundle at all is an error: [ErrUnreadable].
+func Verify(b io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
+	if o == nil {
+		o = &VerifyOptions{}
+	}
+	c, faults, err := openContainer(b, size)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{c: c, o: o, r: &Report{Verdict: Passed}}
+	v.container(faults)
+	if v.err == nil {
+		v.manifest()
+	}
+	if v.err == nil {
+		v.events()
+	}
+	if v.err == nil {
+		v.log()
+	}
+	if v.err == nil {
+		v.documents()
+	}
+	if v.err == nil {
+		v.disclosures()
+	}
+	if v.err != nil {
+		return nil, v.err
+	}
+	return v.r, nil
+}
+
+type verifier struct {
+	c       *container
+	o       *VerifyOptions
+	r       *Report
+	m       *manifest // nil: unreadable
+	signed  bool      // the note names this manifest: it may tell where things broke
+	digests []Digest  // of the entries
+	list    []Event   // well-formed events have Seq > 0
+	raws    [][]byte
+	err     error // the input could not be read
+}
+
+func (v *verifier) fail(code string, seq uint64, path, detail string) {
+	v.r.add(Check{Code: code, Verdict: Failed, Seq: seq, Path: path, Detail: detail})
+}
+
+// pass adds a passed check unless one of this code has been added.
+func (v *verifier) pass(code string) {
+	if !slices.ContainsFunc(v.r.Checks, func(c Check) bool { return c.Code == code }) {
+		v.r.add(Check{Code: code, Verdict: Passed})
+	}
+}
+
+func (v *verifier) container(faults []Check) {
+	for _, f := range faults {
+		v.r.add(f)
+	}
+	v.digests = make([]Digest, len(v.c.entries))
+	for i := range v.c.entries {
+		d, ok, err := v.c.digest(i)
+		if err != nil {
+			v.err = err
+			return
+		}
+		v.digests[i] = d
+		if !ok {
+			v.fail(CodeContainer, 0, v.c.entries[i].name, "checksum")
+		}
+	}
+	v.pass(CodeContainer)
+}
+
+// read gets an entry; one too large for its kind fails its check.
+func (v *verifier) read(code, path string, limit int64) []byte {
+	b, err := v.c.read(path, limit)
+	if err != nil {
+		v.fail(code, 0, path, "too large")
+	}
+	return b
+}
+
+func (v *verifier) manifest() {
+	raw := v.read(CodeManifest, pathManifest, maxManifest)
+	signed := v.read(CodeManifestNote, pathNote, maxNote)
+	m, err := parseManifest(raw)
+	if err != nil {
+		v.fail(CodeManifest, 0, pathManifest, "missing or not in its one form")
+	} else {
+		v.m = m
+		v.r.Tenant, v.r.Env, v.r.Origin, v.r.Claim = m.tenant, m.env, m.origin, m.claim
+	}
+	n, err := parseNote(signed)
+	switch {
+	case err != nil || len(n.sigs) != 1:
+		v.fail(CodeManifestNote, 0, pathNote, "missing or not a note with one signature")
+	case v.m == nil:
+	case n.text != manifestText(m.origin, raw) || n.sigs[0].name != m.origin:
+		v.fail(CodeManifestNote, 0, pathManifest, "the note names another manifest")
+	default:
+		v.signed = true
+		switch known, good := n.byLog(v.o.Keys.log(m.origin), 0); {
+		case !known:
+			v.r.add(Check{Code: CodeLogKey, Verdict: Indeterminate, Path: pathNote, Detail: "no trusted key of this log"})
+		case !good:
+			v.fail(CodeManifestNote, 0, pathNote, "signature")
+		}
+	}
+	if v.m == nil {
+		return
+	}
+	v.entries()
+	v.pass(CodeManifest)
+	if v.signed && !v.r.Has(CodeLogKey, Indeterminate) {
+		v.pass(CodeManifestNote)
+	}
+}
+
+// entries holds every entry against the manifest, and the manifest against the
+// entries.
+func (v *verifier) entries() {
+	listed := map[int]bool{}
+	last := ""
+	for _, e := range v.m.entries {
+		if e.path <= last || e.path == pathManifest || e.path == pathNote {
+			v.fail(CodeManifest, 0, pathManifest, "entries out of order")
+		}
+		last = e.path
+		i, ok := v.c.byName[e.path]
+		if !ok {
+			v.fail(CodeManifest, 0, e.path, "missing")
+			continue
+		}
+		listed[i] = true
+		if !v.digests[i].Equal(e.digest) {
+			v.fail(CodeManifest, 0, e.path, "not the bytes that were signed")
+		}
+	}
+	for i, e := range v.c.entries {
+		if !listed[i] && e.name != pathManifest && e.name != pathNote && e.alt != pathManifest && e.alt != pathNote {
+			v.fail(CodeManifest, 0, e.name, "not in the manifest")
+		}
+	}
+}
+
+func (v *verifier) events() {
+	raw := v.read(CodeEvent, pathEvents, maxEvents)
+	v.raws = nil
+	for len(raw) > 0 {
+		line, rest, ended := bytes.Cut(raw, []byte("\n"))
+		if !ended {
+			v.fail(CodeEvent, uint64(len(v.raws))+1, pathEvents, "last line has no end")
+			v.r.bad(uint64(len(v.raws)) + 1)
+		}
+		v.raws, raw = append(v.raws, line), rest
+	}
+	k := chainFacts{}
+	if v.m != nil {
+		k.env = v.m.env
+		if v.signed { // else the manifest itself may be what was changed
+			k = chainFacts{origin: v.m.origin, tenant: v.m.tenant, env: v.m.env, count: v.m.claim.Last, head: v.m.claim.Head, hashes: v.m.hashes}
+		}
+	}
+	list, faults := parseChain(v.raws, k)
+	v.list = list
+	if v.signed && v.m.claim.Seal > 0 && (v.m.claim.Seal > uint64(len(list)) || list[v.m.claim.Seal-1].Type != TypeSealed) {
+		faults = append(faults, fault{CodeSeal, min(v.m.claim.Seal, uint64(len(list))+1), "no seal where the claim has one", Failed})
+	}
+	if v.signed && v.m.claim.Kind == ClaimOpen {
+		for _, e := range list {
+			if e.Type == TypeSealed {
+				faults = append(faults, fault{CodeSeal, e.Seq, "a seal in a chain claimed open", Failed})
+				break
+			}
+		}
+	}
+	v.r.faults(faults)
+	for _, e := range list {
+		if e.Seq > 0 {
+			v.r.Windows = append(v.r.Windows, Window{Seq: e.Seq, At: e.At})
+		}
+	}
+}
+
+func (v *verifier) documents() {
+	if v.m == nil {
+		return
+	}
+	seen := map[int]bool{}
+	for _, f := range finalDocs(v.list) {
+		path := docPath(f.ID, f.Rev)
+		i, ok := v.c.byName[path]
+		switch {
+		case !ok && v.m.claim.Docs == DocsDigests:
+			v.r.add(Check{Code: CodeDocumentAbsent, Verdict: Indeterminate, Seq: f.seq, Path: path, Detail: "digests only"})
+			continue
+		case !ok:
+			v.fail(CodeDocument, f.seq, path, "missing")
+			continue
+		}
+		seen[i] = true
+		if !v.digests[i].Equal(f.After) {
+			v.fail(CodeDocument, f.seq, path, "not the bytes that the event names")
+			continue
+		}
+		v.r.add(Check{Code: CodeDocument, Verdict: Passed, Seq: f.seq, Path: path})
+		if v.o.Document == nil {
+			continue
+		}
+		e := &v.c.entries[i]
+		verdict, err := v.o.Document(path, io.NewSectionReader(v.c.r, e.at, e.size), e.size)
+		c := Check{Code: CodeDocumentCheck, Verdict: verdict, Seq: f.seq, Path: path}
+		if err != nil {
+			c.Detail = err.Error()
+		}
+		if c.Verdict != Passed && c.Verdict != Failed {
+			c.Verdict = Indeterminate
+		}
+		v.r.add(c)
+	}
+	for i, e := range v.c.entries {
+		if strings.HasPrefix(e.name, "docs/") && !seen[i] {
+			v.fail(CodeDocument, 0, e.name, "no event ends with these bytes")
+		}
+	}
+}
+
+func (v *verifier) disclosures() {
+	if _, ok := v.c.byName[pathDisclosures]; !ok || v.m == nil {
+		return
+	}
+	raw := v.read(CodeDisclosure, pathDisclosures, maxDisclosures)
+	opened := map[[2]uint64]bool{}
+	for line := range bytes.Lines(raw) {
+		seq, err := v.disclosure(line, opened)
+		if err != nil {
+			v.fail(CodeDisclosure, seq, pathDisclosures, err.Error())
+		}
+	}
+	v.pass(CodeDisclosure)
+}
+
+func (v *verifier) disclosure(line []byte, opened map[[2]uint64]bool) (uint64, error) {
+	body, ok := bytes.CutSuffix(line, []byte("\n"))
+	o, err := canon.ParseObject(body, MaxEvent)
+	if err != nil || !ok {
+		return 0, fmt.Errorf("not in canonical form")
+	}
+	r := reader{o: o}
+	seq := r.int("seq")
+	op := privacy.Opening{Field: privacy.Field(r.text("f")), Salt: r.hex("salt"), Value: r.text("value")}
+	if r.bad || len(o) != 4 || len(op.Salt) != sha256.Size {
+		return 0, fmt.Errorf("members")
+	}
+	if seq == 0 || seq > uint64(len(v.list)) || v.list[seq-1].Seq != seq {
+		return seq, fmt.Errorf("no such event")
+	}
+	i := v.list[seq-1].opens(op)
+	if i < 0 || opened[[2]uint64{seq, uint64(i)}] {
+		return seq, fmt.Errorf("%s is not what was committed", op.Field)
+	}
+	opened[[2]uint64{seq, uint64(i)}] = true
+	return seq, nil
+}
+
+// log judges what the bundle brings of the log: leaves, proofs, checkpoints and
+// anchors.
+func (v *verifier) log() {
+	if v.m == nil {
+		return
+	}
+	if v.m.claim.Size == 0 {
+		v.r.add(Check{Code: CodeUnbound, Verdict: Indeterminate, Detail: "no anchored checkpoint: nothing outside binds the operator"})
+		return
+	}
+}
