@@ -36,45 +36,8 @@ func (p *probe) race(fn func(ctx context.Context, worker int) error) {
 
 var raceRules = []rule{
 	{"racing writers", "report OK only if, at one instant, each Write met its Expect: of writers that expect one version, one wins", func(p *probe) {
-		k, total := key("counter"), atomic.Int64{}
-		p.ok("creating", create(k, ""))
-		p.race(func(ctx context.Context, worker int) error {
-			for range raceRounds {
-				for {
-					recs, err := p.s.Get(ctx, []storage.Key{k})
-					if err != nil {
-						return err
-					}
-					v := recs[0].Version
-					outs, err := p.s.Commit(ctx, []storage.Batch{{
-						Writes:  []storage.Write{write(k, v, fmt.Sprint(v))},
-						Entries: []storage.Entry{entry(k, recs[0].Seq+1, fmt.Sprint(worker))},
-					}})
-					if err != nil {
-						return err
-					}
-					if outs[0].OK {
-						total.Add(1)
-						if recs, err = p.s.Get(ctx, []storage.Key{k}); err != nil {
-							return err
-						}
-						if recs[0].Version < v+1 {
-							return fmt.Errorf("Get after an OK shows version %d, want at least %d", recs[0].Version, v+1)
-						}
-						break
-					}
-				}
-			}
-			return nil
-		})
-		n := uint64(total.Load())
-		r := p.get(k)[0]
-		if r.Version != n+1 || r.Seq != n {
-			p.failf("%d writes are reported OK, but the record has version %d and seq %d", n, r.Version, r.Seq)
-		}
-		if es := p.entries(k, 0, 1000); uint64(len(es)) != n {
-			p.failf("%d appends are reported OK, but the stream has %d entries", n, len(es))
-		}
+		raceWriters(p, key("counter"), false)
+		raceWriters(p, key("stream"), true)
 	}},
 	{"racing creators", "of writers that create one record, one wins", func(p *probe) {
 		wins := make([]atomic.Int64, raceRounds)
@@ -170,4 +133,53 @@ var raceRules = []rule{
 			p.failf("the records hold %d units, want %d", sum, records*each)
 		}
 	}},
+}
+
+// raceWriters has everybody add one to one record until the store said OK often
+// enough, with an entry each time or without.
+func raceWriters(p *probe, k storage.Key, entries bool) {
+	total := atomic.Int64{}
+	p.ok("creating", create(k, "0"))
+	p.race(func(ctx context.Context, worker int) error {
+		for range raceRounds {
+			for won := false; !won; {
+				recs, err := p.s.Get(ctx, []storage.Key{k})
+				if err != nil {
+					return err
+				}
+				v, sum := recs[0].Version, 0
+				fmt.Sscan(string(recs[0].Data), &sum)
+				b := batch(write(k, v, fmt.Sprint(sum+1)))
+				if entries {
+					b.Entries = []storage.Entry{entry(k, recs[0].Seq+1, fmt.Sprint(worker))}
+				}
+				outs, err := p.s.Commit(ctx, []storage.Batch{b})
+				if err != nil {
+					return err
+				}
+				if won = outs[0].OK; !won {
+					continue
+				}
+				total.Add(1)
+				if recs, err = p.s.Get(ctx, []storage.Key{k}); err != nil {
+					return err
+				}
+				if recs[0].Version < v+1 {
+					return fmt.Errorf("Get after an OK shows version %d, want at least %d", recs[0].Version, v+1)
+				}
+			}
+		}
+		return nil
+	})
+	n := uint64(total.Load())
+	r := p.get(k)[0]
+	if r.Version != n+1 || string(r.Data) != fmt.Sprint(n) {
+		p.failf("%d additions of one are reported OK, but the record has version %d and sum %s", n, r.Version, r.Data)
+	}
+	if !entries {
+		n = 0
+	}
+	if es := p.entries(k, 0, 1000); r.Seq != n || uint64(len(es)) != n {
+		p.failf("%d appends are reported OK, but the record has seq %d and the stream %d entries", n, r.Seq, len(es))
+	}
 }
