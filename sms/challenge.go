@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -48,6 +49,16 @@ type ChallengeRequest struct {
 	Metered bool   `json:"metered,omitzero"`
 	// IP is where the request came from, for limits; it is not stored.
 	IP privacy.IP `json:"-"`
+}
+
+// Format implements [fmt.Formatter]: the title is not shown.
+func (q ChallengeRequest) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "sms.ChallengeRequest(%s/%s)", q.Tenant, q.ID)
+}
+
+// LogValue implements [slog.LogValuer].
+func (q ChallengeRequest) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("tenant", q.Tenant), slog.String("id", q.ID), slog.String("purpose", q.Purpose))
 }
 
 // A ChallengeRef answers a [ChallengeRequest].

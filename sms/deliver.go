@@ -173,7 +173,11 @@ func (s *Service) submit(ctx context.Context, ref Ref) (moved bool, err error) {
 		var gw Gateway
 		var sub Submission
 		var judge string
+		key := newKey()
 		err = s.change(ctx, ref, func(tx *storage.Tx, r *row) (bool, error) {
+			if r.State == StateSubmitting && r.last().Key == key {
+				return false, nil // ours, by a run whose answer was lost
+			}
 			p, gw, judge, moved = ready{}, nil, "", false
 			now := tx.Now(s.now)
 			if r.State != StateQueued || r.Due.After(now) {
@@ -209,7 +213,7 @@ func (s *Service) submit(ctx context.Context, ref Ref) (moved bool, err error) {
 				return false, err
 			}
 			gw, moved = p.gateways[0], true
-			sub, err = s.begin(ctx, tx, ref, r, p, gw)
+			sub, err = s.begin(ctx, tx, ref, r, p, gw, key)
 			return true, err
 		})
 		switch {
@@ -230,7 +234,7 @@ func (s *Service) submit(ctx context.Context, ref Ref) (moved bool, err error) {
 }
 
 // begin commits that the text is about to leave, and what it will be known by.
-func (s *Service) begin(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p ready, gw Gateway) (Submission, error) {
+func (s *Service) begin(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p ready, gw Gateway, key string) (Submission, error) {
 	var err error
 	if r.State, err = next(r.State, stepSubmit); err != nil {
 		return Submission{}, err
@@ -242,7 +246,7 @@ func (s *Service) begin(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p 
 	at, _ := p.template.at(gw.Name())
 	head, _ := sig.at(gw.Name())
 	now := tx.Now(s.now)
-	sub := Submission{Key: newKey(), Kind: r.Kind, To: p.number, Signature: r.Signature, SignatureCode: head.Code, Template: at.Code, Vars: p.vars, Text: p.text}
+	sub := Submission{Key: key, Kind: r.Kind, To: p.number, Signature: r.Signature, SignatureCode: head.Code, Template: at.Code, Vars: p.vars, Text: p.text}
 	r.To, r.Index, r.Masked = &p.to, p.index, p.number.Masked()
 	r.Counted, r.Limited = p.counted, true
 	r.Attempts = append(r.Attempts, Attempt{Gateway: gw.Name(), Key: sub.Key, At: now})

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ type Message struct {
 	// To is the number in the vault. Zero: Resolve tells it at submission.
 	To privacy.Ref `json:"to,omitzero"`
 	// Vars go to the vault under the subject of To; without To, Resolve tells them.
-	Vars map[string]string `json:"vars,omitzero"`
+	Vars Values `json:"vars,omitzero"`
 	// Ref is the host's name for what the text is about. With a Ref, Resolve is
 	// asked at submission.
 	Ref     string `json:"ref,omitzero"`
@@ -43,6 +44,19 @@ type Message struct {
 	// declares it; empty: it must be on record.
 	Consent Basis `json:"consent,omitzero"`
 }
+
+// Values are the values of a template's variables. They print and marshal
+// masked, since names are among them.
+type Values map[string]string
+
+// Format implements [fmt.Formatter]: every verb masks.
+func (v Values) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%d values", len(v)) }
+
+// LogValue implements [slog.LogValuer].
+func (v Values) LogValue() slog.Value { return slog.IntValue(len(v)) }
+
+// MarshalJSON masks.
+func (v Values) MarshalJSON() ([]byte, error) { return []byte(`"***"`), nil }
 
 // A Ref names a text.
 type Ref struct {
@@ -400,7 +414,7 @@ func (s *Service) intentOf(m Message) (storage.Hex, error) {
 		Vars string `json:"vars,omitempty"`
 	}{Message: m}
 	if len(m.Vars) > 0 {
-		data, err := json.Marshal(m.Vars)
+		data, err := json.Marshal(map[string]string(m.Vars))
 		if err != nil {
 			return nil, badRequest("values")
 		}

@@ -117,8 +117,8 @@ type Ruling struct {
 
 // Resolved is what Config.Resolve returns.
 type Resolved struct {
-	To   privacy.Ref       // the address now; required
-	Vars map[string]string // values beside those of the message; they are not stored
+	To   privacy.Ref // the address now; required
+	Vars Values      // beside those of the message; they are not stored
 }
 
 // ErrDropped is what Config.Resolve returns, wrapped or not, when a text must
