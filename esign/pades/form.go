@@ -229,3 +229,9 @@ func normal(r [4]float64) [4]float64 {
 }
 
 func visible(r [4]float64) bool { return r[0] < r[2] && r[1] < r[3] }
+
+// asDict returns o if it is a dictionary.
+func asDict(o pdf.Object) (*pdf.Dict, bool) {
+	d, ok := o.(*pdf.Dict)
+	return d, ok
+}

@@ -36,8 +36,3 @@ func ParseKey(pem, password []byte) (crypto.Signer, error) {
 	key, err := cms.ParseKey(pem, password)
 	return key, wrap("parse key", err)
 }
-
-// Verify is not built yet.
-func Verify(ctx context.Context, r io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
-	return nil, refuse(ErrNotSupported, "verify", errNotBuilt)
-}

@@ -1,0 +1,156 @@
+package pades
+
+import (
+	"github.com/countersign/countersign/internal/pdf"
+)
+
+// changes compares, revision by revision, what happened after the earliest
+// signature, and judges it for each signature by what that one allows (V8, V9).
+func (v *verifier) changes() error {
+	first := len(v.revs)
+	for _, s := range v.sigs {
+		s.report.Changes = ChangesNone
+		if s.rev >= 0 {
+			first = min(first, s.rev)
+		}
+	}
+	tail, err := v.trailing()
+	if err != nil {
+		return err
+	}
+	var steps [][]change // steps[i] is what revision first+1+i changed
+	if first < len(v.revs)-1 {
+		if steps, err = v.steps(first); err != nil {
+			return err
+		}
+	}
+	for _, s := range v.sigs {
+		if s.rev < 0 {
+			if v.doc.Repaired() {
+				continue
+			}
+			// Nothing is known of what came after something that was never
+			// a whole document.
+			s.report.Changes = ChangesOther
+			continue
+		}
+		for i := s.rev - first; i < len(steps); i++ {
+			for _, c := range steps[i] {
+				c.Revision = first + 1 + i - s.rev
+				v.allow(s, c)
+			}
+		}
+		switch tail {
+		case trailingText:
+			s.because(Indeterminate, ReasonTrailingData)
+		case trailingObjects:
+			v.allow(s, change{Change: Change{Revision: len(v.revs) - s.rev, Class: ChangesOther, Note: "objects after the last revision"}})
+		}
+	}
+	return nil
+}
+
+// steps compares each revision after first with the one before it, in every
+// view there is of the document.
+func (v *verifier) steps(first int) ([][]change, error) {
+	steps := make([][]change, len(v.revs)-1-first)
+	hybrid := false
+	for _, r := range v.revs[first:] {
+		hybrid = hybrid || r.Kind == pdf.Hybrid
+	}
+	for _, r := range v.revs[:first] {
+		hybrid = hybrid || r.Kind == pdf.Hybrid
+	}
+	views := []bool{false}
+	if hybrid {
+		views = append(views, true) // as readers of PDF 1.4 see it
+	}
+	for _, legacy := range views {
+		at := func(i int) (*view, error) {
+			d := v.doc
+			var err error
+			if i < len(v.revs)-1 {
+				if d, err = v.doc.At(v.revs[i].EndEOL); err != nil {
+					return nil, err
+				}
+			}
+			if legacy {
+				if d, err = d.LegacyView(); err != nil {
+					return nil, err
+				}
+			}
+			return newView(d)
+		}
+		old, err := at(first)
+		if err != nil {
+			return nil, err
+		}
+		g, err := newGraph(old.doc)
+		if err != nil {
+			return nil, err
+		}
+		for i := first + 1; i < len(v.revs); i++ {
+			if err := v.ctx.Err(); err != nil {
+				return nil, err
+			}
+			next, err := at(i)
+			if err != nil {
+				// A revision that is no document changed something, whatever it was.
+				steps[i-first-1] = append(steps[i-first-1], change{Change: Change{Class: ChangesOther, Note: "revision cannot be read"}})
+				continue
+			}
+			list, err := step(g, old, next, v.revs[i], i)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range list {
+				if !legacy || !known(steps[i-first-1], c) {
+					steps[i-first-1] = append(steps[i-first-1], c)
+				}
+			}
+			old = next
+		}
+	}
+	return steps, nil
+}
+
+func known(list []change, c change) bool {
+	for _, x := range list {
+		if x.Change == c.Change {
+			return true
+		}
+	}
+	return false
+}
+
+// maxDetails bounds a report; what follows is counted by class alone.
+const maxDetails = 200
+
+// allow judges one change by what the signature allows (V9).
+func (v *verifier) allow(s *signature, c change) {
+	s.report.Changes = worse(s.report.Changes, c.Class)
+	verdict, reason := Passed, Code("")
+	switch c.Class {
+	case ChangesNone, ChangesLTV:
+	case ChangesSignature, ChangesForm:
+		if s.mdp == 1 || c.field != "" && s.locks.covers(c.field) {
+			verdict, reason = Failed, ReasonMDPViolation
+		}
+	case ChangesAnnotation:
+		switch {
+		case s.mdp == 1 || s.mdp == 2:
+			verdict, reason = Failed, ReasonMDPViolation
+		case s.mdp == 0 || c.risky:
+			verdict, reason = Indeterminate, ReasonChangedAfterSigning
+		}
+	default:
+		verdict, reason = Failed, ReasonChangedAfterSigning
+	}
+	if reason != "" {
+		s.because(verdict, reason)
+	}
+	c.Allowed = reason == ""
+	if len(s.report.ChangeDetails) < maxDetails {
+		s.report.ChangeDetails = append(s.report.ChangeDetails, c.Change)
+	}
+}

@@ -1,0 +1,74 @@
+package pades
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// coverage compares where a signature ends with where revisions end (V7).
+func (v *verifier) coverage(s *signature) error {
+	s.report.Coverage = Partial
+	if !s.rangeOK {
+		s.because(Failed, ReasonFormatFailure)
+		return nil
+	}
+	end := s.end()
+	for i, r := range v.revs {
+		if r.End != 0 && end >= r.End && end <= r.EndEOL {
+			s.rev = i
+			break
+		}
+	}
+	switch {
+	case v.doc.Repaired():
+		if end == v.size {
+			s.report.Coverage = WholeDocument
+		}
+		return nil
+	case s.rev < 0:
+		s.because(Failed, ReasonFormatFailure)
+		return nil
+	case end == v.size:
+		s.report.Coverage = WholeDocument
+	default:
+		s.report.Coverage = EarlierRevision
+	}
+	return nil
+}
+
+// trailing is what follows the last revision.
+type trailing string
+
+const (
+	trailingNothing trailing = ""
+	trailingText    trailing = "text"
+	trailingObjects trailing = "objects" // something that could be read as PDF
+)
+
+var objectWords = regexp.MustCompile(`(?:^|[^A-Za-z])(?:obj|xref|trailer|startxref)(?:[^A-Za-z]|$)`)
+
+// trailing classes the bytes after the last revision's end.
+func (v *verifier) trailing() (trailing, error) {
+	if len(v.revs) == 0 {
+		return trailingNothing, nil
+	}
+	last := v.revs[len(v.revs)-1]
+	kind := trailingNothing
+	var carry []byte
+	buf := make([]byte, pageSize)
+	for off := last.End; off < v.size; {
+		b := buf[:min(int64(len(buf)), v.size-off)]
+		if err := readFull(v.r, b, off); err != nil {
+			return kind, refuse(ErrIO, "verify", err)
+		}
+		if kind == trailingNothing && len(bytes.Trim(b, "\x00\t\n\f\r ")) > 0 {
+			kind = trailingText
+		}
+		if objectWords.Match(append(carry, b...)) {
+			return trailingObjects, nil
+		}
+		carry = append(carry[:0:0], b[max(0, len(b)-16):]...)
+		off += int64(len(b))
+	}
+	return kind, nil
+}
