@@ -88,7 +88,7 @@ func (l *Log) judge(tenant, env string, raws [][]byte, head chainHead) ([]Event,
 
 // chainFacts are what is known of a chain from elsewhere.
 type chainFacts struct {
-	origin, tenant, env string
+	origin, tenant, env string   // empty: unknown
 	count               uint64   // number of events; 0: unknown
 	head                []byte   // hash of the last event; nil: unknown
 	hashes              [][]byte // hash of every event; nil: unknown
@@ -129,6 +129,7 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 			add(CodeChain, seq, "event of another envelope")
 			continue
 		}
+		k.env = e.Env
 		events[i], formed[i] = e, true
 		switch err := e.checkType(false); {
 		case !Known(e.Type):

@@ -45,8 +45,12 @@ func (w *world) advance(d time.Duration) {
 
 func newWorld(t testing.TB, wrap func(storage.Store) storage.Store, anchors ...evidence.Anchor) *world {
 	t.Helper()
-	w := &world{t: t, mem: new(storage.Mem), now: time.Date(2026, 3, 1, 1, 2, 3, 456789000, time.UTC),
-		key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))}
+	return newWorldWithKey(t, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)), wrap, anchors...)
+}
+
+func newWorldWithKey(t testing.TB, key ed25519.PrivateKey, wrap func(storage.Store) storage.Store, anchors ...evidence.Anchor) *world {
+	t.Helper()
+	w := &world{t: t, mem: new(storage.Mem), now: time.Date(2026, 3, 1, 1, 2, 3, 456789000, time.UTC), key: key}
 	var s storage.Store = w.mem
 	if wrap != nil {
 		s = wrap(s)

@@ -73,6 +73,7 @@ func (v *verifier) pass(code string) {
 }
 
 func (v *verifier) container(faults []Check) {
+	v.settleNames(faults)
 	for _, f := range faults {
 		v.r.add(f)
 	}
@@ -89,6 +90,31 @@ func (v *verifier) container(faults []Check) {
 		}
 	}
 	v.pass(CodeContainer)
+}
+
+// settleNames lets the manifest decide what an entry is called whose two headers
+// disagree, so that the check names the entry and not the damage.
+func (v *verifier) settleNames(faults []Check) {
+	known := map[string]bool{pathManifest: true, pathNote: true}
+	if raw, err := v.c.read(pathManifest, maxManifest); err == nil {
+		if m, err := parseManifest(raw); err == nil {
+			for _, e := range m.entries {
+				known[e.path] = true
+			}
+		}
+	}
+	for i := range v.c.entries {
+		e := &v.c.entries[i]
+		if e.alt == "" || known[e.name] || !known[e.alt] {
+			continue
+		}
+		for j := range faults {
+			if faults[j].Path == e.name {
+				faults[j].Path = e.alt
+			}
+		}
+		e.name, e.alt = e.alt, e.name
+	}
 }
 
 // read gets an entry; one too large for its kind fails its check.
@@ -175,11 +201,8 @@ func (v *verifier) events() {
 		v.raws, raw = append(v.raws, line), rest
 	}
 	k := chainFacts{}
-	if v.m != nil {
-		k.env = v.m.env
-		if v.signed { // else the manifest itself may be what was changed
-			k = chainFacts{origin: v.m.origin, tenant: v.m.tenant, env: v.m.env, count: v.m.claim.Last, head: v.m.claim.Head, hashes: v.m.hashes}
-		}
+	if v.signed { // else the manifest itself may be what was changed
+		k = chainFacts{origin: v.m.origin, tenant: v.m.tenant, env: v.m.env, count: v.m.claim.Last, head: v.m.claim.Head, hashes: v.m.hashes}
 	}
 	list, faults := parseChain(v.raws, k)
 	v.list = list
