@@ -80,7 +80,7 @@ func TestSend(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	ctx := context.Background()
 	draft := func(_ *rig, c *sms.Config) {
-		tm := c.Catalogue.Templates[3]
+		tm := c.Catalogue.Templates[6]
 		tm.Version, tm.State = 1, sms.PendingReview
 		tm.Name = "pending"
 		unfiled := c.Catalogue.Signatures[0]
@@ -201,7 +201,7 @@ func TestUnits(t *testing.T) {
 	t.Run("what a resolved text takes less goes back", func(t *testing.T) {
 		r := newRig(t, resolving(map[string]string{"sender": "甲", "title": "乙", "deadline": "3月31日"}))
 		r.grant(t, 5)
-		m := sms.Message{Tenant: tenant, ID: "m-1", Kind: sms.Notice, Template: "invite", Ref: "env-1/li", Consent: sms.Staff, Account: "hr", Metered: true}
+		m := sms.Message{Tenant: tenant, ID: "m-1", Kind: sms.Notice, Template: "invite_by", Ref: "env-1/li", Consent: sms.Staff, Account: "hr", Metered: true}
 		_, err := r.Send(ctx, m)
 		require.NoError(t, err)
 		_, held, _ := r.units(t)

@@ -140,7 +140,11 @@ func (s *Service) values(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p
 		}
 		out := map[string]string{}
 		maps.Copy(out, kept)
-		maps.Copy(out, told)
+		for name, v := range told { // one hook may serve many templates
+			if _, ok := p.template.Vars[name]; ok {
+				out[name] = v
+			}
+		}
 		return out, nil
 	}
 	c, ok, err := challenges.Get(tx, ref.Tenant, r.Challenge)

@@ -118,7 +118,7 @@ type Ruling struct {
 // Resolved is what Config.Resolve returns.
 type Resolved struct {
 	To   privacy.Ref // the address now; required
-	Vars Values      // beside those of the message; they are not stored
+	Vars Values      // beside those of the message; not stored; those the template does not name are passed over
 }
 
 // ErrDropped is what Config.Resolve returns, wrapped or not, when a text must

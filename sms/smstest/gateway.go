@@ -228,7 +228,8 @@ func (g *Gateway) Calls() []string {
 const Signature = "签约"
 
 // Catalogue returns templates and a signature as a host would have them after
-// every review: code, invite, remind, ended and voice.
+// every review: code, login and voice; invite, remind and ended, which name a
+// title; invite_by, which names sender, title and deadline.
 func Catalogue() sms.Catalogue {
 	pass := map[string]sms.TemplateAt{sms.AnyGateway: {Code: "SMS_0001", Review: sms.ReviewPass}}
 	t := func(name string, k sms.Kind, body string, vars map[string]sms.Rule) sms.Template {
@@ -242,12 +243,11 @@ func Catalogue() sms.Catalogue {
 			t("voice", sms.VoiceOTP, "您的验证码是${code}", map[string]sms.Rule{"code": sms.RuleDigits}),
 			t("login", sms.OTP, "验证码${code}，${minutes}分钟内有效，请勿告诉他人。",
 				map[string]sms.Rule{"code": sms.RuleDigits, "minutes": sms.RuleAlnum}),
-			t("invite", sms.Notice, "${sender}邀请您签署《${title}》，请于${deadline}前办理。",
+			t("invite", sms.Notice, "您收到一份待签署的文件《${title}》，请登录办理。", map[string]sms.Rule{"title": sms.RuleTitle}),
+			t("remind", sms.Notice, "提醒：您有一份文件《${title}》尚未签署，请登录办理。", map[string]sms.Rule{"title": sms.RuleTitle}),
+			t("ended", sms.Notice, "您参与签署的《${title}》状态已变更，请登录查看。", map[string]sms.Rule{"title": sms.RuleTitle}),
+			t("invite_by", sms.Notice, "${sender}邀请您签署《${title}》，请于${deadline}前办理。",
 				map[string]sms.Rule{"sender": sms.RuleName, "title": sms.RuleTitle, "deadline": sms.RuleDate}),
-			t("remind", sms.Notice, "提醒：您有一份文件《${title}》待签署，请于${deadline}前办理。",
-				map[string]sms.Rule{"title": sms.RuleTitle, "deadline": sms.RuleDate}),
-			t("ended", sms.Notice, "您参与签署的《${title}》状态已变更，请登录查看。",
-				map[string]sms.Rule{"title": sms.RuleTitle}),
 		},
 		Signatures: []sms.Signature{{Name: Signature, Kinds: []sms.Kind{sms.OTP, sms.Notice, sms.VoiceOTP}, State: sms.Approved,
 			Author: "product", Reviewer: "legal", Gateways: map[string]sms.SignatureAt{sms.AnyGateway: {
