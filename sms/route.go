@@ -36,17 +36,6 @@ func (s *Service) approved(k Kind, template, signature string) (Template, error)
 	return best, nil
 }
 
-// CheckTemplate reports whether texts of a kind may be sent by a template under
-// a signature; empty is Policy.Signature. It fails with [*ApprovalError]. Hosts
-// that queue texts late ask early.
-func (s *Service) CheckTemplate(k Kind, template, signature string) error {
-	if signature == "" {
-		signature = s.policy.Signature
-	}
-	_, err := s.approved(k, template, signature)
-	return err
-}
-
 // CheckTemplate reports whether texts by a template may be sent at all, without
 // queueing one: for callers that must know before they hold units (D16). An
 // empty signature is Policy.Signature. It fails with [*ApprovalError] or
