@@ -39,7 +39,7 @@ var digests = []digest{
 	{"SHA3-512", 64, der.MustOID("2.16.840.1.101.3.4.2.10"), crypto.SHA3_512, func() hash.Hash { return sha3.New512() }},
 }
 
-// oidSM3Keyless is the older SM3 identifier of GM/T 0006, read only.
+// oidSM3Keyless is SM3 without a key, as GM/T 0006 lists it apart; read only.
 var oidSM3Keyless = der.MustOID("1.2.156.10197.1.401.1")
 
 func digestNamed(name string) (*digest, error) {
@@ -51,9 +51,14 @@ func digestNamed(name string) (*digest, error) {
 	return nil, fmt.Errorf("%w: digest %q", ErrUnsupported, name)
 }
 
+// digestByOID also takes the identifier of a signature for that of its digest,
+// as some writers do.
 func digestByOID(o der.OID) (*digest, error) {
 	if o == oidSM3Keyless {
 		return digestNamed("SM3")
+	}
+	if s, ok := signatureOIDs[o]; ok && s.hash != "" {
+		return digestNamed(s.hash)
 	}
 	for i := range digests {
 		if digests[i].oid == o {
