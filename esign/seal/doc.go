@@ -1,0 +1,2 @@
+// Package seal draws what a signature looks like.
+package seal
