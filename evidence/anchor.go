@@ -2,8 +2,12 @@ package evidence
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/countersign/countersign/internal/tsp"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -57,10 +61,102 @@ func validAnchorName(s string) bool {
 	return true
 }
 
-// newestRecord names the newest accepted timestamp token.
+// ErrUntrusted is a receipt that is right in itself, by a key or root that the
+// options do not trust. Verify returns it with the Attestation it would be.
+var ErrUntrusted = errors.New("evidence: anchor not trusted")
+
+// A Timestamper asks an RFC 3161 authority for a token over a digest, named
+// "SHA-256". It is the shape of the client of esign/pades.
+type Timestamper interface {
+	Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error)
+}
+
+// TSA anchors checkpoints by RFC 3161 timestamps over the body of the
+// checkpoint, its last newline included.
+type TSA struct {
+	Label  string      // name of the anchor; empty is "tsa"
+	Client Timestamper // Required to submit
+}
+
+var _ Anchor = TSA{}
+
+const (
+	kindToken = "tsr"
+	kindJSON  = "json"
+	maxToken  = 256 << 10
+)
+
+// Name implements [Anchor].
+func (t TSA) Name() string {
+	if t.Label == "" {
+		return "tsa"
+	}
+	return t.Label
+}
+
+// Submit implements [Anchor].
+func (t TSA) Submit(ctx context.Context, cp Checkpoint) (AnchorReceipt, error) {
+	if t.Client == nil {
+		return AnchorReceipt{}, errors.New("evidence: tsa: no client")
+	}
+	sum := sha256.Sum256(cp.body())
+	token, err := t.Client.Timestamp(ctx, "SHA-256", sum[:])
+	if err != nil {
+		return AnchorReceipt{}, fmt.Errorf("evidence: tsa: %w", err)
+	}
+	if len(token) > maxToken {
+		return AnchorReceipt{}, fmt.Errorf("evidence: tsa: token of %d bytes", len(token))
+	}
+	return AnchorReceipt{Anchor: t.Name(), Kind: kindToken, Final: true, Data: token}, nil
+}
+
+// Upgrade implements [Anchor]; a token is final.
+func (t TSA) Upgrade(_ context.Context, r AnchorReceipt) (AnchorReceipt, error) { return r, nil }
+
+// Verify implements [Anchor].
+func (t TSA) Verify(cp Checkpoint, r AnchorReceipt, o *VerifyOptions) (Attestation, error) {
+	if r.Kind != kindToken || r.Anchor != t.Name() {
+		return Attestation{}, errors.New("evidence: tsa: not a token of this anchor")
+	}
+	return verifyToken(cp, r, o)
+}
+
+// verifyToken holds a token against the checkpoint and the trusted roots.
+func verifyToken(cp Checkpoint, r AnchorReceipt, o *VerifyOptions) (Attestation, error) {
+	if len(r.Data) > maxToken {
+		return Attestation{}, errors.New("evidence: tsa: token too large")
+	}
+	sum := sha256.Sum256(cp.body())
+	want := tsp.VerifyOptions{Digest: "SHA-256", Sum: sum[:]}
+	token, err := tsp.Verify(r.Data, want)
+	if err != nil {
+		return Attestation{}, fmt.Errorf("evidence: tsa: %w", err)
+	}
+	a := Attestation{Anchor: r.Anchor, Time: token.Time, Accuracy: token.Accuracy}
+	if a.Accuracy == 0 {
+		a.Accuracy = time.Second // genTime may be cut to seconds (RFC 3161 §2.4.2)
+	}
+	if o == nil || o.Keys == nil || len(o.Keys.TSA) == 0 {
+		return a, ErrUntrusted
+	}
+	want.Roots = o.Keys.TSA
+	if _, err := tsp.Verify(r.Data, want); err != nil {
+		var e *tsp.Error
+		if errors.As(err, &e) && e.Code == tsp.CodeChain {
+			return a, fmt.Errorf("%w: %w", ErrUntrusted, err)
+		}
+		return Attestation{}, fmt.Errorf("evidence: tsa: %w", err)
+	}
+	return a, nil
+}
+
+// newestRecord names the newest accepted timestamp token, and the newest
+// checkpoint that any anchor accepted.
 type newestRecord struct {
-	Token storage.Hex `json:"token"`
-	Size  uint64      `json:"size"`
+	Token    storage.Hex `json:"token,omitempty"`
+	Size     uint64      `json:"size,omitempty"`
+	Anchored uint64      `json:"anchored"`
+	At       time.Time   `json:"at"`
 }
 
 var newest = storage.Kind[newestRecord]{Name: "evidence.newest", Schema: 1}
@@ -73,4 +169,91 @@ func newestToken(tx *storage.Tx) (Before, error) {
 		return Before{}, err
 	}
 	return Before{Token: n.Token, Size: n.Size}, nil
+}
+
+// anchorRecord is a checkpoint with what an anchor answered. It is kept for
+// good: bundles are made of it.
+type anchorRecord struct {
+	Size    uint64        `json:"size"`
+	Root    storage.Hex   `json:"root"`
+	Note    string        `json:"note"`
+	Receipt AnchorReceipt `json:"receipt"`
+	At      time.Time     `json:"at"`
+}
+
+var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1}
+
+func anchorID(size uint64, name string) string { return fmt.Sprintf("%016x-%s", size, name) }
+
+// Anchor submits the newest checkpoint to the first anchor that accepts it, if
+// the tree has grown since the last one that was anchored, and reports whether
+// it did. A failing anchor never blocks anything else; the next call tries
+// again. [Log.Run] calls it.
+func (l *Log) Anchor(ctx context.Context) (bool, error) {
+	if len(l.anchors) == 0 {
+		return false, nil
+	}
+	cp, err := l.Checkpoint(ctx)
+	if err != nil || cp.Size == 0 {
+		return false, err
+	}
+	last, err := l.newestAnchor(ctx)
+	if err != nil || last.Anchored >= cp.Size {
+		return false, err
+	}
+	var errs []error
+	for _, a := range l.anchors {
+		r, err := a.Submit(ctx, cp)
+		if err == nil {
+			r.Anchor = a.Name()
+			if r.Kind != kindToken && r.Kind != kindJSON {
+				err = fmt.Errorf("evidence: anchor %s: unknown kind of receipt", a.Name())
+			} else if _, verr := a.Verify(cp, r, nil); verr != nil && !errors.Is(verr, ErrUntrusted) {
+				err = verr // an answer that proves nothing is no answer
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		return true, l.keepAnchor(ctx, cp, r)
+	}
+	return false, errors.Join(errs...)
+}
+
+func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) error {
+	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
+		now := tx.Now(l.now)
+		n, _, err := newest.Get(tx, storage.Deployment, newestID)
+		if err != nil {
+			return err
+		}
+		_, had, err := anchored.Get(tx, storage.Deployment, anchorID(cp.Size, r.Anchor))
+		if err != nil || had { // another process anchored the same checkpoint
+			return err
+		}
+		err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor),
+			anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, At: now})
+		if err != nil {
+			return err
+		}
+		if cp.Size > n.Anchored {
+			n.Anchored, n.At = cp.Size, now
+		}
+		if r.Kind == kindToken && cp.Size > n.Size {
+			n.Token, n.Size = hashOf(r.Data), cp.Size
+		}
+		return newest.Put(tx, storage.Deployment, newestID, n)
+	})
+}
+
+func (l *Log) newestAnchor(ctx context.Context) (newestRecord, error) {
+	recs, err := l.store.Get(ctx, []storage.Key{newest.Key(storage.Deployment, newestID)})
+	if err != nil {
+		return newestRecord{}, fmt.Errorf("evidence: read anchors: %w", err)
+	}
+	if recs[0].Version == 0 {
+		return newestRecord{}, nil
+	}
+	return newest.Decode(recs[0])
 }

@@ -3,13 +3,107 @@ package evidence
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/storage"
 )
 
-// material is what the log proves of a chain: none until the tree is built.
+// material is what the log proves of a chain: a proof for every event that an
+// anchored checkpoint covers, those checkpoints with their anchors and the
+// tokens that events name, and the consistency between them. size is that of
+// the largest checkpoint; 0 without any.
 func (l *Log) material(ctx context.Context, tenant, env string, events []Event) ([]*source, uint64, error) {
-	return nil, 0, nil
+	recs, err := l.store.Get(ctx, []storage.Key{marks.Key(tenant, env)})
+	if err != nil {
+		return nil, 0, fmt.Errorf("evidence: read watermark: %w", err)
+	}
+	if recs[0].Version == 0 {
+		return nil, 0, nil
+	}
+	mark, err := marks.Decode(recs[0])
+	if err != nil {
+		return nil, 0, err
+	}
+	var out []*source
+	used := map[uint64]anchorRecord{}
+	// Leaves of a chain rise with its events, so one pass over the anchors finds
+	// the first that covers each event.
+	var cp anchorRecord
+	for i := range events {
+		leaf, ok := mark.leaf(events[i].Seq)
+		if !ok {
+			break
+		}
+		if cp.Size <= leaf {
+			if cp, ok, err = l.anchorAfter(ctx, leaf); err != nil {
+				return nil, 0, err
+			} else if !ok {
+				break
+			}
+			used[cp.Size] = cp
+		}
+		p, err := tlog.ProveRecord(int64(cp.Size), int64(leaf), l.hashes(ctx, cp.Size, cp.Root))
+		if err != nil {
+			return nil, 0, fmt.Errorf("evidence: prove event %d: %w", events[i].Seq, err)
+		}
+		out = append(out, sourceOf(proofPath(events[i].Seq), formatProof(leaf, p, []byte(cp.Note))))
+	}
+	if len(out) == 0 {
+		return nil, 0, nil
+	}
+	for i := range events {
+		n := events[i].NotBefore
+		if _, ok := used[n.Size]; ok || n.Token == nil {
+			continue
+		}
+		cp, ok, err := l.anchorAfter(ctx, n.Size-1)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok && cp.Size == n.Size {
+			used[cp.Size] = cp
+		}
+	}
+	sizes := slices.Sorted(maps.Keys(used))
+	for i, size := range sizes {
+		cp := used[size]
+		out = append(out, sourceOf(checkpointPath(size), []byte(cp.Note)))
+		for item, err := range anchored.Scan(ctx, l.store, storage.Deployment, anchorID(size, "")) {
+			if err != nil {
+				return nil, 0, fmt.Errorf("evidence: read anchors: %w", err)
+			}
+			r := item.Value.Receipt
+			out = append(out, sourceOf(anchorPath(size, r.Anchor, r.Kind), r.Data))
+		}
+		if i == 0 {
+			continue
+		}
+		p, err := tlog.ProveTree(int64(size), int64(sizes[i-1]), l.hashes(ctx, size, cp.Root))
+		if err != nil {
+			return nil, 0, fmt.Errorf("evidence: prove tree %d: %w", size, err)
+		}
+		out = append(out, sourceOf(consistencyPath(sizes[i-1], size), formatConsistency(p)))
+	}
+	return out, sizes[len(sizes)-1], nil
+}
+
+// anchorAfter finds the smallest anchored checkpoint with more leaves than n.
+func (l *Log) anchorAfter(ctx context.Context, n uint64) (anchorRecord, bool, error) {
+	// Ids begin with the size; '~' sorts behind every name.
+	page, err := l.store.List(ctx, storage.Deployment, anchored.Name, anchorID(n, "~"), 1)
+	if err != nil {
+		return anchorRecord{}, false, fmt.Errorf("evidence: read anchors: %w", err)
+	}
+	if len(page) == 0 {
+		return anchorRecord{}, false, nil
+	}
+	r, err := anchored.Decode(page[0])
+	return r, err == nil, err
 }
 
 func sortSources(list []*source) {

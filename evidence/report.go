@@ -98,8 +98,8 @@ type Report struct {
 type VerifyOptions struct {
 	// Keys are the keys and roots trusted; see [ParseTrust].
 	Keys *Trust
-	// At judges certificates of anchors; zero is the time in each token.
-	At time.Time
+	// Anchors verify receipts of kinds other than RFC 3161 tokens, by name.
+	Anchors []Anchor
 	// Document, if set, checks each document's own signatures. The text of its
 	// error becomes the detail of the check.
 	Document func(path string, r io.ReaderAt, size int64) (Verdict, error)

@@ -305,15 +305,3 @@ func (v *verifier) disclosure(line []byte, opened map[[2]uint64]bool) (uint64, e
 	opened[[2]uint64{seq, uint64(i)}] = true
 	return seq, nil
 }
-
-// log judges what the bundle brings of the log: leaves, proofs, checkpoints and
-// anchors.
-func (v *verifier) log() {
-	if v.m == nil {
-		return
-	}
-	if v.m.claim.Size == 0 {
-		v.r.add(Check{Code: CodeUnbound, Verdict: Indeterminate, Detail: "no anchored checkpoint: nothing outside binds the operator"})
-		return
-	}
-}

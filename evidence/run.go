@@ -1,0 +1,102 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/countersign/countersign/storage"
+)
+
+const (
+	runEvery    = 250 * time.Millisecond
+	anchorEvery = time.Minute
+	beatEvery   = time.Hour
+	alarmAfter  = 15 * time.Minute
+	maxBackoff  = 30 * time.Second
+
+	// TypeBeat is the heartbeat of the chain "log" of the deployment, TypeAlarm
+	// says on it that anchoring fails.
+	TypeBeat  = "log.beat"
+	TypeAlarm = "log.alarm"
+	logEnv    = "log"
+)
+
+// Run sequences events, anchors checkpoints and keeps the heartbeat until ctx
+// ends, whose error it returns. It starts no goroutine, and any number of
+// processes may run it. Failures are logged and tried again, never returned.
+//
+// Checkpoints are anchored at once after a chain seal, else once a minute while
+// the tree grows. When anchoring has failed for 15 minutes, an alarm event goes
+// on the deployment's own chain.
+func (l *Log) Run(ctx context.Context) error {
+	var failing time.Time // since when anchoring fails
+	var anchoredAt, alarmedAt time.Time
+	wait, due := runEvery, false
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		err := l.Beat(ctx)
+		n, sealed, serr := l.sequence(ctx)
+		err = errors.Join(err, serr)
+		due = due || sealed
+		if now := l.now(); len(l.anchors) > 0 && (due || now.Sub(anchoredAt) >= anchorEvery) {
+			anchoredAt = now
+			if _, aerr := l.Anchor(ctx); aerr != nil {
+				err = errors.Join(err, aerr)
+				if failing.IsZero() {
+					failing = now
+				}
+				if now.Sub(failing) >= alarmAfter && now.Sub(alarmedAt) >= beatEvery {
+					if l.say(ctx, TypeAlarm, map[string]any{"what": "anchor", "since": failing.UTC().Format(timeForm)}) == nil {
+						alarmedAt = now
+					}
+				}
+			} else {
+				failing, due = time.Time{}, false
+			}
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			l.log.ErrorContext(ctx, "evidence: background work", "error", err)
+			wait = min(2*wait, maxBackoff)
+		case n == maxStepEvents:
+			wait = 0 // more is waiting
+		default:
+			wait = runEvery
+		}
+		timer.Reset(wait)
+	}
+}
+
+// Beat appends the heartbeat if the last event on the deployment's chain is an
+// hour old: between two checkpoints never lies more, and a tail cut off the
+// tree is missed. [Log.Run] calls it.
+func (l *Log) Beat(ctx context.Context) error {
+	head, err := l.head(ctx)
+	if err != nil {
+		return err
+	}
+	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
+		h, ok, err := chains.Get(tx, storage.Deployment, logEnv)
+		if err != nil || ok && tx.Now(l.now).Sub(h.At) < beatEvery {
+			return err
+		}
+		_, err = l.append(tx, beat(TypeBeat, map[string]any{"size": head.Size, "root": head.Root.String(), "self_test": selfTest()}))
+		return err
+	})
+}
+
+func (l *Log) say(ctx context.Context, typ string, x map[string]any) error {
+	_, err := update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.append(tx, beat(typ, x)) })
+	return err
+}
+
+func beat(typ string, x map[string]any) Draft {
+	return Draft{Tenant: storage.Deployment, Env: logEnv, Type: typ, Actor: Actor{ID: "log", Role: "system"}, X: x}
+}

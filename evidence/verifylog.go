@@ -1,0 +1,254 @@
+package evidence
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// log judges what the bundle brings of the log: leaf = event, inclusion,
+// checkpoint signatures, consistency, anchors. No inclusion counts without a
+// checkpoint that a trusted key signed.
+func (v *verifier) log() {
+	if v.m == nil {
+		return
+	}
+	cps := v.checkpoints()
+	covered := v.inclusion(cps)
+	v.consistency(cps)
+	v.anchors(cps, covered)
+}
+
+// A bundled checkpoint with what is known of it.
+type seen struct {
+	Checkpoint
+	path    string
+	trusted bool          // signed by a trusted key
+	anchors []Attestation // trusted ones
+}
+
+func (v *verifier) checkpoints() map[uint64]*seen {
+	out := map[uint64]*seen{}
+	keys := v.o.Keys.log(v.m.origin)
+	for _, e := range v.c.entries {
+		if !strings.HasPrefix(e.name, "anchors/") || !strings.HasSuffix(e.name, "-checkpoint.txt") {
+			continue
+		}
+		cp, n, err := parseCheckpoint(v.read(CodeCheckpoint, e.name, maxNote))
+		if err != nil || checkpointPath(cp.Size) != e.name || cp.Size == 0 || cp.Origin != v.m.origin {
+			v.fail(CodeCheckpoint, 0, e.name, "not a checkpoint of this log and size")
+			continue
+		}
+		s := &seen{Checkpoint: cp, path: e.name}
+		switch known, good := n.byLog(keys, cp.Size); {
+		case !known && len(keys) > 0:
+			v.r.add(Check{Code: CodeLogKey, Verdict: Indeterminate, Path: e.name, Detail: "no trusted key for this size"})
+		case known && !good:
+			v.fail(CodeCheckpoint, 0, e.name, "signature")
+		case good:
+			s.trusted = true
+		}
+		out[cp.Size] = s
+	}
+	if size := v.m.claim.Size; size != 0 && out[size] == nil && v.signed {
+		v.fail(CodeCheckpoint, 0, checkpointPath(size), "the claim's checkpoint is missing")
+	}
+	if len(out) > 0 && len(keys) > 0 {
+		v.pass(CodeCheckpoint)
+	}
+	return out
+}
+
+// inclusion returns the checkpoint that covers each event.
+func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
+	covered := map[uint64]*seen{}
+	leaves := map[uint64]uint64{}
+	for i := range v.c.entries {
+		name := v.c.entries[i].name
+		num, ok := strings.CutPrefix(name, "proofs/")
+		if !ok {
+			continue
+		}
+		num, _ = strings.CutSuffix(num, ".tlog-proof")
+		seq, err := strconv.ParseUint(num, 10, 63)
+		if err != nil || proofPath(seq) != name || seq == 0 || seq > uint64(len(v.raws)) {
+			v.fail(CodeInclusion, 0, name, "proof of no event")
+			continue
+		}
+		leaf, p, note, err := parseProof(v.read(CodeInclusion, name, maxProof))
+		if err != nil {
+			v.fail(CodeInclusion, seq, name, "not a proof in its one form")
+			continue
+		}
+		cp, _, err := parseCheckpoint(note)
+		s := cps[cp.Size]
+		if err != nil || s == nil || !bytes.Equal(s.Note, note) {
+			v.fail(CodeInclusion, seq, name, "leads to no checkpoint of the bundle")
+			continue
+		}
+		if leaf >= cp.Size {
+			v.fail(CodeInclusion, seq, name, "leaf beyond the tree")
+			continue
+		}
+		hash := tlog.RecordHash(leafBytes(v.m.blind, v.m.env, seq, v.raws[seq-1]))
+		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
+			v.fail(CodeInclusion, seq, name, "the event is not the leaf in the log")
+			if v.signed && s.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)) {
+				v.r.bad(seq) // the proof is what was signed, so the event is not
+			}
+			continue
+		}
+		leaves[seq] = leaf
+		covered[seq] = s
+	}
+	// Leaves of a chain rise with its events.
+	last, first := uint64(0), true
+	for _, seq := range slices.Sorted(maps.Keys(leaves)) {
+		if !first && leaves[seq] <= last {
+			v.fail(CodeLeaf, seq, proofPath(seq), "leaves out of order")
+		}
+		last, first = leaves[seq], false
+	}
+	if len(leaves) > 0 {
+		v.pass(CodeInclusion)
+		v.pass(CodeLeaf)
+	}
+	return covered
+}
+
+func (v *verifier) digestOf(path string) []byte {
+	if i, ok := v.c.byName[path]; ok {
+		return v.digests[i].SHA256
+	}
+	return nil
+}
+
+func (v *verifier) signedDigest(path string) []byte {
+	for _, e := range v.m.entries {
+		if e.path == path {
+			return e.digest.SHA256
+		}
+	}
+	return []byte{}
+}
+
+func (v *verifier) consistency(cps map[uint64]*seen) {
+	sizes := slices.Sorted(maps.Keys(cps))
+	for i := 1; i < len(sizes); i++ {
+		a, b := cps[sizes[i-1]], cps[sizes[i]]
+		path := consistencyPath(a.Size, b.Size)
+		if _, ok := v.c.byName[path]; !ok {
+			v.fail(CodeConsistency, 0, path, "missing")
+			continue
+		}
+		p, err := parseConsistency(v.read(CodeConsistency, path, maxProof))
+		if err != nil {
+			v.fail(CodeConsistency, 0, path, "not a proof in its one form")
+			continue
+		}
+		if tlog.CheckTree(p, int64(b.Size), tlog.Hash(b.Root), int64(a.Size), tlog.Hash(a.Root)) != nil {
+			v.fail(CodeConsistency, 0, path, "the later tree does not extend the earlier one")
+		}
+	}
+	if len(sizes) > 0 {
+		v.pass(CodeConsistency)
+	}
+}
+
+// anchors judges receipts and lays the windows around events.
+func (v *verifier) anchors(cps map[uint64]*seen, covered map[uint64]*seen) {
+	tokens := map[string]Attestation{} // trusted tokens by digest, for "nb"
+	for i := range v.c.entries {
+		name := v.c.entries[i].name
+		rest, ok := strings.CutPrefix(name, "anchors/")
+		if !ok || strings.HasSuffix(rest, "-checkpoint.txt") {
+			continue
+		}
+		num, rest, _ := strings.Cut(rest, "-")
+		dot := strings.LastIndex(rest, ".")
+		size, err := strconv.ParseUint(num, 10, 63)
+		if err != nil || dot < 0 || cps[size] == nil || anchorPath(size, rest[:dot], rest[dot+1:]) != name {
+			v.fail(CodeAnchor, 0, name, "anchors no checkpoint of the bundle")
+			continue
+		}
+		cp := cps[size]
+		r := AnchorReceipt{Anchor: rest[:dot], Kind: rest[dot+1:], Final: true, Data: v.read(CodeAnchor, name, maxToken)}
+		a, err := v.attest(cp.Checkpoint, r)
+		switch {
+		case errors.Is(err, ErrUntrusted):
+			v.r.add(Check{Code: CodeAnchorTrust, Verdict: Indeterminate, Path: name, Detail: "its root or key was not given"})
+		case err != nil:
+			v.fail(CodeAnchor, 0, name, err.Error())
+		default:
+			v.r.add(Check{Code: CodeAnchor, Verdict: Passed, Path: name})
+			cp.anchors = append(cp.anchors, a)
+			if r.Kind == kindToken {
+				tokens[string(hashOf(r.Data))] = a
+			}
+		}
+	}
+	v.windows(covered, tokens)
+}
+
+// attest verifies a receipt by its kind; other kinds than tokens need the
+// caller's own anchor.
+func (v *verifier) attest(cp Checkpoint, r AnchorReceipt) (Attestation, error) {
+	if r.Kind == kindToken {
+		return verifyToken(cp, r, v.o)
+	}
+	for _, a := range v.o.Anchors {
+		if a.Name() == r.Anchor {
+			return a.Verify(cp, r, v.o)
+		}
+	}
+	return Attestation{}, fmt.Errorf("%w: no verifier for it", ErrUntrusted)
+}
+
+// windows finds for each event the side that outsiders prove. Every event must
+// be bound by an anchor over a checkpoint that the log signed; those that are
+// not leave the verdict open.
+func (v *verifier) windows(covered map[uint64]*seen, tokens map[string]Attestation) {
+	var unbound uint64
+	for i := range v.r.Windows {
+		w := &v.r.Windows[i]
+		s := covered[w.Seq]
+		if s == nil || !s.trusted || len(s.anchors) == 0 {
+			if unbound == 0 {
+				unbound = w.Seq
+			}
+		} else {
+			w.NotAfter = earliest(s.anchors)
+		}
+		e := &v.list[w.Seq-1]
+		if a, ok := tokens[string(e.NotBefore.Token)]; ok {
+			w.NotBefore = a.Time.Add(-a.Accuracy).UTC()
+		}
+		if !w.NotAfter.IsZero() && w.At.After(w.NotAfter) || !w.NotBefore.IsZero() && w.At.Before(w.NotBefore) {
+			v.r.add(Check{Code: CodeClock, Verdict: Indeterminate, Seq: w.Seq, Detail: "recorded outside the window that outsiders prove"})
+		}
+	}
+	switch {
+	case len(v.r.Windows) == 0:
+	case unbound == 1 && len(covered) == 0:
+		v.r.add(Check{Code: CodeUnbound, Verdict: Indeterminate, Detail: "no anchored checkpoint: nothing outside binds the operator"})
+	case unbound > 0:
+		v.r.add(Check{Code: CodeUnbound, Verdict: Indeterminate, Seq: unbound, Detail: "not covered by a trusted anchor from this event on"})
+	}
+}
+
+func earliest(list []Attestation) time.Time {
+	var t time.Time
+	for _, a := range list {
+		if x := a.Time.Add(a.Accuracy).UTC(); t.IsZero() || x.Before(t) {
+			t = x
+		}
+	}
+	return t
+}
