@@ -25,6 +25,9 @@ func newUpdate(d *Doc, repaired bool) (*Update, error) {
 		}
 		return nil, &Error{Code: CodeMalformed, Op: "update", Offset: -1, Err: errors.New("document was not repaired")}
 	}
+	if d.headless { // what is appended cannot make it a PDF file
+		return nil, &Error{Code: CodeNotPDF, Op: "update", Offset: -1}
+	}
 	u := &Update{doc: d, next: d.nextNum(), objs: make(map[uint32]updated)}
 	if u.next > maxObject-1<<20 {
 		return nil, limit("update", -1, "no object numbers left")

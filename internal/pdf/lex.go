@@ -100,9 +100,6 @@ func next(b []byte, i int, whole bool) (k kind, start, end int, err error) {
 		return kString, i, end, nil
 	case '<':
 		if i+1 >= len(b) {
-			if whole {
-				return kKeyword, i, i + 1, nil
-			}
 			return 0, i, i, errShort
 		}
 		if b[i+1] == '<' {

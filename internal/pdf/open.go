@@ -35,6 +35,7 @@ type Doc struct {
 	trailer  *Dict
 	crypt    *crypt
 	repaired bool
+	headless bool             // no %PDF-
 	found    map[uint32]Entry // of a repaired document
 	cache    cache
 	work     int64 // see spend

@@ -42,7 +42,7 @@ func openWith(r io.ReaderAt, size int64, o *Options, hint *crypt) (*Doc, error) 
 	if err != nil {
 		return nil, err
 	}
-	if !found {
+	if d.headless = !found; d.headless {
 		err = &Error{Code: CodeNotPDF, Op: "header", Offset: -1}
 	} else if err = d.openXRef(); err == nil {
 		return d, nil
