@@ -77,6 +77,7 @@ type Document struct {
 	// field and comes before the first signature; zero: not made yet.
 	Base     string `json:"base,omitempty"`
 	Outdated bool   `json:"outdated,omitempty"` // rows changed after Base, before any signature
+	Level    string `json:"level,omitempty"`    // PAdES level that every signature made so far reaches; the service's note
 	Released bool   `json:"released,omitempty"` // by a linked envelope
 }
 
@@ -142,6 +143,7 @@ type Recipient struct {
 	Outcome Outcome        `json:"outcome,omitempty"`
 	Party   Party          `json:"party,omitzero"`
 
+	Name           privacy.Ref `json:"name,omitzero"`             // in the vault
 	Address        privacy.Ref `json:"address,omitzero"`          // where its messages go; the value is in the vault
 	AddressVersion uint64      `json:"address_version,omitempty"` // rises when the address changes or the envelope is recalled: older links and queued texts are dead
 	Channel        Channel     `json:"channel,omitempty"`
@@ -276,6 +278,7 @@ type Facts struct {
 	Level       identity.Level `json:"level,omitempty"`       // reached so far
 	Until       time.Time      `json:"until,omitzero"`        // instant from which Identified is false; zero: never
 	Certificate bool           `json:"certificate,omitempty"` // held or obtainable at once
+	Since       time.Time      `json:"since,omitzero"`        // first opened
 }
 
 // Reminders counts the reminders of a row.

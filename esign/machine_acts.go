@@ -16,10 +16,11 @@ var (
 		m.effect(Effect{Kind: EffectDelete})
 	}}
 	start  = act{"start", (*run).start}
-	recall = act{"round + 1; older links die", func(m *run) {
+	recall = act{"round + 1; rows Pending, older links die", func(m *run) {
 		m.env.Review.nextRound()
 		for i := range m.env.Recipients {
 			m.env.Recipients[i].AddressVersion++
+			m.env.Recipients[i].State = RecipientPending
 		}
 		m.env.SentAt = time.Time{}
 		if m.env.Terminates != "" {
@@ -107,7 +108,7 @@ var (
 	takeDocuments = act{"new revision", func(m *run) {
 		for _, d := range m.cmd.Documents {
 			have := m.env.document(d.ID)
-			have.Segments, have.SHA256, have.SM3 = slices.Clone(d.Segments), d.SHA256, d.SM3
+			have.Segments, have.SHA256, have.SM3, have.Level = slices.Clone(d.Segments), d.SHA256, d.SM3, d.Level
 		}
 	}}
 	beginRelease = act{"Releasing", func(m *run) { m.env.Release, m.env.ReleasedBy = ReleaseReleasing, m.cmd.Linked }}
@@ -291,7 +292,7 @@ func (m *run) content() Envelope {
 // fresh is the row as its sender describes it, before anything happened to it.
 func fresh(d Recipient, version uint64) Recipient {
 	r := Recipient{
-		ID: d.ID, Role: or(d.Role, RolePerson), Order: d.Order, State: RecipientPending, Party: d.Party, Address: d.Address,
+		ID: d.ID, Role: or(d.Role, RolePerson), Order: d.Order, State: RecipientPending, Party: d.Party, Name: d.Name, Address: d.Address,
 		AddressVersion: version, Channel: d.Channel, Consent: d.Consent, View: d.View, Sign: d.Sign, Documents: d.Documents,
 		Reading: d.Reading, Uploads: d.Uploads, NoDecline: d.NoDecline, Transfer: d.Transfer, Gate: d.Gate.clone(),
 		Deadline: micro(d.Deadline), Timing: d.Timing,
@@ -310,7 +311,7 @@ func (m *run) newRow() Recipient { return fresh(m.cmd.Row.clone(), 1) }
 func (m *run) heir(old *Recipient) Recipient {
 	n := m.cmd.Row.clone()
 	d := old.clone()
-	d.ID, d.Party, d.Address, d.Channel, d.Consent, d.Deadline = n.ID, n.Party, n.Address, n.Channel, n.Consent, n.Deadline
+	d.ID, d.Party, d.Name, d.Address, d.Channel, d.Consent, d.Deadline = n.ID, n.Party, n.Name, n.Address, n.Channel, n.Consent, n.Deadline
 	r := fresh(d, 1)
 	r.Line, r.Used, r.Replaces = old.Line, slices.Clone(old.Used), old.ID
 	r.Filled = old.Filled && m.env.State != StateFilling

@@ -1,0 +1,360 @@
+package esign_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign"
+)
+
+// Single rules of envelopes.md, by the ids of its tables.
+
+func TestE1CreateAgain(t *testing.T) {
+	d := draft(signer("li", 1))
+	w := create(t, d)
+	w.now = w.now.Add(time.Hour)
+	w.forget()
+	w.must(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: d})
+	assert.Empty(t, w.events, "the same content again changes nothing")
+	other := draft(signer("li", 1))
+	other.Title = "Other"
+	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: other}), esign.ErrIntentMismatch)
+	w.send()
+	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: d}), esign.ErrIntentMismatch)
+}
+
+func TestE2DraftIsTheSendersContentOnly(t *testing.T) {
+	d := draft(signer("li", 1))
+	d.State, d.Release, d.Cause = esign.StateCompleted, esign.ReleaseReleased, esign.CauseClosed
+	d.Recipients[0].State, d.Recipients[0].Outcome = esign.RecipientSigned, esign.OutcomeSigned
+	d.Recipients[0].Line = esign.LineRef{Hold: "forged", Slot: "li"}
+	d.Recipients[0].Facts = shown
+	d.Documents[0].Base = "forged"
+	w := create(t, d)
+	w.is(esign.StateDraft)
+	assert.Empty(t, w.env.Release)
+	assert.Empty(t, w.env.Cause)
+	assert.Empty(t, w.env.Documents[0].Base)
+	r := w.row("li")
+	assert.Equal(t, esign.RecipientPending, r.State)
+	assert.Zero(t, r.Line)
+	assert.Zero(t, r.Facts)
+	w.do(esign.OpDiscard, esign.WhoOwner)
+	assert.Empty(t, w.env.State)
+	assert.Equal(t, 1, w.count(esign.EffectDelete))
+}
+
+func TestE4ReviewNeedsAll(t *testing.T) {
+	d := draft(signer("li", 1), signer("cc", 0, role(esign.RoleCC)))
+	d.Review = &esign.Gate{Approvers: []string{"boss", "cfo"}}
+	w := create(t, d)
+	w.send()
+	assert.Equal(t, []string{"@boss", "@cfo"}, w.told("envelope.sent"))
+	answer := func(op esign.Op, who string) {
+		w.must(esign.Command{Op: op, By: esign.WhoApprover, Approver: who, Round: 1})
+	}
+	w.forget()
+	answer(esign.OpPass, "boss")
+	w.is(esign.StateInReview)
+	assert.Equal(t, []string{"review.answered"}, w.happened())
+	answer(esign.OpReturn, "cfo")
+	assert.Equal(t, []string{"owner"}, w.told("review.returned"))
+	w.is(esign.StateInReview)
+	answer(esign.OpPass, "cfo")
+	w.is(esign.StateInProgress)
+	assert.Equal(t, []string{"li", "cc"}, w.told("recipient.invited"), "a copy at start goes out when it starts")
+}
+
+func TestE7ReviewRefusedD23(t *testing.T) {
+	d := draft(signer("li", 1))
+	d.Review = &esign.Gate{Approvers: []string{"boss", "cfo"}, Rule: esign.Any}
+	w := create(t, d)
+	w.send()
+	w.forget()
+	w.must(esign.Command{Op: esign.OpRefuse, By: esign.WhoApprover, Approver: "cfo", Round: 1})
+	w.is(esign.StateRevoked)
+	assert.Equal(t, esign.CauseRefused, w.env.Cause)
+	assert.Equal(t, []string{"review.refused"}, w.happened())
+	assert.Equal(t, []string{"settle:not_started:li"}, w.units())
+	assert.Equal(t, 1, w.count(esign.EffectSeal))
+}
+
+func TestE8FillPhase(t *testing.T) {
+	d := draft(signer("li", 1), signer("wang", 2), signer("zhao", 2))
+	d.Fields = []esign.Field{fill("f", "wang"), fill("g", "zhao")}
+	w := create(t, d)
+	w.send()
+	w.is(esign.StateFilling)
+	assert.Equal(t, []string{"wang", "zhao"}, w.told("recipient.invited"))
+	var turn *esign.TurnError
+	require.ErrorAs(t, w.try(w.opening("li")), &turn)
+	assert.Equal(t, []string{"wang", "zhao"}, turn.Waiting)
+	submit := esign.Command{Op: esign.OpSubmitFill, By: esign.WhoRecipient, Recipient: "wang"}
+	w.open("wang")
+	w.must(esign.Command{Op: esign.OpSaveFill, By: esign.WhoRecipient, Recipient: "wang"})
+	w.rowIs("wang", esign.RecipientFilling)
+	require.ErrorIs(t, w.try(submit), esign.ErrField, "a required value is missing")
+	submit.Filled = []string{"f"}
+	w.must(submit)
+	w.rowIs("wang", esign.RecipientPending)
+	w.is(esign.StateFilling)
+	w.open("zhao")
+	w.forget()
+	w.must(esign.Command{Op: esign.OpSubmitFill, By: esign.WhoRecipient, Recipient: "zhao", Filled: []string{"g"}})
+	w.is(esign.StateInProgress)
+	assert.Equal(t, []string{"fields.filled:zhao", "recipient.invited:li"}, w.happened())
+	assert.Equal(t, 1, w.count(esign.EffectRender))
+	w.render()
+	w.sign("li", "wang", "zhao")
+	w.is(esign.StateFinalizing)
+}
+
+func TestE10ManualFinish(t *testing.T) {
+	d := draft(signer("li", 1))
+	d.ManualFinish = true
+	w := sent(t, d)
+	finish := esign.Command{Op: esign.OpFinish, By: esign.WhoOwner}
+	require.ErrorIs(t, w.try(finish), esign.ErrTurn)
+	w.sign("li")
+	w.is(esign.StateInProgress)
+	n := signer("wang", 2)
+	w.must(esign.Command{Op: esign.OpAdd, By: esign.WhoOwner, Row: &n})
+	assert.False(t, w.env.Documents[0].Outdated, "a row added after a signature brings only its own field")
+	assert.Equal(t, 2, w.env.Open)
+	require.ErrorIs(t, w.try(finish), esign.ErrTurn)
+	w.sign("wang")
+	atEnd := w.copy()
+	w.must(finish)
+	w.is(esign.StateFinalizing)
+
+	atEnd.now = atEnd.env.Deadline.Add(time.Hour)
+	atEnd.forget()
+	atEnd.sweep()
+	atEnd.is(esign.StateFinalizing)
+	assert.Equal(t, []string{"envelope.finishing"}, atEnd.happened(), "E16")
+	assert.Equal(t, atEnd.env.Deadline, atEnd.events[0].Eff)
+
+	w = sent(t, draft(signer("li", 1)))
+	require.ErrorIs(t, w.try(finish), esign.ErrState, "not without ManualFinish")
+}
+
+func TestE19NoLate(t *testing.T) {
+	d := draft(signer("li", 1))
+	d.NoLate = true
+	w := sent(t, d)
+	n := signer("wang", 1)
+	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpAdd, By: esign.WhoOwner, Row: &n}), esign.ErrForbidden)
+}
+
+func TestE20Reminders(t *testing.T) {
+	w := sent(t, draft(signer("li", 1), signer("wang", 2)))
+	remind := func(who esign.Who, id string) (time.Time, error) {
+		err := w.try(esign.Command{Op: esign.OpRemind, By: who, Recipient: id})
+		var r *esign.ReminderError
+		if err != nil {
+			require.ErrorAs(t, err, &r)
+			return r.Next, err
+		}
+		return time.Time{}, nil
+	}
+	next, err := remind(esign.WhoOwner, "wang")
+	require.Error(t, err, "never a Pending one")
+	assert.Zero(t, next)
+	next, err = remind(esign.WhoSystem, "li")
+	require.Error(t, err)
+	assert.Equal(t, t0.Add(5*24*time.Hour), next)
+	assert.Equal(t, next, w.env.NextReminder("li"))
+	for range 3 {
+		_, err = remind(esign.WhoOwner, "li")
+		require.NoError(t, err)
+		next, err = remind(esign.WhoOwner, "li")
+		require.Error(t, err)
+		w.now = w.now.Add(12 * time.Hour)
+	}
+	assert.Zero(t, next, "three by hand")
+	w.now = t0.Add(5 * 24 * time.Hour)
+	for range 5 {
+		_, err = remind(esign.WhoSystem, "li")
+		require.NoError(t, err)
+		_, err = remind(esign.WhoSystem, "li")
+		require.Error(t, err)
+		w.now = w.now.Add(2 * 24 * time.Hour)
+	}
+	next, err = remind(esign.WhoSystem, "li")
+	require.Error(t, err)
+	assert.Zero(t, next, "five by schedule")
+}
+
+func TestE20RemindersBySMSD24(t *testing.T) {
+	for _, unmarked := range []bool{false, true} {
+		d := draft(signer("li", 1, by(esign.ChannelSMS)))
+		d.Rules.RemindersUnmarked = unmarked
+		w := sent(t, d)
+		require.Equal(t, []string{"hold:li", "mark:sms:li"}, w.units(), "the first invitation sticks")
+		w.forget()
+		w.must(esign.Command{Op: esign.OpRemind, By: esign.WhoOwner, Recipient: "li"})
+		assert.Empty(t, w.units(), "it stuck already")
+	}
+}
+
+func TestE20ExtendRow(t *testing.T) {
+	w := sent(t, draft(signer("li", 1, until(t0.Add(time.Hour))), signer("wang", 2, until(t0.Add(3*time.Hour))), signer("zhao", 2)))
+	extend := func(id string, d time.Duration) error {
+		return w.try(esign.Command{Op: esign.OpExtend, By: esign.WhoOwner, Recipient: id, Deadline: t0.Add(d)})
+	}
+	require.NoError(t, extend("li", 2*time.Hour))
+	require.ErrorIs(t, extend("li", 2*time.Hour), esign.ErrField, "not later")
+	require.ErrorIs(t, extend("li", 4*time.Hour), esign.ErrField, "after a later stage's")
+	require.ErrorIs(t, extend("wang", 91*24*time.Hour), esign.ErrField, "after the envelope's")
+	require.ErrorIs(t, extend("zhao", 4*time.Hour), esign.ErrField, "it had until the envelope's")
+	require.ErrorIs(t, extend("nobody", 4*time.Hour), esign.ErrNotFound)
+	w.now = t0.Add(2 * time.Hour)
+	require.ErrorIs(t, extend("li", 3*time.Hour), esign.ErrDeadline, "expired rows leave by replacement or removal only")
+}
+
+func TestE21BaseOutdated(t *testing.T) {
+	w := sent(t, draft(signer("li", 1), signer("wang", 1)))
+	w.open("li")
+	w.forget()
+	w.must(esign.Command{Op: esign.OpRemove, By: esign.WhoOwner, Recipient: "wang"})
+	assert.Equal(t, 1, w.count(esign.EffectRender))
+	require.ErrorIs(t, w.try(w.signing("li")), esign.ErrNotReady)
+	c := w.rendering()
+	c.Documents = nil
+	require.ErrorIs(t, w.try(c), esign.ErrField)
+	w.render()
+	w.must(w.signing("li"))
+	w.is(esign.StateFinalizing)
+}
+
+func TestR10Certificate(t *testing.T) {
+	w := sent(t, draft(signer("li", 1)))
+	c := w.opening("li")
+	c.Facts.Certificate = false
+	w.must(c)
+	w.must(c)
+	w.rowIs("li", esign.RecipientViewed)
+	assert.Equal(t, 1, w.count(esign.EffectCertificate), "T11: asked once, after identity is met")
+	c.Op, c.By, c.Facts = esign.OpProgress, esign.WhoSystem, shown
+	w.must(c)
+	w.rowIs("li", esign.RecipientReady)
+}
+
+func TestR13IdentityLapsesAtItsInstant(t *testing.T) {
+	w := sent(t, draft(signer("li", 1)))
+	c := w.opening("li")
+	c.Facts.Until = t0.Add(time.Hour)
+	w.must(c)
+	w.rowIs("li", esign.RecipientReady)
+	assert.Equal(t, t0.Add(time.Hour), w.env.Due())
+	w.now = t0.Add(time.Hour - us)
+	early := w.copy()
+	early.must(early.signing("li"))
+	w.now = t0.Add(2 * time.Hour)
+	require.ErrorIs(t, w.try(w.signing("li")), esign.ErrLevel)
+	w.forget()
+	w.sweep()
+	w.rowIs("li", esign.RecipientViewed)
+	assert.Equal(t, []string{"recipient.lapsed:li"}, w.happened())
+	assert.Equal(t, t0.Add(time.Hour), w.events[0].Eff)
+	w.open("li")
+	w.must(w.signing("li"))
+}
+
+func TestR14ApproverAndViewer(t *testing.T) {
+	w := sent(t, draft(signer("boss", 1, role(esign.RoleApprover)), signer("li", 2), signer("auditor", 3, role(esign.RoleViewer))))
+	assert.Equal(t, []string{"hold:li"}, w.units(), "D07: approvers and viewers are no signers")
+	w.open("boss")
+	require.ErrorIs(t, w.try(w.signing("boss")), esign.ErrState)
+	w.must(esign.Command{Op: esign.OpPass, By: esign.WhoRecipient, Recipient: "boss"})
+	assert.Equal(t, esign.OutcomeApproved, w.row("boss").Outcome)
+	w.sign("li")
+	require.ErrorIs(t, w.try(w.ending(esign.OpRevoke)), esign.ErrAllSigned, "no required signature is missing")
+	w.open("auditor")
+	w.is(esign.StateFinalizing)
+	assert.Equal(t, esign.OutcomeViewed, w.row("auditor").Outcome)
+}
+
+func TestR15NoDecline(t *testing.T) {
+	w := sent(t, draft(signer("li", 1, func(r *esign.Recipient) { r.NoDecline = true }), signer("cc", 0, role(esign.RoleCC))))
+	require.ErrorIs(t, w.try(w.declining("li")), esign.ErrNoDecline)
+	require.ErrorIs(t, w.try(w.declining("cc")), esign.ErrState, "a copy has no say")
+	assert.Equal(t, []string{"li"}, w.told("recipient.invited")[:1])
+}
+
+func TestR17Remove(t *testing.T) {
+	remove := func(id string) esign.Command {
+		return esign.Command{Op: esign.OpRemove, By: esign.WhoOwner, Recipient: id}
+	}
+	d := draft(signer("a", 1), signer("b", 1), signer("c", 1), signer("z", 2))
+	d.Stages = []esign.Stage{{Order: 1, Rule: esign.K, K: 2}}
+	w := sent(t, d)
+	w.must(remove("a"))
+	require.ErrorIs(t, w.try(remove("b")), esign.ErrField, "two of two are needed now")
+
+	w = sent(t, draft(signer("a", 1), signer("z", 2)))
+	w.forget()
+	w.must(remove("a"))
+	assert.Equal(t, []string{"recipient.removed:a", "recipient.invited:z"}, w.happened(), "an empty stage is met")
+	assert.Equal(t, []string{"settle:removed:a", "mark:wechat:z"}, w.units(), "D08")
+	assert.Equal(t, []string{"a"}, w.told("recipient.removed"))
+	require.ErrorIs(t, w.try(remove("z")), esign.ErrField, "nobody would be left to sign")
+}
+
+func TestR18ExpiryOfARow(t *testing.T) {
+	end := t0.Add(time.Hour)
+	d := draft(signer("li", 1, until(end)), signer("wang", 1), signer("zhao", 2))
+	w := sent(t, d)
+	w.sign("wang")
+	w.now = end.Add(time.Minute)
+	w.forget()
+	w.sweep()
+	w.is(esign.StateInProgress)
+	assert.Equal(t, []string{"recipient.expired:li"}, w.happened())
+	assert.Equal(t, end, w.events[0].Eff)
+	assert.Empty(t, w.units(), "D23: the line stays open for a replacement")
+	n := signer("qian", 0)
+	w.must(esign.Command{Op: esign.OpReplace, By: esign.WhoOwner, Recipient: "li", Row: &n})
+	w.sign("qian", "zhao")
+	w.is(esign.StateFinalizing)
+	assert.Equal(t, "li", w.row("qian").Line.Slot)
+
+	d.Rules.OnRecipientExpiry = esign.ExpiryEnds
+	w = sent(t, d)
+	w.now = end.Add(time.Minute)
+	w.sweep()
+	w.is(esign.StateExpired)
+	assert.Equal(t, end, w.env.EndedAt, "at its own instant")
+	d.Stages = []esign.Stage{{Order: 1, Rule: esign.Any}}
+	w = sent(t, d)
+	w.now = end.Add(time.Minute)
+	w.sweep()
+	w.is(esign.StateInProgress)
+	w.sign("wang", "zhao")
+	w.forget()
+	w.finalize()
+	assert.Equal(t, []string{"settle:satisfied:li"}, w.units(), "D23: the expired row's line settles with the envelope")
+}
+
+func TestD03CloseKeepsSignatures(t *testing.T) {
+	w := sent(t, draft(signer("li", 1), signer("wang", 2)))
+	w.sign("li")
+	w.must(w.ending(esign.OpClose))
+	w.rowIs("li", esign.RecipientSigned)
+	assert.Zero(t, w.row("li").VoidedAt, "D05")
+	w.rowIs("wang", esign.RecipientRevoked)
+	assert.Equal(t, []string{"li", "wang"}, w.told("envelope.closed"), "all notified")
+}
+
+func TestOffered(t *testing.T) {
+	for _, op := range []esign.Op{esign.OpCreate, esign.OpEdit, esign.OpDiscard, esign.OpSend, esign.OpOpen, esign.OpSign, esign.OpDecline, esign.OpRevoke, esign.OpClose, esign.OpSweep} {
+		assert.True(t, op.Offered(), op)
+	}
+	assert.False(t, esign.OpReplace.Offered())
+	assert.False(t, esign.Op("fly").Offered())
+	_, _, _, err := esign.Apply(esign.Envelope{}, esign.Command{Op: "fly", By: esign.WhoSystem}, t0)
+	require.ErrorIs(t, err, esign.ErrField)
+}
