@@ -9,7 +9,6 @@ import (
 func (v *verifier) changes() error {
 	first := len(v.revs)
 	for _, s := range v.sigs {
-		s.report.Changes = ChangesNone
 		if s.rev >= 0 {
 			first = min(first, s.rev)
 		}
@@ -138,7 +137,7 @@ func (v *verifier) allow(s *signature, c change) {
 		}
 	case ChangesAnnotation:
 		switch {
-		case s.mdp == 1 || s.mdp == 2:
+		case s.mdp == 1 || s.mdp == 2 || c.field != "" && s.locks.covers(c.field):
 			verdict, reason = Failed, ReasonMDPViolation
 		case s.mdp == 0 || c.risky:
 			verdict, reason = Indeterminate, ReasonChangedAfterSigning

@@ -21,10 +21,7 @@ func (v *verifier) coverage(s *signature) error {
 	}
 	switch {
 	case v.doc.Repaired():
-		if end == v.size {
-			s.report.Coverage = WholeDocument
-		}
-		return nil
+		return v.repairedCoverage(s, end)
 	case s.rev < 0:
 		s.because(Failed, ReasonFormatFailure)
 		return nil
@@ -47,16 +44,54 @@ const (
 
 var objectWords = regexp.MustCompile(`(?:^|[^A-Za-z])(?:obj|xref|trailer|startxref)(?:[^A-Za-z]|$)`)
 
+// repairedCoverage judges where there are no revisions to go by: what the
+// signature covers is compared with all that could be salvaged.
+func (v *verifier) repairedCoverage(s *signature, end int64) error {
+	rest, err := v.rest(end)
+	if err != nil {
+		return err
+	}
+	switch {
+	case end == v.size:
+		s.report.Coverage = WholeDocument
+		return nil
+	case rest == trailingNothing:
+		s.report.Coverage = EarlierRevision
+		return nil
+	}
+	s.report.Coverage = EarlierRevision
+	old, err := v.doc.At(end)
+	if err != nil || old.Repaired() {
+		v.allow(s, change{Change: Change{Revision: 1, Class: ChangesOther, Note: "something follows that is no revision"}})
+		return nil
+	}
+	list, err := salvaged(old, v.doc)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		v.allow(s, c)
+	}
+	if len(list) == 0 && rest == trailingText {
+		s.because(Indeterminate, ReasonTrailingData)
+	}
+	return nil
+}
+
 // trailing classes the bytes after the last revision's end.
 func (v *verifier) trailing() (trailing, error) {
 	if len(v.revs) == 0 {
 		return trailingNothing, nil
 	}
-	last := v.revs[len(v.revs)-1]
+	return v.rest(v.revs[len(v.revs)-1].End)
+}
+
+// rest classes the bytes from off on.
+func (v *verifier) rest(off int64) (trailing, error) {
 	kind := trailingNothing
 	var carry []byte
 	buf := make([]byte, pageSize)
-	for off := last.End; off < v.size; {
+	for off < v.size {
 		b := buf[:min(int64(len(buf)), v.size-off)]
 		if err := readFull(v.r, b, off); err != nil {
 			return kind, refuse(ErrIO, "verify", err)

@@ -26,14 +26,59 @@ type differ struct {
 	out      []change
 }
 
+func newDiffer(g *graph, old, new *view, index int, end int64) *differ {
+	return &differ{
+		g: g, old: old, new: new, revision: index, revEnd: end,
+		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{},
+	}
+}
+
+// salvaged compares a sound prefix with a whole that could be read only by
+// repair: every object of either.
+func salvaged(old, new *pdf.Doc) ([]change, error) {
+	a, err := newView(old)
+	if err != nil {
+		return nil, err
+	}
+	b, err := newView(new)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGraph(old)
+	if err != nil {
+		return nil, err
+	}
+	nums := map[uint32]bool{}
+	for _, d := range []*pdf.Doc{old, new} {
+		for ref, err := range d.Numbers() {
+			if err != nil {
+				return nil, err
+			}
+			nums[ref.Num] = true
+		}
+	}
+	return newDiffer(g, a, b, 1, new.Size()).run(nums)
+}
+
 // step lists what a revision changed. rev is the revision; g grows by what it
 // wrote.
 func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, error) {
-	d := &differ{
-		g: g, old: old, new: new, revision: index, revEnd: rev.EndEOL,
-		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{},
+	d := newDiffer(g, old, new, index, rev.EndEOL)
+	nums := map[uint32]bool{}
+	for e, err := range rev.Entries() {
+		if err != nil {
+			return nil, err
+		}
+		if e.Ref.Num != 0 {
+			nums[e.Ref.Num] = true
+		}
 	}
-	if err := d.compare(rev); err != nil {
+	return d.run(nums)
+}
+
+// run compares the objects of the given numbers and classes what changed.
+func (d *differ) run(nums map[uint32]bool) ([]change, error) {
+	if err := d.compare(nums); err != nil {
 		return nil, err
 	}
 	if err := d.trailer(); err != nil {
@@ -64,17 +109,8 @@ func (d *differ) report(num uint32, key string, class Changes, note string) *cha
 	return &d.out[len(d.out)-1]
 }
 
-// compare finds the numbers whose value the revision changed.
-func (d *differ) compare(rev pdf.Revision) error {
-	nums := map[uint32]bool{}
-	for e, err := range rev.Entries() {
-		if err != nil {
-			return err
-		}
-		if e.Ref.Num != 0 {
-			nums[e.Ref.Num] = true
-		}
-	}
+// compare finds the numbers whose value changed.
+func (d *differ) compare(nums map[uint32]bool) error {
 	// A rewritten object stream changes objects that no section mentions.
 	var streams []uint32
 	for num := range nums {
@@ -101,7 +137,39 @@ func (d *differ) compare(rev pdf.Revision) error {
 			return err
 		}
 	}
+	for num := range d.touched {
+		d.unused(num)
+	}
+	for num := range nums {
+		if ref, ok := entryRef(d.new.doc, num); ok {
+			if o, err := d.new.doc.Object(ref); err == nil {
+				d.g.add(num, o)
+			}
+		}
+	}
 	return nil
+}
+
+// unused reports an object that was there, that nothing referred to, and that
+// is something else now: it was prepared for it. Cross-reference and object
+// streams, which are found otherwise, and objects set free do not count.
+func (d *differ) unused(num uint32) {
+	if d.absent[num] || len(d.g.in[num]) > 0 || d.roleOf(num) != "" {
+		return
+	}
+	ref, ok := entryRef(d.new.doc, num)
+	if !ok {
+		return
+	}
+	if o, err := d.new.doc.Object(ref); err == nil {
+		if pdf.IsNull(o) {
+			return
+		}
+		if s, ok := o.(*pdf.Stream); ok && (s.Dict.Get("Type") == pdf.Name("XRef") || s.Dict.Get("Type") == pdf.Name("ObjStm")) {
+			return
+		}
+	}
+	d.report(num, "", ChangesOther, "an unused object was replaced")
 }
 
 func (d *differ) compareOne(num uint32) error {
@@ -122,9 +190,6 @@ func (d *differ) compareOne(num uint32) error {
 		}
 		d.touched[num] = true
 		return nil
-	}
-	if isThere {
-		d.g.add(num, b)
 	}
 	same, err := pdf.Equal(d.old.doc, a, d.new.doc, b)
 	if err != nil && CodeOf(wrap("verify", err)) == ErrIO {
@@ -276,10 +341,22 @@ func (d *differ) same(a, b pdf.Object) bool {
 	if equal, err := pdf.Equal(d.old.doc, a, d.new.doc, b); err != nil || !equal {
 		return false
 	}
+	return d.clean(b, map[uint32]bool{})
+}
+
+// clean reports whether nothing o leads to was changed. What is new was
+// compared by value already; what it leads to in turn was not.
+func (d *differ) clean(o pdf.Object, seen map[uint32]bool) bool {
 	clean := true
-	eachRef(b, "", 0, func(_ pdf.Name, to pdf.Ref) {
-		if d.tainted[to.Num] {
+	eachRef(o, "", 0, func(_ pdf.Name, to pdf.Ref) {
+		switch {
+		case !clean || !d.tainted[to.Num] || seen[to.Num]:
+		case !d.absent[to.Num]:
 			clean = false
+		default:
+			seen[to.Num] = true
+			in, err := d.new.doc.Object(to)
+			clean = err == nil && d.clean(in, seen)
 		}
 	})
 	return clean

@@ -340,8 +340,7 @@ func (v *verifier) cmsIntegrity(s *signature) {
 	s.report.Algorithm = string(proved.Algorithm) + "-" + proved.Digest
 	s.report.Signer = proved.Certificate.Subject.String()
 	if s.report.SubFilter == subFilterCAdES && proved.Binding == cms.Unbound {
-		s.broken(ReasonFormatFailure)
-		s.report.Warnings = append(s.report.Warnings, "no signing-certificate attribute")
+		s.report.Warnings = append(s.report.Warnings, "no signing-certificate attribute: not of a PAdES level")
 	}
 	if t, ok := c.signer.SigningTime(); ok && s.report.SigningTime == nil {
 		s.report.SigningTime = &t

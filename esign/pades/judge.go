@@ -229,8 +229,8 @@ func (d *differ) judgeDR(num uint32, a, b *pdf.Dict) error {
 		return err
 	}
 	for _, k := range d.changedKeys(x, y) {
-		if !x.Has(k) {
-			continue
+		if !x.Has(k) || k == "XObject" || k == "ProcSet" {
+			continue // no default appearance can name those
 		}
 		in, _, err := d.old.doc.LookupDict(x, k)
 		if err != nil {
@@ -320,7 +320,10 @@ func (d *differ) judgeMembers(num uint32, key pdf.Name, a, b *pdf.Dict) error {
 	for _, o := range added {
 		ref, _ := o.(pdf.Ref)
 		class, name := d.newField(ref)
-		note := "signature field added and signed"
+		note := "signature field added"
+		if key == "Kids" {
+			class = ChangesOther // the node above belongs to what was signed
+		}
 		switch class {
 		case ChangesOther:
 			note = "field added"
@@ -354,6 +357,38 @@ func (d *differ) newField(ref pdf.Ref) (Changes, string) {
 	return class, name
 }
 
+// hiddenEmpty reports whether x is an empty signature field that shows nothing:
+// without a place, or off its page.
+func (d *differ) hiddenEmpty(x *pdf.Field) bool {
+	if d.new.form.isSigned(x.Name) {
+		return false
+	}
+	for _, w := range x.Widgets {
+		r := rectOf(d.new.doc, w.Dict)
+		if !visible(r) {
+			continue
+		}
+		on, ok := w.Dict.Ref("P")
+		if !ok {
+			return false
+		}
+		off := false
+		for p, err := range d.new.doc.Pages() {
+			if err != nil {
+				return false
+			}
+			if p.Ref == on {
+				m := p.MediaBox
+				off = r[2] <= m[0] || r[0] >= m[2] || r[3] <= m[1] || r[1] >= m[3]
+			}
+		}
+		if !off {
+			return false
+		}
+	}
+	return true
+}
+
 // signedHere classes a signature field that this revision filled: signature,
 // ltv for an invisible document timestamp, other if it did not really.
 func (d *differ) signedHere(x *pdf.Field) Changes {
@@ -385,6 +420,9 @@ func (d *differ) signedHere(x *pdf.Field) Changes {
 			return ChangesLTV
 		}
 		return ChangesSignature
+	}
+	if d.hiddenEmpty(x) {
+		return ChangesSignature // a place to sign, made ready
 	}
 	return ChangesOther
 }

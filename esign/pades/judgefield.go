@@ -64,7 +64,7 @@ func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Change
 		if class := d.signedHere(now); class == ChangesOther {
 			return ChangesOther, "field filled with no signature of this revision"
 		}
-		if fillingKeys[k] || k == "Rect" && !visible(rectOf(d.new.doc, b)) {
+		if fillingKeys[k] || d.madeReadOnly(a, b, k) || k == "Rect" && !visible(rectOf(d.new.doc, b)) {
 			return ChangesSignature, "signature field filled"
 		}
 		return ChangesOther, "signature field changed"
@@ -72,7 +72,21 @@ func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Change
 	if valueKeys[k] {
 		return ChangesForm, "value"
 	}
+	if d.madeReadOnly(a, b, k) {
+		return ChangesForm, "made read-only"
+	}
 	return ChangesOther, "field changed"
+}
+
+// madeReadOnly reports whether all that changed about /Ff is that the field
+// may no longer be edited.
+func (d *differ) madeReadOnly(a, b *pdf.Dict, k pdf.Name) bool {
+	if k != "Ff" {
+		return false
+	}
+	was, err1 := d.old.doc.LookupInt(a, "Ff", 0)
+	is, err2 := d.new.doc.LookupInt(b, "Ff", 0)
+	return err1 == nil && err2 == nil && is == was|1
 }
 
 // judgeKids compares the children of a field or of a node above fields.
@@ -88,10 +102,24 @@ func (d *differ) judgeKids(num uint32, x *pdf.Field, a, b *pdf.Dict) error {
 	if err != nil {
 		return err
 	}
-	if removed, added := d.delta(was, is); len(removed)+len(added) > 0 {
-		d.report(num, "Kids", ChangesOther, "widgets changed").field = x.Name
+	removed, added := d.delta(was, is)
+	if len(removed) > 0 {
+		d.widgetRemoved(num, "Kids", x)
+	}
+	if len(added) > 0 {
+		d.report(num, "Kids", ChangesOther, "widget added").field = x.Name
 	}
 	return nil
+}
+
+// widgetRemoved reports that a field is shown no more: as an annotation
+// removed, unless it is a signature field.
+func (d *differ) widgetRemoved(num uint32, key string, x *pdf.Field) {
+	if x == nil || x.Type == "Sig" {
+		d.report(num, key, ChangesOther, "widget removed")
+		return
+	}
+	d.report(num, key, ChangesAnnotation, "widget removed").field = x.Name
 }
 
 // judgePage compares two states of a page.
@@ -131,7 +159,7 @@ func (d *differ) judgeAnnots(num uint32, a, b *pdf.Dict) error {
 		switch {
 		case annot == nil: // led nowhere
 		case d.old.roles[ref.Num] == roleField || annot.Get("Subtype") == pdf.Name("Widget"):
-			d.report(num, "Annots", ChangesOther, "widget removed")
+			d.widgetRemoved(num, "Annots", d.old.fields[ref.Num])
 		default:
 			d.report(num, "Annots", ChangesAnnotation, "annotation removed")
 		}
@@ -184,14 +212,18 @@ func (d *differ) broughtBySignature(ref pdf.Ref) bool {
 // judgeAnnot compares two states of an annotation that is no widget.
 func (d *differ) judgeAnnot(num uint32, a, b *pdf.Dict) {
 	if a == nil || b == nil {
-		d.report(num, "", ChangesAnnotation, "annotation is no dictionary")
+		d.report(num, "", ChangesOther, "annotation is no dictionary")
+		return
+	}
+	if a.Get("Subtype") == pdf.Name("Widget") {
+		d.report(num, "", ChangesOther, "widget of no field changed")
 		return
 	}
 	for _, k := range d.changedKeys(a, b) {
 		switch {
 		case k == "P" || k == "StructParent":
-		case k == "Subtype" && b.Get(k) == pdf.Name("Widget"):
-			d.report(num, string(k), ChangesOther, "annotation turned widget")
+		case k == "Subtype":
+			d.report(num, string(k), ChangesOther, "annotation of another kind")
 		default:
 			c := d.report(num, string(k), ChangesAnnotation, "annotation changed")
 			c.risky = riskyAnnot(d.new.doc, b)

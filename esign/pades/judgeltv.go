@@ -8,7 +8,8 @@ import (
 	"github.com/countersign/countersign/internal/pdf"
 )
 
-// judgeDSS allows validation data to be added, not to be changed or removed.
+// judgeDSS allows validation data to be added and renewed, not the DSS or an
+// entry of /VRI to be removed.
 func (d *differ) judgeDSS(num uint32, a, b *pdf.Dict) error {
 	x, _, err := d.old.doc.LookupDict(a, "DSS")
 	if err != nil {
@@ -53,20 +54,13 @@ func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Nam
 	if err != nil {
 		return err
 	}
-	list, _, err := d.new.doc.LookupArray(b, key)
-	if err != nil {
-		return err
-	}
-	if list == nil {
-		d.report(num, path, ChangesOther, "not an array")
-		return nil
-	}
 	is, err := members(d.new, b, key)
 	if err != nil {
 		return err
 	}
-	// An old entry may have a new number, as writers rebuild these lists: what
-	// counts is that its bytes are still there.
+	// Writers rebuild these lists with fresh data of the same kind. Lost data
+	// can only leave a question open, so that is told and counts as validation
+	// data, too.
 	for _, o := range was {
 		found := false
 		for _, p := range is {
@@ -76,19 +70,11 @@ func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Nam
 			}
 		}
 		if !found {
-			d.report(num, path, ChangesOther, "validation data changed or removed")
+			d.report(num, path, ChangesLTV, "validation data replaced")
+			break
 		}
 	}
-	for _, o := range is {
-		r, err := d.new.doc.Resolve(o)
-		if err != nil {
-			return err
-		}
-		if _, ok := r.(*pdf.Stream); !ok {
-			d.report(num, path, ChangesOther, "an entry is no stream")
-		}
-	}
-	return nil
+	return d.judgeStreams(num, path, b, key)
 }
 
 func (d *differ) judgeVRI(num uint32, a, b *pdf.Dict) error {
@@ -104,31 +90,52 @@ func (d *differ) judgeVRI(num uint32, a, b *pdf.Dict) error {
 		d.report(num, "DSS/VRI", ChangesOther, "removed")
 		return nil
 	}
+	// An entry is a hint to what the DSS holds for one signature; writers
+	// rebuild it. What counts is the DSS itself, and that no entry disappears.
 	for _, k := range d.changedKeys(x, y) {
-		in, _, err := d.old.doc.LookupDict(x, k)
-		if err != nil {
-			return err
-		}
-		out, _, err := d.new.doc.LookupDict(y, k)
-		if err != nil {
-			return err
-		}
-		if out == nil {
-			if k != "Type" {
-				d.report(num, "DSS/VRI/"+string(k), ChangesOther, "removed")
-			}
+		if k == "Type" {
 			continue
 		}
-		for _, e := range d.changedKeys(in, out) {
+		entry, _, err := d.new.doc.LookupDict(y, k)
+		if err != nil {
+			return err
+		}
+		if entry == nil {
+			d.report(num, "DSS/VRI/"+string(k), ChangesOther, "removed")
+			continue
+		}
+		for e := range entry.All() {
 			switch e {
 			case "Cert", "CRL", "OCSP":
-				if err := d.judgeAdded(num, "DSS/VRI/"+string(k)+"/"+string(e), in, out, e); err != nil {
+				if err := d.judgeStreams(num, "DSS/VRI/"+string(k)+"/"+string(e), entry, e); err != nil {
 					return err
 				}
 			case "TU", "TS", "Type":
 			default:
 				d.report(num, "DSS/VRI/"+string(k)+"/"+string(e), ChangesOther, "")
 			}
+		}
+	}
+	return nil
+}
+
+// judgeStreams asks that the value of key be an array of streams.
+func (d *differ) judgeStreams(num uint32, path string, b *pdf.Dict, key pdf.Name) error {
+	list, _, err := d.new.doc.LookupArray(b, key)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		d.report(num, path, ChangesOther, "not an array")
+		return nil
+	}
+	for _, o := range list.All() {
+		r, err := d.new.doc.Resolve(o)
+		if err != nil {
+			return err
+		}
+		if _, ok := r.(*pdf.Stream); !ok {
+			d.report(num, path, ChangesOther, "an entry is no stream")
 		}
 	}
 	return nil

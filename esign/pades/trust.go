@@ -136,6 +136,9 @@ func (v *verifier) conclude(s *signature) {
 	}
 	switch s.report.SubFilter {
 	case subFilterCAdES:
+		if s.cms == nil || s.cms.proved == nil || s.cms.proved.Binding == cms.Unbound {
+			break
+		}
 		s.report.Profile = ProfileBB
 		if s.stamped {
 			s.report.Profile = ProfileBT

@@ -217,6 +217,7 @@ func (v *verifier) add(d *pdf.Doc, f signedField) *signature {
 	s := &signature{dict: f.sig, dictRef: f.sigRef, field: f.Ref, doc: d, mdp: f.mdp, locks: f.locks, rev: -1}
 	s.report.Field = f.Name
 	s.report.Verdict = Passed
+	s.report.Changes = ChangesNone
 	s.report.Certify = f.mdp
 	for _, l := range f.locks {
 		// A lock's own P restricts as a certification does (ISO 32000-2 table 236).
