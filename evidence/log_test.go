@@ -1,0 +1,300 @@
+package evidence_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/evidence"
+	"github.com/countersign/countersign/internal/tsp"
+)
+
+// A tsa is a timestamp authority in process that may be made to fail.
+type tsa struct {
+	*tsp.Responder
+	root *x509.Certificate
+	down bool
+	n    int
+}
+
+func (s *tsa) Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error) {
+	s.n++
+	if s.down {
+		return nil, errors.New("unreachable")
+	}
+	return s.Responder.Timestamp(ctx, digest, sum)
+}
+
+func (s *tsa) trustLines() string {
+	return "tsa\n" + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw}))
+}
+
+func newTSA(t testing.TB, now func() time.Time) *tsa {
+	t.Helper()
+	key := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		return k
+	}
+	rootKey, leafKey := key(), key()
+	from, to := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+	rootT := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "TSA root TEST ONLY"}, NotBefore: from, NotAfter: to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, rootT, rootT, rootKey.Public(), rootKey)
+	require.NoError(t, err)
+	root, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	eku, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	require.NoError(t, err)
+	leafT := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "TSA TEST ONLY"}, NotBefore: from, NotAfter: to,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: eku}}}
+	der, err = x509.CreateCertificate(rand.Reader, leafT, root, leafKey.Public(), rootKey)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return &tsa{Responder: &tsp.Responder{Key: leafKey, Chain: []*x509.Certificate{leaf, root}, Accuracy: time.Second, Now: now}, root: root}
+}
+
+// anchoredWorld has a timestamp authority on the same clock.
+func anchoredWorld(t testing.TB) (*world, *tsa) {
+	t.Helper()
+	var w *world
+	s := newTSA(t, func() time.Time { return w.clock() })
+	w = newWorld(t, nil, evidence.TSA{Client: s})
+	return w, s
+}
+
+func (w *world) anchor() {
+	w.t.Helper()
+	for {
+		n, err := w.log.Sequence(w.ctx)
+		require.NoError(w.t, err)
+		if n == 0 {
+			break
+		}
+	}
+	w.advance(time.Second)
+	_, err := w.log.Anchor(w.ctx)
+	require.NoError(w.t, err)
+}
+
+func TestAnchoredBundle(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredWorld(t)
+	w.envelope("first")
+	w.anchor()
+	w.envelope("nda-17")
+	w.anchor()
+	trust := w.trust(s.trustLines())
+
+	t.Run("T13 T15 anchored evidence passes offline under given trust", func(t *testing.T) {
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: trust})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+		assert.Empty(t, troubles(r))
+		for _, code := range []string{evidence.CodeContainer, evidence.CodeManifest, evidence.CodeManifestNote, evidence.CodeEvent, evidence.CodeChain,
+			evidence.CodeSeal, evidence.CodeLeaf, evidence.CodeInclusion, evidence.CodeCheckpoint, evidence.CodeConsistency, evidence.CodeAnchor,
+			evidence.CodeDocument, evidence.CodeDisclosure} {
+			assert.True(t, r.Has(code, evidence.Passed), code)
+		}
+		for _, x := range r.Windows {
+			assert.False(t, x.NotBefore.IsZero(), "event %d", x.Seq)
+			assert.False(t, x.NotAfter.IsZero(), "event %d", x.Seq)
+			assert.True(t, x.NotBefore.Before(x.At) && x.At.Before(x.NotAfter), "event %d", x.Seq)
+		}
+	})
+	t.Run("the first envelope has no lower side", func(t *testing.T) {
+		r := verify(t, w.export("first", nil), &evidence.VerifyOptions{Keys: trust})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+		assert.True(t, r.Windows[0].NotBefore.IsZero())
+	})
+	t.Run("without the authority's root it stays open", func(t *testing.T) {
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust()})
+		assert.Equal(t, evidence.Indeterminate, r.Verdict)
+		assert.True(t, r.Has(evidence.CodeAnchorTrust, evidence.Indeterminate))
+		assert.True(t, r.Has(evidence.CodeUnbound, evidence.Indeterminate))
+	})
+	t.Run("under another root it stays open", func(t *testing.T) {
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust(newTSA(t, w.clock).trustLines())})
+		assert.Equal(t, evidence.Indeterminate, r.Verdict, troubles(r))
+	})
+	t.Run("an old key ends at its size", func(t *testing.T) {
+		old, err := evidence.ParseTrust(strings.NewReader("log " + w.log.VerifierKey() + " 3\n" + s.trustLines()))
+		require.NoError(t, err)
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: old})
+		assert.Equal(t, evidence.Indeterminate, r.Verdict)
+	})
+	t.Run("events after the last anchor leave the verdict open from there", func(t *testing.T) {
+		_, err := w.log.Append(w.ctx, evidence.Draft{Tenant: "acme", Env: "nda-17", Type: "document.viewed", Actor: evidence.Actor{ID: "li"}})
+		require.NoError(t, err)
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: trust})
+		assert.Equal(t, evidence.Indeterminate, r.Verdict)
+		require.Len(t, troubles(r), 1)
+		assert.True(t, strings.HasPrefix(troubles(r)[0], "OPERATOR_UNBOUND INDETERMINATE 9 "), troubles(r))
+		w.anchor()
+		r = verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: trust})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+	})
+}
+
+func TestAnchoredBundleEveryByte(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredWorld(t)
+	w.envelope("first")
+	w.anchor()
+	w.envelope("nda-17")
+	w.anchor()
+	b := w.export("nda-17", nil)
+	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
+	for _, g := range regions(b) {
+		if g.name == "HOWTO-VERIFY.txt" || g.name == "docs/nda-2.pdf" || g.name == "environment.json" {
+			continue // TestBundleEveryByte
+		}
+		step := 17
+		if *mutations >= 10000 {
+			step = 1
+		}
+		for i := g.from; i < g.to; i += step {
+			x := bytes.Clone(b)
+			x[i] ^= 1 << (i % 8)
+			r := verify(t, x, o)
+			require.Equal(t, evidence.Failed, r.Verdict, "byte %d of %s", i, g.name)
+			if g.name != "" {
+				require.True(t, names(r, g.name), "byte %d of %s: %v", i, g.name, troubles(r))
+			}
+			if g.isData && g.name == "events.jsonl" {
+				require.Equal(t, lineAt(b[g.from:g.to], i-g.from), r.FirstBad, "byte %d: %v", i-g.from, troubles(r))
+			}
+		}
+	}
+}
+
+// Seen elsewhere: an inclusion proof that leads to a root nobody signed, a proof
+// or token that belongs to another event.
+func TestProofSwaps(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredWorld(t)
+	w.envelope("first")
+	w.anchor()
+	w.envelope("nda-17")
+	w.anchor()
+	b, other := w.export("nda-17", nil), w.export("first", nil)
+	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
+	for name, change := range map[string]func(f map[string][]byte){
+		"proof of another event":    func(f map[string][]byte) { f["proofs/2.tlog-proof"] = f["proofs/3.tlog-proof"] },
+		"proof of another envelope": func(f map[string][]byte) { f["proofs/2.tlog-proof"] = mustEntry(other, "proofs/2.tlog-proof") },
+		"proof removed":             func(f map[string][]byte) { delete(f, "proofs/2.tlog-proof") },
+		"old checkpoint":            func(f map[string][]byte) { f["anchors/16-checkpoint.txt"] = f["anchors/8-checkpoint.txt"] },
+		"old token":                 func(f map[string][]byte) { f["anchors/16-tsa.tsr"] = f["anchors/8-tsa.tsr"] },
+		"token removed":             func(f map[string][]byte) { delete(f, "anchors/16-tsa.tsr") },
+		"consistency removed":       func(f map[string][]byte) { delete(f, "consistency/8-16.txt") },
+		"extra in a proof": func(f map[string][]byte) {
+			f["proofs/2.tlog-proof"] = bytes.Replace(f["proofs/2.tlog-proof"], []byte("\nindex"), []byte("\nextra AAAA\nindex"), 1)
+		},
+		"unsigned root": func(f map[string][]byte) {
+			cp := f["anchors/16-checkpoint.txt"]
+			f["anchors/16-checkpoint.txt"] = append(bytes.Clone(cp[:bytes.Index(cp, []byte("\n\n"))+2]), "— sign.example.com/log AAAAAAAA\n"...)
+		},
+	} {
+		r := verify(t, repack(b, change), o)
+		assert.Equal(t, evidence.Failed, r.Verdict, name)
+	}
+}
+
+func TestSequencer(t *testing.T) {
+	t.Parallel()
+	t.Run("a failing anchor blocks nothing and is repeated", func(t *testing.T) {
+		w, s := anchoredWorld(t)
+		s.down = true
+		w.envelope("nda-17")
+		_, err := w.log.Sequence(w.ctx)
+		require.NoError(t, err)
+		_, err = w.log.Anchor(w.ctx)
+		require.Error(t, err)
+		w.envelope("nda-18")
+		s.down = false
+		w.anchor()
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+		ok, err := w.log.Anchor(w.ctx)
+		require.NoError(t, err)
+		assert.False(t, ok, "nothing new, nothing sent")
+	})
+	t.Run("any number may run", func(t *testing.T) {
+		w, s := anchoredWorld(t)
+		for i := range 20 {
+			w.envelope(strings.Repeat("e", i+1))
+		}
+		done := make(chan int)
+		for range 4 {
+			go func() {
+				total := 0
+				for range 20 {
+					n, err := w.log.Sequence(w.ctx)
+					if err != nil {
+						continue // lost too often; the others went on
+					}
+					total += n
+				}
+				done <- total
+			}()
+		}
+		total := 0
+		for range 4 {
+			total += <-done
+		}
+		assert.Equal(t, 20*envelopeEvents, total)
+		cp, err := w.log.Checkpoint(w.ctx)
+		require.NoError(t, err)
+		assert.EqualValues(t, 20*envelopeEvents, cp.Size)
+		w.anchor()
+		r := verify(t, w.export("eeeee", nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+	})
+	t.Run("across tile borders", func(t *testing.T) {
+		w, s := anchoredWorld(t)
+		for i := range 70 { // 560 leaves
+			w.envelope(fmt.Sprintf("env-%d", i))
+			if i%13 == 0 {
+				w.anchor()
+			}
+		}
+		w.anchor()
+		for _, i := range []int{0, 1, 30, 31, 32, 33, 69} {
+			r := verify(t, w.export(fmt.Sprintf("env-%d", i), nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
+			assert.Equal(t, evidence.Passed, r.Verdict, "%d: %v", i, troubles(r))
+		}
+	})
+	t.Run("the heartbeat comes once an hour", func(t *testing.T) {
+		w, _ := anchoredWorld(t)
+		for range 5 {
+			require.NoError(t, w.log.Beat(w.ctx))
+			w.advance(31 * time.Minute)
+		}
+		n := 0
+		for e, err := range w.log.Events(w.ctx, "_", "log", 0) {
+			require.NoError(t, err)
+			assert.Equal(t, evidence.TypeBeat, e.Type)
+			n++
+		}
+		assert.Equal(t, 3, n)
+		w.anchor()
+		cp, err := w.log.Checkpoint(w.ctx)
+		require.NoError(t, err)
+		assert.EqualValues(t, 3, cp.Size)
+	})
+}
