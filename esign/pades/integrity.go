@@ -369,6 +369,9 @@ func (v *verifier) timestampIntegrity(s *signature) {
 			s.unverifiable(ReasonAlgorithmUnsupported)
 		case e != nil && e.Code == tsp.CodeCertificate:
 			s.unverifiable(ReasonNoSigningCertificate)
+		case e != nil && (e.Code == tsp.CodeTime || e.Code == tsp.CodeUsage || e.Code == tsp.CodeBinding):
+			// The bytes are what was stamped; the token proves no time.
+			s.because(Indeterminate, ReasonTimestampInvalid)
 		case e != nil && e.Code == tsp.CodeImprint:
 			s.broken(ReasonHashFailure)
 			s.because(Failed, ReasonTimestampInvalid)

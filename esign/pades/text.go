@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/countersign/countersign/internal/typeset"
 )
 
 // Text is set in two fonts that every reader has: Helvetica for Latin-1, and
@@ -15,26 +17,12 @@ const (
 	hanFont   = "CSSong"
 )
 
-// helvetica holds the advance widths of U+0020 to U+007E, in thousandths.
-var helvetica = [95]uint16{
-	278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278,
-	556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556,
-	1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778,
-	667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556,
-	333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556,
-	556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
-}
-
 // advance returns the width of c in thousandths of the font size.
 func advance(c rune) float64 {
-	switch {
-	case c >= 0x20 && c <= 0x7e:
-		return float64(helvetica[c-0x20])
-	case isLatin(c):
+	if c > 0x7e && isLatin(c) {
 		return 556
-	default:
-		return 1000
 	}
+	return 1000 * typeset.Width(c, false)
 }
 
 // isLatin reports whether Helvetica in WinAnsiEncoding has c at its own code.

@@ -118,7 +118,7 @@ func sign(ctx context.Context, args []string, stdout io.Writer) error {
 		Size        int64           `json:"size"`
 		Certificate string          `json:"certificate"`
 	}{
-		result.Field, opt.profile, opt.alg, result.ByteRange, result.Size,
+		result.Field, result.Profile, result.Algorithm, result.ByteRange, result.Size,
 		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[0].Raw})),
 	})
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/esign/seal"
 )
 
 // stamp lays out -page, -rect and -text. Without -rect the text goes into the
@@ -34,9 +36,9 @@ func stamp(ctx context.Context, r io.ReaderAt, size int64, o options) (*pades.St
 	if box[0] >= box[2] || box[1] >= box[3] {
 		return nil, usage(errors.New("-text needs -rect or a visible signature field"))
 	}
-	art, err := drawText(o.text, box[2]-box[0], box[3]-box[1])
+	art, err := seal.Text(seal.TextBox{Lines: strings.Split(o.text, "\n"), W: box[2] - box[0], H: box[3] - box[1]})
 	if err != nil {
-		return nil, &pades.Error{Code: pades.ErrNotSupported, Op: "sign", Err: err}
+		return nil, usage(err)
 	}
 	s.Art = art
 	return s, nil
