@@ -14,6 +14,9 @@ import (
 var (
 	// ErrText refuses a text that is empty, too long or cannot be set.
 	ErrText = errors.New("seal: text")
+	// ErrGlyph refuses a seal with a character that no standard font has: a seal
+	// shows its name or nothing. Lines of text show 〓 in its place.
+	ErrGlyph = fmt.Errorf("%w: no standard font has a character", ErrText)
 	// ErrSize refuses a size that is not positive or above 1000 points.
 	ErrSize = errors.New("seal: size")
 )
@@ -45,6 +48,9 @@ type CompanySeal struct {
 func Company(s CompanySeal) ([]byte, error) {
 	if err := check(s.Name, 2, 60); err != nil {
 		return nil, err
+	}
+	if !typeset.Settable(s.Name + s.Purpose) {
+		return nil, ErrGlyph
 	}
 	if err := check(s.Purpose, 0, 12); err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func line(p *typeset.Page, s string, x, y, size, most float64) {
 // A NameSeal is a person's square seal (个人名章).
 type NameSeal struct {
 	Name   string  // 1 to 16 characters; required
-	Suffix *string // nil: 印 after three characters, 之印 after two, else none
+	Suffix *string // nil: 印 or 之印 where they fill a square of 4 or 9; else none
 	Side   float64 // zero: 18 mm
 	Color  *Color  // nil: Red
 }
@@ -178,13 +184,17 @@ func Name(s NameSeal) ([]byte, error) {
 	switch n := utf8.RuneCountInString(s.Name); {
 	case s.Suffix != nil:
 		suffix = *s.Suffix
-	case n == 3:
+	case latinOnly(s.Name):
+	case n == 3 || n == 8:
 		suffix = "印"
-	case n == 2:
+	case n == 2 || n == 7:
 		suffix = "之印"
 	}
 	if err := check(suffix, 0, 4); err != nil {
 		return nil, err
+	}
+	if !typeset.Settable(s.Name + suffix) {
+		return nil, ErrGlyph
 	}
 	d := s.Side
 	if d == 0 {

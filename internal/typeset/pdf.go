@@ -30,7 +30,19 @@ const (
 	Song      Font = "F1" // STSong-Light: Chinese and all else that is not Latin
 	Helvetica Font = "F2"
 	Bold      Font = "F3" // Helvetica-Bold
+	Sung      Font = "F4" // MSung-Light: rare ideographs of Adobe-CNS1
+	Heisei    Font = "F5" // HeiseiMin-W3: rare ideographs of Adobe-Japan1
 )
+
+// cid holds the standard CID fonts and the CMaps that take UTF-16.
+var cid = map[Font]struct {
+	name, cmap, ordering string
+	supplement           int
+}{
+	Song:   {"STSong-Light", "UniGB-UTF16-H", "GB1", 4},
+	Sung:   {"MSung-Light", "UniCNS-UTF16-H", "CNS1", 5},
+	Heisei: {"HeiseiMin-W3", "UniJIS-UTF16-H", "Japan1", 5},
+}
 
 // Page adds a page.
 func (d *Doc) Page(w, h float64) *Page {
@@ -119,7 +131,7 @@ func (d *Doc) Bytes() []byte {
 	}
 	b.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 	var used []Font
-	for _, f := range []Font{Song, Helvetica, Bold} {
+	for _, f := range []Font{Song, Helvetica, Bold, Sung, Heisei} {
 		if slices.ContainsFunc(d.pages, func(p *Page) bool { return p.fonts[f] }) {
 			used = append(used, f)
 		}
@@ -129,7 +141,7 @@ func (d *Doc) Bytes() []byte {
 	next, refs := 4, map[Font]int{}
 	for _, f := range used {
 		refs[f] = next
-		if next++; f == Song {
+		if next++; cid[f].name != "" {
 			next += 2
 		}
 	}
@@ -151,12 +163,14 @@ func (d *Doc) Bytes() []byte {
 	}
 	object("<< /Producer (countersign)%s >>", info)
 	for _, f := range used {
-		switch f {
-		case Song:
+		if c := cid[f]; c.name != "" {
 			n := refs[f]
-			object("<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light-UniGB-UTF16-H /Encoding /UniGB-UTF16-H /DescendantFonts [%d 0 R] >>", n+1)
-			object("<< /Type /Font /Subtype /CIDFontType0 /BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) /Ordering (GB1) /Supplement 4 >> /FontDescriptor %d 0 R /DW 1000 >>", n+2)
-			object("<< /Type /FontDescriptor /FontName /STSong-Light /Flags 6 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 >>")
+			object("<< /Type /Font /Subtype /Type0 /BaseFont /%s-%s /Encoding /%s /DescendantFonts [%d 0 R] >>", c.name, c.cmap, c.cmap, n+1)
+			object("<< /Type /Font /Subtype /CIDFontType0 /BaseFont /%s /CIDSystemInfo << /Registry (Adobe) /Ordering (%s) /Supplement %d >> /FontDescriptor %d 0 R /DW 1000 >>", c.name, c.ordering, c.supplement, n+2)
+			object("<< /Type /FontDescriptor /FontName /%s /Flags 6 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 >>", c.name)
+			continue
+		}
+		switch f {
 		case Bold:
 			object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>")
 		default:

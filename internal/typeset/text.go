@@ -24,6 +24,35 @@ var (
 
 func latin(r rune) bool { return r >= ' ' && r <= '~' }
 
+// geta (〓) stands for a character that no standard font has, as printers did.
+const geta = '〓'
+
+// Settable reports whether every character of s is in a standard font. Others
+// are set as 〓. Of the basic plane all is taken to be there.
+func Settable(s string) bool {
+	for _, r := range s {
+		if fontOf(r) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// fontOf is the font of a character, "" if no standard font has it.
+func fontOf(r rune) Font {
+	switch {
+	case latin(r):
+		return Helvetica
+	case r <= 0xffff, strings.ContainsRune(planeGB, r):
+		return Song
+	case strings.ContainsRune(planeCNS, r):
+		return Sung
+	case strings.ContainsRune(planeJapan, r):
+		return Heisei
+	}
+	return ""
+}
+
 // Width is the advance of one character in units of the font size.
 func Width(r rune, bold bool) float64 {
 	switch {
@@ -74,34 +103,39 @@ func (p *Page) TextMatrix(m [6]float64, size float64, s string, bold bool) {
 	p.Op("BT")
 	p.Op("Tm", m[:]...)
 	for _, run := range runs(s) {
-		font := Song
-		if latin(rune(run[0])) {
-			if font = Helvetica; bold {
-				font = Bold
-			}
+		font := run.font
+		if bold && font == Helvetica {
+			font = Bold
 		}
 		p.fonts[font] = true
 		fmt.Fprintf(&p.b, "/%s %s Tf\n", font, Num(size))
-		if font == Song {
-			fmt.Fprintf(&p.b, "<%s> Tj\n", utf16Hex(run))
+		if run.font == Helvetica {
+			fmt.Fprintf(&p.b, "%s Tj\n", literal(run.text))
 		} else {
-			fmt.Fprintf(&p.b, "%s Tj\n", literal(run))
+			fmt.Fprintf(&p.b, "<%s> Tj\n", utf16Hex(run.text))
 		}
 	}
 	p.Op("ET")
 }
 
-// runs cuts a line where the font changes.
-func runs(s string) []string {
-	var out []string
-	start := 0
-	for i, r := range s {
-		if prev, _ := utf8.DecodeLastRuneInString(s[:i]); i > start && latin(r) != latin(prev) {
-			out, start = append(out, s[start:i]), i
+// A run is a part of a line in one font.
+type run struct {
+	font Font
+	text string
+}
+
+func runs(s string) []run {
+	var out []run
+	for _, r := range s {
+		font := fontOf(r)
+		if font == "" {
+			font, r = Song, geta
 		}
-	}
-	if start < len(s) {
-		out = append(out, s[start:])
+		if n := len(out); n > 0 && out[n-1].font == font {
+			out[n-1].text += string(r)
+			continue
+		}
+		out = append(out, run{font, string(r)})
 	}
 	return out
 }
