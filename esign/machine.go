@@ -49,6 +49,13 @@ func (e *Envelope) Due() time.Time {
 	return at
 }
 
+// asOf is the envelope as it stands at the instant, whatever was booked by then.
+// Reads use it, so that no answer depends on a sweep.
+func (e Envelope) asOf(now time.Time) Envelope {
+	e, _, _, _ = Apply(e, Command{Op: OpSweep, By: WhoSystem}, now)
+	return e
+}
+
 // A run is one call of Apply.
 type run struct {
 	env     Envelope
@@ -108,9 +115,9 @@ const (
 
 func (m *run) r() *Recipient { return m.env.row(m.id) }
 
-// applies reports whether the rule is one for the command here and now.
-func (m *run) applies(r *rule, op Op) bool {
-	if r.op != op || r.in != nil && !slices.Contains(r.in, m.env.State) {
+// applies reports whether the rule is one for here and now.
+func (m *run) applies(r *rule) bool {
+	if r.in != nil && !slices.Contains(r.in, m.env.State) {
 		return false
 	}
 	if r.from != nil {
@@ -122,23 +129,32 @@ func (m *run) applies(r *rule, op Op) bool {
 	return !slices.ContainsFunc(r.when, func(c cond) bool { return !c.holds(m) })
 }
 
-func (m *run) find(table []rule, op Op) *rule {
-	for i := range table {
-		if m.applies(&table[i], op) {
-			return &table[i]
+// A table has the rules of each command, in order.
+type table map[Op][]*rule
+
+var envelopeTable, rowTable = index(envelopeRules), index(rowRules)
+
+func index(rules []rule) table {
+	t := table{}
+	for i := range rules {
+		t[rules[i].op] = append(t[rules[i].op], &rules[i])
+	}
+	return t
+}
+
+func (m *run) find(t table, op Op) *rule {
+	for _, r := range t[op] {
+		if m.applies(r) {
+			return r
 		}
 	}
 	return nil
 }
 
-func knows(table []rule, op Op) bool {
-	return slices.ContainsFunc(table, func(r rule) bool { return r.op == op })
-}
-
 // allowed: some rule lets this kind of actor give the command.
 func (m *run) allowed() bool {
-	may := func(r rule) bool { return r.op == m.cmd.Op && slices.Contains(r.who, m.cmd.By) }
-	return slices.ContainsFunc(envelopeRules, may) || slices.ContainsFunc(rowRules, may)
+	may := func(r *rule) bool { return slices.Contains(r.who, m.cmd.By) }
+	return slices.ContainsFunc(envelopeTable[m.cmd.Op], may) || slices.ContainsFunc(rowTable[m.cmd.Op], may)
 }
 
 // command fires the rule of the envelope, the rule of the row, or both.
@@ -155,8 +171,8 @@ func (m *run) command() error {
 	}
 	m.id = m.cmd.Recipient
 	var fired []*rule
-	if knows(envelopeRules, op) {
-		r := m.find(envelopeRules, op)
+	if envelopeTable[op] != nil {
+		r := m.find(envelopeTable, op)
 		if r == nil {
 			return m.refuseState()
 		}
@@ -166,8 +182,8 @@ func (m *run) command() error {
 		if m.r() == nil {
 			return ErrNotFound
 		}
-		if knows(rowRules, op) {
-			r := m.find(rowRules, op)
+		if rowTable[op] != nil {
+			r := m.find(rowTable, op)
 			if r == nil {
 				return m.refuseRow()
 			}
@@ -203,7 +219,7 @@ func rowOnly(op Op) bool {
 	case OpPass, OpReturn, OpRefuse: // the review has no row
 		return false
 	}
-	return knows(rowRules, op)
+	return rowTable[op] != nil
 }
 
 func (m *run) fire(r *rule) {
@@ -233,7 +249,7 @@ func (m *run) fire(r *rule) {
 	for _, t := range r.tells {
 		t.send(m, what)
 	}
-	m.touched = true
+	m.touched = m.touched || r.to != "" || r.row != "" || len(r.do)+len(r.units)+len(r.event) > 0
 }
 
 // end is what every terminal state has in common.
@@ -279,7 +295,7 @@ func (m *run) settle() {
 		m.route()
 		for i := range m.env.Recipients {
 			m.id = m.env.Recipients[i].ID
-			if r := m.find(rowRules, opSettle); r != nil {
+			if r := m.find(rowTable, opSettle); r != nil {
 				m.fire(r)
 				again = true
 			}
@@ -288,7 +304,7 @@ func (m *run) settle() {
 		if again {
 			continue
 		}
-		if r := m.find(envelopeRules, opSettle); r != nil {
+		if r := m.find(envelopeTable, opSettle); r != nil {
 			m.fire(r)
 			again = true
 		}
@@ -305,11 +321,11 @@ func (m *run) overdue() {
 			return
 		}
 		m.eff, m.id = at, row
-		table := envelopeRules
+		t := envelopeTable
 		if row != "" {
-			table = rowRules
+			t = rowTable
 		}
-		m.fire(m.find(table, opDue))
+		m.fire(m.find(t, opDue))
 		m.settle()
 	}
 }

@@ -80,8 +80,7 @@ var (
 	reroute    = act{"AddressVersion + 1", func(m *run) {
 		r, n := m.r(), m.cmd.Row
 		r.AddressVersion++
-		r.Channel, r.Consent = or(n.Channel, r.Channel), or(n.Consent, r.Consent)
-		r.Address = n.Address
+		r.Channel, r.Consent, r.Address = or(n.Channel, r.Channel), or(n.Consent, r.Consent), or(n.Address, r.Address)
 	}}
 	extend = act{"deadline", func(m *run) {
 		if m.id == "" {
@@ -101,7 +100,7 @@ var (
 	}}
 	takeBase = act{"base", func(m *run) {
 		for _, d := range m.cmd.Documents {
-			d.Released, d.Outdated = false, false
+			d.Segments, d.Released, d.Outdated = slices.Clone(d.Segments), false, false
 			*m.env.document(d.ID) = d
 		}
 	}}

@@ -1,11 +1,13 @@
 package esign
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/storage"
 )
 
 // Conditions choose between the rules of one command.
@@ -182,11 +184,15 @@ var (
 			return &StateError{State: m.env.State}
 		}
 		for i, d := range m.cmd.Documents {
-			if m.env.document(d.ID) == nil {
+			have := m.env.document(d.ID)
+			if have == nil {
 				return badField(at("documents", i, "id"), "is no document of the envelope")
 			}
-			if d.Base == "" || len(d.Segments) == 0 {
+			if d.Base == "" {
 				return badField(at("documents", i, "base"), "is missing")
+			}
+			if len(d.Segments) == 0 || !sameSegment(d.Segments[0], have.Segments[0]) {
+				return badField(at("documents", i, "segments"), "must begin with what was uploaded")
 			}
 		}
 		for _, d := range m.env.Documents {
@@ -246,7 +252,7 @@ func (m *run) grown(ids []string, required bool) error {
 			return ErrStaleRevision
 		}
 		for j, s := range have.Segments {
-			if n := d.Segments[j]; n.Blob != s.Blob || n.Size != s.Size || !slices.Equal(n.SHA256, s.SHA256) {
+			if !sameSegment(d.Segments[j], s) {
 				return ErrStaleRevision
 			}
 		}
@@ -266,6 +272,10 @@ func (m *run) grown(ids []string, required bool) error {
 		}
 	}
 	return nil
+}
+
+func sameSegment(a, b storage.Segment) bool {
+	return a.Blob == b.Blob && a.Size == b.Size && bytes.Equal(a.SHA256, b.SHA256)
 }
 
 // refuseState says why the envelope's state does not know the command.

@@ -10,7 +10,7 @@ import (
 // acts reports whether the row counts in its stage: CC counts nowhere, and what
 // was replaced, removed or satisfied by others counts no more.
 func (r *Recipient) acts() bool {
-	return r.Role != RoleCC && !slices.Contains([]RecipientState{RecipientReplaced, RecipientRevoked, RecipientSatisfied}, r.State)
+	return r.Role != RoleCC && r.State != RecipientReplaced && r.State != RecipientRevoked && r.State != RecipientSatisfied
 }
 
 // stage is the rule of an order; All if none is written down.
@@ -87,7 +87,21 @@ func (e *Envelope) starved(order int) bool {
 	return done+live < e.stage(order).need(all)
 }
 
-func (e *Envelope) anyOrder(is func(int) bool) bool { return slices.ContainsFunc(e.orders(), is) }
+// anyOrder asks each order of acting rows, once where rows of one order follow
+// each other.
+func (e *Envelope) anyOrder(is func(int) bool) bool {
+	last := 0
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		if !r.acts() || r.Order == last {
+			continue
+		}
+		if last = r.Order; is(last) {
+			return true
+		}
+	}
+	return false
+}
 
 // everyMet: nothing is missing but the end itself.
 func (e *Envelope) everyMet() bool {
@@ -97,12 +111,14 @@ func (e *Envelope) everyMet() bool {
 // turn is the order whose stage is open: the lowest that is not met; zero if
 // all are.
 func (e *Envelope) turn() int {
-	for _, o := range e.orders() {
-		if !e.met(o) {
-			return o
+	turn := 0
+	e.anyOrder(func(o int) bool {
+		if (turn == 0 || o < turn) && !e.met(o) {
+			turn = o
 		}
-	}
-	return 0
+		return false
+	})
+	return turn
 }
 
 // itsTurn: the row's stage is open and not yet met.

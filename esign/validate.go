@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/esign/identity"
 )
 
 // Validate reports what keeps the draft from being sent at the instant now, as a
@@ -120,8 +122,8 @@ func (c *checker) row(i int, r Recipient) {
 	c.id(field("id"), r.ID)
 	first := slices.IndexFunc(c.e.Recipients, func(o Recipient) bool { return o.ID == r.ID })
 	c.must(first == i, field("id"), "is not unique")
-	known := r.Role.Signer() || slices.Contains([]Role{RoleApprover, RoleCC, RoleViewer}, r.Role)
-	c.must(known, field("role"), "is unknown")
+	part := r.Role.Signer() || slices.Contains([]Role{RoleApprover, RoleCC, RoleViewer}, r.Role)
+	c.must(part, field("role"), "is unknown")
 	if r.Role == RoleCC {
 		c.must(r.Order == 0, field("order"), "must be zero for cc")
 		c.must(r.Deadline.IsZero(), field("deadline"), "does not go with cc")
@@ -139,8 +141,8 @@ func (c *checker) row(i int, r Recipient) {
 		c.must(r.Consent != "", field("consent"), "is not declared")
 	}
 	c.must(slices.Contains([]Consent{"", ConsentStaff, ConsentCustomer}, r.Consent), field("consent"), "is unknown")
-	c.must(r.View.Validate() == nil, field("view"), "cannot be met")
-	c.must(r.Sign.Validate() == nil, field("sign"), "cannot be met")
+	c.must(levelsKnown(r.View), field("view"), "names an unknown level")
+	c.must(levelsKnown(r.Sign), field("sign"), "names an unknown level")
 	if r.Role.Signer() && r.Role != RoleSilent {
 		c.must(r.Sign.Covers(r.View), field("sign"), "asks less than view")
 	}
@@ -158,9 +160,16 @@ func (c *checker) row(i int, r Recipient) {
 	}
 }
 
+// levelsKnown leaves out the methods: which of them the host's providers offer is
+// known to package identity alone.
+func levelsKnown(q identity.Requirement) bool {
+	q.Methods = nil
+	return q.Validate() == nil
+}
+
 func (c *checker) channel(field string, ch Channel) {
-	known := ch == "" || ch == ChannelWeChat || ch == ChannelSMS || slices.Contains(c.channels, ch)
-	if c.err == nil && !known {
+	declared := ch == "" || ch == ChannelWeChat || ch == ChannelSMS || slices.Contains(c.channels, ch)
+	if c.err == nil && !declared {
 		c.err = &FieldError{Field: field, Why: "is not declared", why: ErrUnknownChannel}
 	}
 }
