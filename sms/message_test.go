@@ -30,7 +30,7 @@ func TestSend(t *testing.T) {
 	r.deliver(t)
 	text, ok := r.gw.Last(phone)
 	require.True(t, ok)
-	assert.Equal(t, "【签约】北斗贸易邀请您签署《保密协议》，请于3月31日前办理。", text.String())
+	assert.Equal(t, "【签约】云杉示例邀请您签署《保密协议》，请于3月31日前办理。", text.String())
 	st, err := r.Status(ctx, ref)
 	require.NoError(t, err)
 	assert.Equal(t, sms.StateAccepted, st.State)

@@ -123,7 +123,7 @@ func (r *rig) units(t testing.TB) (free, held, used quota.Units) {
 
 func (r *rig) invite(id string) sms.Message {
 	return sms.Message{Tenant: tenant, ID: id, Kind: sms.Notice, Template: "invite_by", To: r.to, Consent: sms.Staff, Account: "hr",
-		Vars: map[string]string{"sender": "北斗贸易", "title": "保密协议", "deadline": "3月31日"}}
+		Vars: map[string]string{"sender": "云杉示例", "title": "保密协议", "deadline": "3月31日"}}
 }
 
 func (r *rig) ask(id string) sms.ChallengeRequest {

@@ -27,15 +27,15 @@ var long = "内蒙古自治区呼伦贝尔市莫力达瓦达斡尔族自治旗�
 // again.
 var arts = map[string]func() ([]byte, error){
 	"company": func() ([]byte, error) {
-		return seal.Company(seal.CompanySeal{Name: "北斗星辰贸易有限公司", Serial: "3101150099887"})
+		return seal.Company(seal.CompanySeal{Name: "云杉示例贸易有限公司", Serial: "3101150099887"})
 	},
 	"contract": func() ([]byte, error) {
-		return seal.Company(seal.CompanySeal{Name: "青禾（上海）信息技术服务股份有限公司第三分公司", Purpose: "合同专用章", Serial: "3101150099887"})
+		return seal.Company(seal.CompanySeal{Name: "青禾示例（上海）信息技术服务股份有限公司第三分公司", Purpose: "合同专用章", Serial: "3101150099887"})
 	},
 	"long":      func() ([]byte, error) { return seal.Company(seal.CompanySeal{Name: long, Purpose: "财务专用章"}) },
 	"extension": func() ([]byte, error) { return seal.Company(seal.CompanySeal{Name: "𠮷田𨭎业"}) },
 	"mixed": func() ([]byte, error) {
-		return seal.Company(seal.CompanySeal{Name: "Northwind 北风 Trading Co., Ltd.", Serial: "AB-12345"})
+		return seal.Company(seal.CompanySeal{Name: "Sample 云杉 Trading Co., Ltd.", Serial: "AB-12345"})
 	},
 	"name2":     func() ([]byte, error) { return seal.Name(seal.NameSeal{Name: "张三"}) },
 	"name3":     func() ([]byte, error) { return seal.Name(seal.NameSeal{Name: "欧阳娜"}) },
@@ -157,7 +157,7 @@ func TestRefusals(t *testing.T) {
 func second(_ []byte, err error) error { return err }
 
 func ExampleCompany() {
-	art, err := seal.Company(seal.CompanySeal{Name: "北斗星辰贸易有限公司", Purpose: "合同专用章"})
+	art, err := seal.Company(seal.CompanySeal{Name: "云杉示例贸易有限公司", Purpose: "合同专用章"})
 	if err != nil {
 		fmt.Println(err)
 		return
