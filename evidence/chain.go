@@ -3,9 +3,10 @@ package evidence
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -204,8 +205,7 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 // about the operator's own store.
 func (l *Log) Audit(ctx context.Context, tenant, env string) (*Report, error) {
 	raws, head, err := l.read(ctx, tenant, env)
-	var tampered *TamperError
-	if err != nil && !errors.As(err, &tampered) {
+	if err != nil {
 		return nil, err
 	}
 	if head.Seq == 0 {
@@ -226,7 +226,70 @@ func (l *Log) Audit(ctx context.Context, tenant, env string) (*Report, error) {
 			r.Windows = append(r.Windows, Window{Seq: e.Seq, At: e.At})
 		}
 	}
+	if r.FirstBad == 0 && tenant != storage.Deployment {
+		if err := l.vault.Unlock(ctx, tenant); err != nil {
+			return nil, err
+		}
+		lost, err := l.losses(ctx, tenant, env, events)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range lost {
+			r.add(Check{Code: f.code, Verdict: f.verdict, Seq: f.seq, Detail: f.what})
+		}
+		if len(lost) == 0 {
+			r.add(Check{Code: CodeLoss, Verdict: Passed})
+		}
+	}
+	if r.FirstBad == 0 {
+		if err := l.auditTree(ctx, r, tenant, env, raws); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
+}
+
+// auditTree holds the events of a chain against their leaves in the tree.
+func (l *Log) auditTree(ctx context.Context, r *Report, tenant, env string, raws [][]byte) error {
+	recs, err := l.store.Get(ctx, []storage.Key{marks.Key(tenant, env)})
+	if err != nil {
+		return fmt.Errorf("evidence: read watermark: %w", err)
+	}
+	if recs[0].Version == 0 {
+		return nil
+	}
+	mark, err := marks.Decode(recs[0])
+	if err != nil {
+		return err
+	}
+	tree, err := l.head(ctx)
+	if err != nil {
+		return err
+	}
+	blind, err := l.blind(tenant, env)
+	if err != nil {
+		return err
+	}
+	hashes := l.hashes(ctx, tree.Size, tree.Root)
+	for i, raw := range raws {
+		seq := uint64(i) + 1
+		leaf, ok := mark.leaf(seq)
+		if !ok {
+			break
+		}
+		p, err := tlog.ProveRecord(int64(tree.Size), int64(leaf), hashes)
+		if err == nil {
+			err = tlog.CheckRecord(p, int64(tree.Size), tlog.Hash(tree.Root), int64(leaf), tlog.RecordHash(leafBytes(blind, env, seq, raw)))
+		}
+		if err != nil {
+			r.add(Check{Code: CodeLeaf, Verdict: Failed, Seq: seq, Detail: "the event is not the leaf in the log"})
+			r.bad(seq)
+		}
+	}
+	if r.FirstBad == 0 {
+		r.add(Check{Code: CodeLeaf, Verdict: Passed})
+	}
+	return nil
 }
 
 // faults adds faults under their codes, and a passed check for each code of the

@@ -226,9 +226,9 @@ func (l *Log) disclose(ctx context.Context, tenant, env string, events []Event, 
 				}
 				got, err := l.vault.OpenTx(ctx, tx, tenant, at, g.k, fields, why)
 				switch {
-				case errors.Is(err, privacy.ErrErased) || errors.Is(err, privacy.ErrRestricted):
+				case errors.Is(err, privacy.ErrErased) && explained(events, g.k), errors.Is(err, privacy.ErrRestricted):
 					continue // closed for good, or for this requester
-				case errors.Is(err, privacy.ErrNotFound) || errors.Is(err, privacy.ErrKey):
+				case errors.Is(err, privacy.ErrErased), errors.Is(err, privacy.ErrNotFound), errors.Is(err, privacy.ErrKey):
 					return nil, fmt.Errorf("%w: event %d", ErrLoss, e.Seq)
 				case err != nil:
 					return nil, err

@@ -164,7 +164,7 @@ func TestAnchoredBundleEveryByte(t *testing.T) {
 		if g.name == "HOWTO-VERIFY.txt" || g.name == "docs/nda-2.pdf" || g.name == "environment.json" {
 			continue // TestBundleEveryByte
 		}
-		step := 17
+		step := 29
 		if *mutations >= 10000 {
 			step = 1
 		}

@@ -29,6 +29,10 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 	if err != nil {
 		return nil, 0, err
 	}
+	blind, err := l.blind(tenant, env)
+	if err != nil {
+		return nil, 0, err
+	}
 	var out []*source
 	used := map[uint64]anchorRecord{}
 	// Leaves of a chain rise with its events, so one pass over the anchors finds
@@ -50,6 +54,10 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 		p, err := tlog.ProveRecord(int64(cp.Size), int64(leaf), l.hashes(ctx, cp.Size, cp.Root))
 		if err != nil {
 			return nil, 0, fmt.Errorf("evidence: prove event %d: %w", events[i].Seq, err)
+		}
+		hash := tlog.RecordHash(leafBytes(blind, env, events[i].Seq, events[i].raw))
+		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
+			return nil, 0, &TamperError{Env: env, Seq: events[i].Seq, What: "not the leaf in the log"}
 		}
 		out = append(out, sourceOf(proofPath(events[i].Seq), formatProof(leaf, p, []byte(cp.Note))))
 	}

@@ -43,6 +43,7 @@ const (
 	CodeDocumentAbsent = "DOCUMENT_ABSENT"     // bytes are not here
 	CodeDocumentCheck  = "DOCUMENT_SIGNATURES" // what VerifyOptions.Document found
 	CodeDisclosure     = "DISCLOSURE"          // a disclosed value is what was committed
+	CodeLoss           = "UNEXPLAINED_LOSS"    // audit: the vault lost a committed value, and no event says why
 )
 
 // A Check is the result of one step, or of one step for one thing.

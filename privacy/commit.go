@@ -221,3 +221,37 @@ func (v *Vault) SubjectOfTx(tx *storage.Tx, tenant, env, k string) (Subject, err
 	}
 	return Subject{tenant, rec.Subject}, nil
 }
+
+// KeptTx reports whether the vault could still open a commitment: nil, or
+// [ErrErased] for a subject erased or about to be, [ErrNotFound] or [ErrKey]
+// for a value that is lost. It reveals nothing and leaves no entry; audits call
+// it.
+func (v *Vault) KeptTx(tx *storage.Tx, tenant string, at Context, c Commitment) error {
+	s, err := v.SubjectOfTx(tx, tenant, at.Env, c.K)
+	if err != nil {
+		return err
+	}
+	x, err := v.openSubject(tx, s, false)
+	if err != nil {
+		return err
+	}
+	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, at))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrNotFound
+	}
+	body, err := v.openSeed(x, at, row)
+	if err != nil {
+		return err
+	}
+	val, ok := body.Values[c.Field]
+	if !ok {
+		return ErrNotFound
+	}
+	if !(Opening{Field: c.Field, Salt: salt(body.Seed, c.Field), Value: val}).Opens(c.C, at) {
+		return ErrKey
+	}
+	return nil
+}
