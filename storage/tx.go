@@ -16,6 +16,8 @@ type Tx struct {
 	store    Store
 	readOnly bool
 	cache    map[Key]Record // what an earlier run learnt
+	round    *round         // of a group: it has the records, and reads what is missing between runs
+	missing  []Key          // that the round lacked
 	slots    map[Key]*slot
 	order    []*slot // in the order of first use, so that a run repeats exactly
 	entries  []Entry
@@ -31,6 +33,7 @@ type slot struct {
 	rec    Record // as the store had it, if known
 	known  bool
 	cached bool // known from an earlier run or the group, not read in this one
+	shared bool // written, but not yet committed, by another call of the round
 	valid  bool // Get read it: the commit depends on its version
 	seen   bool // Get or Peek read it: a refusal may rest on it
 	plan   plan
@@ -71,17 +74,30 @@ func (tx *Tx) slot(k Key) (*slot, error) {
 		return nil, err
 	}
 	s := &slot{rec: Record{Key: k}}
-	if r, ok := tx.cache[k]; ok {
-		s.rec, s.known, s.cached = r, true, true
-	}
 	tx.slots[k] = s
 	tx.order = append(tx.order, s)
 	return s, nil
 }
 
+// recall fills a slot without I/O, if it can.
+func (tx *Tx) recall(s *slot, peek bool) {
+	if s.known {
+		return
+	}
+	if tx.round != nil {
+		tx.round.recall(s, peek)
+	} else if r, ok := tx.cache[s.rec.Key]; ok {
+		s.rec, s.known, s.cached = r, true, true
+	}
+}
+
+// errMissing ends a run in a group that lacks records. The function runs again
+// when they were read.
+var errMissing = errors.New("storage: record is being read")
+
 // load makes the slots of keys known, with at most one Get. A slot that is
 // written without having been read needs none.
-func (tx *Tx) load(keys []Key) ([]*slot, error) {
+func (tx *Tx) load(keys []Key, peek bool) ([]*slot, error) {
 	switch {
 	case tx.done:
 		return nil, errTxDone
@@ -98,12 +114,16 @@ func (tx *Tx) load(keys []Key) ([]*slot, error) {
 			return nil, err
 		}
 		slots[i] = s
-		if !s.known && s.plan.op == opNone {
+		if tx.recall(s, peek); !s.known && s.plan.op == opNone {
 			missing = append(missing, k)
 		}
 	}
 	if len(missing) == 0 {
 		return slots, nil
+	}
+	if tx.round != nil {
+		tx.missing, tx.err = append(tx.missing, missing...), errMissing
+		return nil, errMissing
 	}
 	recs, err := tx.store.Get(tx.ctx, missing)
 	if err == nil && len(recs) != len(missing) {
@@ -125,7 +145,9 @@ func (s *slot) view() Record {
 	r := s.rec
 	switch s.plan.op {
 	case opPut:
-		r.Version++
+		if !s.shared || r.Version == 0 {
+			r.Version++
+		}
 		r.Seq += s.plan.entries
 		r.Data, r.Due = s.plan.data, DueTime(DueMicros(s.plan.due))
 	case opDelete:
@@ -147,7 +169,7 @@ func (tx *Tx) Get(keys ...Key) ([]Record, error) { return tx.read(keys, true) }
 func (tx *Tx) Peek(keys ...Key) ([]Record, error) { return tx.read(keys, false) }
 
 func (tx *Tx) read(keys []Key, validate bool) ([]Record, error) {
-	slots, err := tx.load(keys)
+	slots, err := tx.load(keys, !validate)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +185,7 @@ func (tx *Tx) read(keys []Key, validate bool) ([]Record, error) {
 
 // one is Get or Peek of one key, without a copy: data must not be changed.
 func (tx *Tx) one(k Key, validate bool) (Record, error) {
-	slots, err := tx.load([]Key{k})
+	slots, err := tx.load([]Key{k}, !validate)
 	if err != nil {
 		return Record{}, err
 	}
@@ -180,7 +202,7 @@ func (tx *Tx) Create(key Key, data []byte, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	if s.view().Version > 0 {
+	if tx.recall(s, false); s.view().Version > 0 {
 		s.seen = true
 		return fmt.Errorf("%w: %s", ErrExists, key.Kind)
 	}
@@ -195,7 +217,7 @@ func (tx *Tx) Put(key Key, data []byte, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.load([]Key{key}); err != nil {
+	if _, err := tx.load([]Key{key}, false); err != nil {
 		return err
 	}
 	tx.put(s, data, due)
@@ -209,7 +231,7 @@ func (tx *Tx) Delete(key Key) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.load([]Key{key}); err != nil {
+	if _, err := tx.load([]Key{key}, false); err != nil {
 		return err
 	}
 	if s.view().Seq > 0 {
@@ -228,7 +250,7 @@ func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.load([]Key{stream}); err != nil {
+	if _, err := tx.load([]Key{stream}, false); err != nil {
 		return 0, err
 	}
 	if s.plan.op == opDelete {

@@ -50,6 +50,9 @@ func Update(ctx context.Context, s Store, fn func(*Tx) error) error {
 
 // UpdateWith is [Update] with options; nil are the defaults.
 func UpdateWith(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) error) error {
+	if g, ok := s.(*Grouped); ok {
+		return g.update(ctx, o, fn)
+	}
 	u := updater{ctx: ctx, store: s, attempts: defaultAttempts}
 	if o != nil {
 		if o.Attempts > 0 {
@@ -65,6 +68,9 @@ func UpdateWith(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) err
 // View runs fn, which only reads. If it read several records they were all so
 // at one instant: fn runs again until that holds. A write within it is an error.
 func View(ctx context.Context, s Store, fn func(*Tx) error) error {
+	if g, ok := s.(*Grouped); ok {
+		s = g.store // fresh reads beat cached ones that must be confirmed
+	}
 	u := updater{ctx: ctx, store: s, attempts: defaultAttempts, readOnly: true}
 	return u.run(fn)
 }
@@ -232,11 +238,13 @@ func (u *updater) remember(r Record) {
 
 // undecided reports whether a commit whose answer was lost could still happen,
 // so that a refusal would promise too much: nothing it rests on moved.
-func (u *updater) undecided() bool {
-	for i := range u.lost {
+func (u *updater) undecided() bool { return undecided(u.lost, u.cache) }
+
+func undecided(lost []Batch, now map[Key]Record) bool {
+	for i := range lost {
 		alive := true
-		for _, w := range u.lost[i].Writes {
-			if r, ok := u.cache[w.Key]; ok && r.Version != w.Expect {
+		for _, w := range lost[i].Writes {
+			if r, ok := now[w.Key]; ok && r.Version != w.Expect {
 				alive = false
 			}
 		}

@@ -1,0 +1,395 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// GroupOptions change how [Group] works. The zero value is the default.
+type GroupOptions struct {
+	// Shards is how many groups form side by side; 0 is one per processor.
+	// UpdateOptions.Near decides which one an update joins.
+	Shards int
+	// Queue is how many updates may wait or be under way; 0 is 8192. A further
+	// one waits for its context.
+	Queue int
+	// FailFast makes a further one fail with [ErrOverloaded] instead.
+	FailFast bool
+	// CacheRecords and CacheBytes bound the records kept in memory; 0 is 65536
+	// records and 64 MiB.
+	CacheRecords int
+	CacheBytes   int64
+	// PeekAge is how old a record may be that [Tx.Peek] takes from memory,
+	// having been changed by another process since; 0 is one second.
+	PeekAge time.Duration
+	// CommitLimit is how long a commit may take; 0 is ten seconds. It runs on a
+	// context of its own: the end of one caller's does not end the others'.
+	CommitLimit time.Duration
+}
+
+// Group returns a store on which [Update] gathers concurrent updates: those
+// that wait while a commit is under way run one after another on records in
+// memory and are committed together. There is no timer, so that a lone update
+// pays one round trip. What they may rely on does not change; versions advance
+// per commit, not per update.
+//
+// A function that fails or panics loses only its own writes; the panic resumes
+// in its caller. When a record is not in memory, reads in the function fail,
+// and it runs again once the record was read: a function that reads many
+// records asks for them together. Update inside Update on the same group
+// panics, after a moment.
+//
+// An update whose context ends before it was taken returns ctx.Err(): surely
+// nothing happened. Afterwards it returns an [UnknownError] at once, and the
+// commit goes on.
+//
+// The other methods are those of s. Close before s.
+func Group(s Store, o *GroupOptions) *Grouped {
+	var opts GroupOptions
+	if o != nil {
+		opts = *o
+	}
+	if opts.Shards <= 0 {
+		opts.Shards = runtime.GOMAXPROCS(0)
+	}
+	if opts.Queue <= 0 {
+		opts.Queue = 8192
+	}
+	if opts.CacheRecords <= 0 {
+		opts.CacheRecords = 64 << 10
+	}
+	if opts.CacheBytes <= 0 {
+		opts.CacheBytes = 64 << 20
+	}
+	if opts.PeekAge <= 0 {
+		opts.PeekAge = time.Second
+	}
+	if opts.CommitLimit <= 0 {
+		opts.CommitLimit = 10 * time.Second
+	}
+	g := &Grouped{
+		store: s, opts: opts, seed: maphash.MakeSeed(),
+		slots:  make(chan struct{}, opts.Queue),
+		cache:  newRecordCache(opts.CacheRecords, opts.CacheBytes),
+		shards: make([]shard, opts.Shards),
+	}
+	for i := range g.shards {
+		g.shards[i].g = g
+	}
+	return g
+}
+
+// A Grouped is the store that [Group] returns.
+type Grouped struct {
+	store  Store
+	opts   GroupOptions
+	seed   maphash.Seed
+	slots  chan struct{} // one token per update that waits or is under way
+	cache  *recordCache
+	shards []shard
+
+	mu     sync.Mutex
+	closed bool
+	active sync.WaitGroup // updates that were let in
+}
+
+var _ Store = (*Grouped)(nil)
+
+// Get implements [Store].
+func (g *Grouped) Get(ctx context.Context, keys []Key) ([]Record, error) {
+	return g.store.Get(ctx, keys)
+}
+
+// Commit implements [Store], past the groups.
+func (g *Grouped) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
+	if err := g.enter(); err != nil {
+		return nil, err
+	}
+	defer g.active.Done()
+	defer func() {
+		for i := range batches {
+			for j := range batches[i].Writes {
+				g.cache.forget(batches[i].Writes[j].Key)
+			}
+		}
+	}()
+	return g.store.Commit(ctx, batches)
+}
+
+// Entries implements [Store].
+func (g *Grouped) Entries(ctx context.Context, stream Key, after uint64, limit int) ([]Entry, error) {
+	return g.store.Entries(ctx, stream, after, limit)
+}
+
+// Due implements [Store].
+func (g *Grouped) Due(ctx context.Context, kind string, until time.Time, limit int) ([]Key, error) {
+	return g.store.Due(ctx, kind, until, limit)
+}
+
+// List implements [Store].
+func (g *Grouped) List(ctx context.Context, tenant, kind, after string, limit int) ([]Record, error) {
+	return g.store.List(ctx, tenant, kind, after, limit)
+}
+
+// Close waits for the updates under way and refuses later ones with
+// [ErrClosed]. It does not close the store underneath.
+func (g *Grouped) Close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.active.Wait()
+	return nil
+}
+
+func (g *Grouped) enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return fmt.Errorf("%w: group", ErrClosed)
+	}
+	g.active.Add(1)
+	return nil
+}
+
+// A call is one Update on a group.
+type call struct {
+	fn       func(*Tx) error
+	near     []Key
+	attempts int
+	done     chan struct{} // closed when the answer is there
+
+	run  sync.Mutex // held while fn runs, so that fn and its caller never run at once
+	gone bool       // guarded by run: the caller left with an UnknownError
+
+	waiting bool // guarded by the shard: not taken, so surely without effect
+
+	// What follows is the worker's until done is closed.
+	want     []Key // to have in memory before fn runs
+	tries    int
+	misses   int
+	unknowns int
+	unknown  error
+	lost     []Batch // sent, with their answers lost
+	err      error
+	panicked any
+	panics   bool
+	exits    bool // fn ended its goroutine, as testing's FailNow does
+	alone    bool // fn reads too much, bit by bit: it would hold up the others
+}
+
+// answer gives the caller what fn did.
+func (c *call) answer() error {
+	if c.panics {
+		panic(c.panicked)
+	}
+	if c.exits {
+		runtime.Goexit()
+	}
+	return c.err
+}
+
+const (
+	nestedAfter = 100 * time.Millisecond
+	maxMisses   = 8 // runs of one function that lack a record, before it runs alone
+)
+
+func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := &call{fn: fn, attempts: defaultAttempts, done: make(chan struct{}), waiting: true}
+	if o != nil {
+		if err := CheckKeys(o.Near...); err != nil {
+			return err
+		}
+		c.near = o.Near
+		c.want = o.Near
+		if o.Attempts > 0 {
+			c.attempts = o.Attempts
+		}
+	}
+	select {
+	case g.slots <- struct{}{}:
+	default:
+		if g.opts.FailFast {
+			return fmt.Errorf("%w: %d updates wait", ErrOverloaded, g.opts.Queue)
+		}
+		select {
+		case g.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer func() { <-g.slots }()
+	if err := g.enter(); err != nil {
+		return err
+	}
+	sh := g.shardOf(c.near)
+	running := sh.enqueue(c)
+	var nested <-chan time.Time
+	if running != nil {
+		t := time.NewTimer(nestedAfter)
+		defer t.Stop()
+		nested = t.C
+	}
+	for {
+		select {
+		case <-c.done:
+			if c.alone {
+				u := updater{ctx: ctx, store: past{g}, attempts: c.attempts, lost: c.lost, unknown: c.unknown}
+				return u.run(fn)
+			}
+			return c.answer()
+		case <-ctx.Done():
+			if sh.withdraw(c) {
+				g.active.Done()
+				return ctx.Err()
+			}
+			c.run.Lock()
+			c.gone = true
+			c.run.Unlock()
+			select {
+			case <-c.done:
+				return c.answer()
+			default:
+				return &UnknownError{ctx.Err()}
+			}
+		case <-nested:
+			nested = nil
+			if sh.running.Load() == running && insideUpdate() && sh.withdraw(c) {
+				g.active.Done()
+				panic("storage: Update inside Update on the same group")
+			}
+		}
+	}
+}
+
+// past is a group without its groups: for updates that run alone.
+type past struct{ *Grouped }
+
+// insideUpdate reports whether a function that a group runs is on the stack.
+func insideUpdate() bool {
+	var pcs [256]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "storage.(*round).invoke") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// A shard is a queue and, while it is not empty, the goroutine that serves it.
+type shard struct {
+	g       *Grouped
+	running atomic.Pointer[call] // whose function runs right now
+
+	mu      sync.Mutex
+	queue   []*call
+	working bool
+}
+
+func (g *Grouped) shardOf(near []Key) *shard {
+	if len(near) == 0 || len(g.shards) == 1 {
+		return &g.shards[0]
+	}
+	return &g.shards[maphash.Comparable(g.seed, near[0])%uint64(len(g.shards))]
+}
+
+// enqueue returns the call whose function runs at the moment: only from
+// within it can this be an Update inside Update.
+func (sh *shard) enqueue(c *call) (running *call) {
+	running = sh.running.Load()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.queue = append(sh.queue, c)
+	if !sh.working {
+		sh.working = true
+		go sh.work() // until the queue is empty
+	}
+	return running
+}
+
+// withdraw takes back a call that was not taken.
+func (sh *shard) withdraw(c *call) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if !c.waiting {
+		return false
+	}
+	i := slices.Index(sh.queue, c)
+	if i < 0 {
+		return false
+	}
+	sh.queue = slices.Delete(sh.queue, i, i+1)
+	return true
+}
+
+// take removes up to MaxBatches calls from the queue. Without any the worker
+// must end.
+func (sh *shard) take() []*call {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	n := min(len(sh.queue), MaxBatches)
+	if n == 0 {
+		sh.working, sh.queue = false, nil
+		return nil
+	}
+	calls := slices.Clone(sh.queue[:n])
+	rest := copy(sh.queue, sh.queue[n:])
+	clear(sh.queue[rest:])
+	sh.queue = sh.queue[:rest]
+	for _, c := range calls {
+		c.waiting = false
+	}
+	return calls
+}
+
+// again puts calls back before all others.
+func (sh *shard) again(calls []*call) {
+	if len(calls) == 0 {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, c := range calls {
+		c.waiting = c.unknown == nil
+	}
+	sh.queue = slices.Concat(calls, sh.queue)
+}
+
+func (sh *shard) work() {
+	var r *round
+	defer func() {
+		if r != nil { // a function ended this goroutine: the others run again in another
+			r.rescue()
+			go sh.work()
+		}
+	}()
+	for {
+		calls := sh.take()
+		if calls == nil {
+			return
+		}
+		r = newRound(sh, calls)
+		r.do()
+		r = nil
+	}
+}
+
+// finish hands over the answer.
+func (sh *shard) finish(c *call, err error) {
+	c.err = err
+	close(c.done)
+	sh.g.active.Done()
+}

@@ -1,0 +1,437 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/storage"
+	"github.com/countersign/countersign/storage/storagetest"
+)
+
+func TestGroupIsAStore(t *testing.T) {
+	storagetest.TestStore(t, func(t *testing.T) storage.Store {
+		g := storage.Group(new(storage.Mem), nil)
+		t.Cleanup(func() { assert.NoError(t, g.Close()) })
+		return g
+	})
+}
+
+// gate is a store whose Commits wait to be let through, one by one.
+type gate struct {
+	storage.Store
+	entered chan []storage.Batch
+	let     chan error
+}
+
+func newGate(s storage.Store) *gate {
+	return &gate{s, make(chan []storage.Batch), make(chan error)}
+}
+
+func (g *gate) Commit(ctx context.Context, b []storage.Batch) ([]storage.Outcome, error) {
+	select {
+	case g.entered <- b:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := <-g.let; err != nil {
+		return nil, err
+	}
+	return g.Store.Commit(ctx, b)
+}
+
+// increment adds one to a counter record.
+func increment(ctx context.Context, s storage.Store, k storage.Key) error {
+	return storage.Update(ctx, s, func(tx *storage.Tx) error {
+		recs, err := tx.Get(k)
+		if err != nil {
+			return err
+		}
+		n := 0
+		fmt.Sscan(string(recs[0].Data), &n)
+		if _, err := tx.Append(k, []byte(fmt.Sprint(n))); err != nil {
+			return err
+		}
+		return tx.Put(k, []byte(fmt.Sprint(n+1)), time.Time{})
+	})
+}
+
+func oneShard() *storage.GroupOptions { return &storage.GroupOptions{Shards: 1} }
+
+func TestGroupCommitsWhatWaitsTogether(t *testing.T) {
+	const callers = 50
+	mem := new(storage.Mem)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	errs := make(chan error, callers+1)
+	go func() { errs <- increment(t.Context(), g, key("hot")) }()
+	first := <-s.entered
+	assert.Len(t, first, 1, "a lone update waits for nobody")
+	for range callers {
+		go func() { errs <- increment(t.Context(), g, key("hot")) }()
+	}
+	for storage.Waiting(g) < callers {
+		runtime.Gosched()
+	}
+	s.let <- nil
+	second := <-s.entered
+	require.Len(t, second, 1, "updates of one key are one batch")
+	assert.Len(t, second[0].Writes, 1)
+	assert.Len(t, second[0].Entries, callers)
+	s.let <- nil
+	for range callers + 1 {
+		require.NoError(t, <-errs)
+	}
+	r := get(t, mem, key("hot"))
+	assert.Equal(t, storage.Record{Key: key("hot"), Version: 2, Seq: callers + 1, Data: []byte(fmt.Sprint(callers + 1))}, r)
+	require.NoError(t, g.Close())
+}
+
+func TestGroupKeepsStrangersApart(t *testing.T) {
+	mem := new(storage.Mem)
+	put(t, mem, key("shared"), "x")
+	put(t, mem, key("b"), "stale")
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	errs := make(chan error, 4)
+	go func() { errs <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	var seen sync.Map
+	for _, id := range []string{"a", "b", "c"} {
+		go func() {
+			errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+				if _, err := tx.Get(key("shared")); err != nil { // read by all, written by none
+					return err
+				}
+				if _, err := tx.Get(key(id)); err != nil {
+					return err
+				}
+				n, _ := seen.LoadOrStore(id, new(atomic.Int64))
+				n.(*atomic.Int64).Add(1)
+				return tx.Put(key(id), []byte("new"), time.Time{})
+			})
+		}()
+	}
+	for storage.Waiting(g) < 3 {
+		runtime.Gosched()
+	}
+	s.let <- nil
+	assert.Len(t, <-s.entered, 3, "updates of different keys are batches of their own")
+	put(t, mem, key("b"), "other process")
+	s.let <- nil
+	again := <-s.entered
+	require.Len(t, again, 1, "only the loser runs again")
+	s.let <- nil
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+	assert.Equal(t, uint64(1), get(t, mem, key("a")).Version)
+	assert.Equal(t, uint64(3), get(t, mem, key("b")).Version)
+}
+
+func TestGroupCancellation(t *testing.T) {
+	mem := new(storage.Mem)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	taken, cancelTaken := context.WithCancel(t.Context())
+	waiting, cancelWaiting := context.WithCancel(t.Context())
+	takenErr, waitingErr := make(chan error, 1), make(chan error, 1)
+	go func() { takenErr <- increment(taken, g, key("a")) }()
+	<-s.entered
+	go func() { waitingErr <- increment(waiting, g, key("b")) }()
+	for storage.Waiting(g) < 1 {
+		runtime.Gosched()
+	}
+	cancelWaiting()
+	err := <-waitingErr
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, storage.ErrUnknown, "nothing happened, surely")
+	cancelTaken()
+	err = <-takenErr // at once, though the commit is under way
+	require.ErrorIs(t, err, storage.ErrUnknown)
+	require.ErrorIs(t, err, context.Canceled)
+	s.let <- nil
+	require.NoError(t, g.Close())
+	assert.Equal(t, uint64(1), get(t, mem, key("a")).Version, "the commit goes on")
+	assert.Zero(t, get(t, mem, key("b")).Version)
+	require.ErrorIs(t, increment(t.Context(), g, key("a")), storage.ErrClosed)
+	_, err = g.Commit(t.Context(), nil)
+	require.ErrorIs(t, err, storage.ErrClosed)
+}
+
+func TestGroupQueueIsBounded(t *testing.T) {
+	s := newGate(new(storage.Mem))
+	fast := storage.Group(s, &storage.GroupOptions{Shards: 1, Queue: 1, FailFast: true})
+	slow := storage.Group(s, &storage.GroupOptions{Shards: 1, Queue: 1})
+	for _, g := range []*storage.Grouped{fast, slow} {
+		done := make(chan error, 1)
+		go func() { done <- increment(t.Context(), g, key("a")) }()
+		<-s.entered
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		err := increment(ctx, g, key("a"))
+		if g == fast {
+			require.ErrorIs(t, err, storage.ErrOverloaded)
+		} else {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		s.let <- nil
+		require.NoError(t, <-done)
+	}
+}
+
+func TestGroupPanicsResumeInTheirCaller(t *testing.T) {
+	mem := new(storage.Mem)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	errs := make(chan error, 2)
+	go func() { errs <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	panicked, exited := make(chan any, 1), make(chan struct{})
+	go func() {
+		defer func() { panicked <- recover() }()
+		_ = storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			_ = tx.Create(key("bad"), nil, time.Time{})
+			panic("boom")
+		})
+	}()
+	go func() {
+		defer close(exited)
+		_ = storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			_ = tx.Create(key("bad"), nil, time.Time{})
+			runtime.Goexit() // as require does
+			return nil
+		})
+		t.Error("the goroutine went on")
+	}()
+	go func() { errs <- increment(t.Context(), g, key("good")) }()
+	for storage.Waiting(g) < 3 {
+		runtime.Gosched()
+	}
+	s.let <- nil
+	<-s.entered
+	s.let <- nil
+	assert.Equal(t, "boom", <-panicked)
+	<-exited
+	require.NoError(t, <-errs)
+	require.NoError(t, <-errs)
+	assert.Zero(t, get(t, mem, key("bad")).Version)
+	assert.Equal(t, uint64(1), get(t, mem, key("good")).Version)
+	require.NoError(t, g.Close())
+}
+
+func TestGroupUpdateInsideUpdatePanics(t *testing.T) {
+	mem := new(storage.Mem)
+	g := storage.Group(mem, oneShard())
+	assert.Panics(t, func() {
+		_ = storage.Update(t.Context(), g, func(*storage.Tx) error {
+			return increment(t.Context(), g, key("inner"))
+		})
+	})
+	// View, the store underneath and another group are no trouble.
+	other := storage.Group(mem, nil)
+	require.NoError(t, storage.Update(t.Context(), g, func(*storage.Tx) error {
+		return errors.Join(
+			storage.View(t.Context(), g, func(tx *storage.Tx) error { _, err := tx.Get(key("x")); return err }),
+			increment(t.Context(), mem, key("y")),
+			increment(t.Context(), other, key("z")))
+	}))
+	require.NoError(t, g.Close())
+	assert.Zero(t, get(t, mem, key("inner")).Version)
+}
+
+// A refusal must not rest on records in memory that another process changed.
+func TestGroupConfirmsRefusals(t *testing.T) {
+	mem := new(storage.Mem)
+	g := storage.Group(mem, oneShard())
+	_, err := scenarioAccount(t.Context(), g, 1)
+	require.NoError(t, err)
+	require.NoError(t, storage.Update(t.Context(), mem, func(tx *storage.Tx) error {
+		return accounts.Put(tx, "acme", "li", account{Units: 5}) // past the group
+	}))
+	left, err := take(t.Context(), g, "take-1", "li", 3)
+	require.NoError(t, err)
+	assert.Equal(t, 2, left)
+	_, err = take(t.Context(), g, "take-2", "li", 3)
+	require.ErrorIs(t, err, errInsufficient)
+}
+
+func scenarioAccount(ctx context.Context, s storage.Store, units int) (account, error) {
+	a := account{Units: units}
+	return a, storage.Update(ctx, s, func(tx *storage.Tx) error { return accounts.Put(tx, "acme", "li", a) })
+}
+
+func TestGroupPeekIsNotOld(t *testing.T) {
+	mem := new(storage.Mem)
+	put(t, mem, key("price"), "1")
+	g := storage.Group(mem, &storage.GroupOptions{PeekAge: time.Nanosecond})
+	peek := func() (data string) {
+		require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			recs, err := tx.Peek(key("price"))
+			if err != nil {
+				return err
+			}
+			data = string(recs[0].Data)
+			return tx.Put(key("order"), recs[0].Data, time.Time{})
+		}))
+		return data
+	}
+	assert.Equal(t, "1", peek())
+	put(t, mem, key("price"), "2") // another process
+	time.Sleep(time.Microsecond)
+	assert.Equal(t, "2", peek())
+}
+
+func TestGroupReadsBitByBit(t *testing.T) {
+	mem := new(storage.Mem)
+	const n = 40
+	for i := range n {
+		put(t, mem, key(fmt.Sprint(i)), fmt.Sprint(i+1))
+	}
+	g := storage.Group(mem, nil)
+	require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+		next := "0"
+		for range n {
+			recs, err := tx.Get(key(next))
+			if err != nil {
+				return err
+			}
+			next = string(recs[0].Data)
+		}
+		return tx.Put(key("sum"), []byte(next), time.Time{})
+	}))
+	assert.Equal(t, fmt.Sprint(n), string(get(t, mem, key("sum")).Data))
+}
+
+func TestGroupCreatesAndDeletesInOneRound(t *testing.T) {
+	for _, exists := range []bool{false, true} {
+		t.Run(fmt.Sprint("exists ", exists), func(t *testing.T) {
+			mem := new(storage.Mem)
+			if exists {
+				put(t, mem, key("a"), "there")
+			}
+			s := newGate(mem)
+			g := storage.Group(s, oneShard())
+			errs := make(chan error, 3)
+			go func() { errs <- increment(t.Context(), g, key("first")) }()
+			<-s.entered
+			created := make(chan error, 1)
+			go func() {
+				created <- storage.Update(t.Context(), g, func(tx *storage.Tx) error { return tx.Create(key("a"), nil, time.Time{}) })
+			}()
+			for storage.Waiting(g) < 1 {
+				runtime.Gosched()
+			}
+			go func() {
+				errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error { return tx.Delete(key("a")) })
+			}()
+			for storage.Waiting(g) < 2 {
+				runtime.Gosched()
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for s.let <- nil; ; s.let <- nil {
+					select {
+					case <-s.entered:
+					case <-t.Context().Done():
+						return
+					}
+				}
+			}()
+			require.NoError(t, <-errs)
+			require.NoError(t, <-errs)
+			err := <-created
+			if err != nil {
+				require.ErrorIs(t, err, storage.ErrExists)
+				assert.True(t, exists)
+			}
+			require.NoError(t, g.Close())
+			if err != nil || !exists {
+				assert.Zero(t, get(t, mem, key("a")).Version)
+			}
+		})
+	}
+}
+
+func TestGroupEveryWriteFails(t *testing.T) {
+	for name, with := range map[string]func(storage.Store, int) *storagetest.Faulty{
+		"before": storagetest.FailBefore, "after": storagetest.FailAfter, "half": storagetest.FailHalf,
+	} {
+		for n := 1; n <= 3; n++ {
+			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
+				mem := new(storage.Mem)
+				s := with(mem, n)
+				g := storage.Group(s, oneShard())
+				err := scenario(t.Context(), g)
+				assert.True(t, s.Fired())
+				if name == "before" {
+					require.ErrorIs(t, err, storagetest.ErrInjected)
+					err = scenario(t.Context(), g)
+				}
+				require.NoError(t, err)
+				require.NoError(t, scenario(t.Context(), mem))
+				assert.JSONEq(t, `{"v":1,"d":{"units":1}}`, string(get(t, mem, accounts.Key("acme", "li")).Data))
+			})
+		}
+	}
+}
+
+// Two processes, each with its group, on a store that does what it may.
+func TestGroupChaos(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			const workers, calls = 8, 10
+			mem := new(storage.Mem)
+			_, err := scenarioAccount(t.Context(), mem, workers*calls)
+			require.NoError(t, err)
+			chaos := storagetest.Chaos(mem, seed)
+			groups := []*storage.Grouped{storage.Group(chaos, nil), storage.Group(chaos, nil)}
+			errs := make([]error, workers)
+			answers := make([][]int, workers)
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					for i := range calls {
+						var left int
+						var err error
+						for range 500 {
+							left, err = take(t.Context(), groups[w%2], fmt.Sprint(w, "-", i), "li", 1)
+							if err == nil || !retryable(err) {
+								break
+							}
+						}
+						if err != nil {
+							errs[w] = err
+							return
+						}
+						answers[w] = append(answers[w], left)
+					}
+				})
+			}
+			wg.Wait()
+			require.NoError(t, errors.Join(errs...))
+			require.NoError(t, errors.Join(groups[0].Close(), groups[1].Close(), chaos.Settle(t.Context())))
+			assert.JSONEq(t, `{"v":1,"d":{"units":0}}`, string(get(t, mem, accounts.Key("acme", "li")).Data))
+			seen := make(map[int]bool)
+			for w := range workers {
+				for i, left := range answers[w] {
+					assert.False(t, seen[left], "two takes answered %d", left)
+					seen[left] = true
+					again, err := take(t.Context(), mem, fmt.Sprint(w, "-", i), "li", 1)
+					require.NoError(t, err)
+					assert.Equal(t, left, again)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,504 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A round takes the calls that waited, runs their functions one after another,
+// and commits what they wrote in one call.
+type round struct {
+	sh    *shard
+	calls []*call
+	ctx   context.Context // of the round's own I/O
+	start time.Time
+
+	cells map[Key]*cell
+	order []*cell        // in the order of first use
+	fresh map[Key]Record // read by this round
+	parts []part         // accepted calls, in the order they ran
+	held  []refusal      // calls whose answers wait for the commit
+	again []*call        // to run in the next round
+	bytes int            // of what is to be committed
+}
+
+// A cell is a key that accepted calls of the round used.
+type cell struct {
+	base  Record // in the store, as far as known
+	now   Record // after the calls so far
+	wrote bool
+	valid bool  // a Get depends on base
+	blind bool  // base is presumed absent, by a Create
+	parts []int // the parts that used it; all of one batch once it is written
+}
+
+// A part is an accepted call and what it appends; parts that depend on each
+// other form one batch, by union-find.
+type part struct {
+	call    *call
+	entries []Entry
+	parent  int
+	keys    int // of the batch, at most, if this part is its root
+}
+
+// A refusal is a call that wrote nothing, and what it read.
+type refusal struct {
+	call    *call
+	err     error
+	seen    []Record
+	confirm bool  // seen has to be read again
+	parts   []int // whose uncommitted writes it saw
+}
+
+// maxRoundBytes bounds what one round commits; further calls go to the next.
+const maxRoundBytes = 16 << 20
+
+func newRound(sh *shard, calls []*call) *round {
+	return &round{
+		sh: sh, calls: calls, start: time.Now(),
+		cells: make(map[Key]*cell), fresh: make(map[Key]Record),
+	}
+}
+
+func (r *round) do() {
+	var cancel context.CancelFunc
+	r.ctx, cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
+	defer cancel()
+	r.runAll()
+	ok := r.commit()
+	r.settle(ok)
+	r.sh.again(r.again)
+}
+
+// rescue gives up a round within which a function ended the goroutine. All
+// others run again.
+func (r *round) rescue() {
+	var rest []*call
+	for _, c := range r.calls {
+		select {
+		case <-c.done:
+		default:
+			rest = append(rest, c)
+		}
+	}
+	r.sh.again(rest)
+}
+
+// recall is Tx.recall in a group.
+func (r *round) recall(s *slot, peek bool) {
+	k := s.rec.Key
+	if c := r.cells[k]; c != nil {
+		s.rec, s.known, s.shared = c.now, true, c.wrote
+		_, read := r.fresh[k]
+		s.cached = !read
+		return
+	}
+	if rec, ok := r.fresh[k]; ok {
+		s.rec, s.known = rec, true
+		return
+	}
+	if e, ok := r.sh.g.cache.get(k); ok && (!peek || r.start.Sub(e.at) <= r.sh.g.opts.PeekAge) {
+		s.rec, s.known, s.cached = e.rec, true, true
+	}
+}
+
+// fetch reads keys that the round has not read yet.
+func (r *round) fetch(keys []Key) error {
+	var part []Key
+	for i, k := range keys {
+		if _, ok := r.fresh[k]; !ok {
+			part = append(part, k)
+			r.fresh[k] = Record{Key: k} // once is enough
+		}
+		if len(part) == MaxKeys || (i == len(keys)-1 && len(part) > 0) {
+			if err := r.get(part); err != nil {
+				return err
+			}
+			part = part[:0]
+		}
+	}
+	return nil
+}
+
+func (r *round) get(keys []Key) error {
+	now := time.Now()
+	recs, err := r.sh.g.store.Get(r.ctx, keys)
+	if err == nil && len(recs) != len(keys) {
+		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
+	}
+	if err != nil {
+		for _, k := range keys {
+			delete(r.fresh, k)
+		}
+		return err
+	}
+	for _, rec := range recs {
+		r.fresh[rec.Key] = rec
+		r.sh.g.cache.set(rec, now, false)
+	}
+	return nil
+}
+
+// runAll runs the functions, reading in between what they lack.
+func (r *round) runAll() {
+	todo := r.calls
+	var want []Key
+	for _, c := range todo {
+		for _, k := range c.want {
+			if _, ok := r.sh.g.cache.get(k); !ok {
+				want = append(want, k)
+			}
+		}
+	}
+	for len(todo) > 0 {
+		if err := r.fetch(want); err != nil {
+			for _, c := range todo {
+				r.fail(c, fmt.Errorf("storage: group: %w", err))
+			}
+			return
+		}
+		want = nil
+		var missed []*call
+		for _, c := range todo {
+			if r.bytes > maxRoundBytes {
+				r.again = append(r.again, c)
+				continue
+			}
+			tx, err, gone := r.invoke(c)
+			switch {
+			case gone || c.panics:
+				r.sh.finish(c, nil)
+			case len(tx.missing) > 0:
+				if c.misses++; c.misses > maxMisses {
+					c.alone = true
+					r.sh.finish(c, nil)
+					continue
+				}
+				want, missed = append(want, tx.missing...), append(missed, c)
+			default:
+				r.judge(c, tx, err)
+			}
+		}
+		todo = missed
+	}
+}
+
+// invoke runs the function of a call, unless its caller left.
+func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
+	c.run.Lock()
+	defer c.run.Unlock()
+	if c.gone {
+		return nil, nil, true
+	}
+	tx = newTx(r.ctx, r.sh.g.store, nil)
+	tx.round = r
+	r.sh.running.Store(c)
+	returned := false
+	defer func() {
+		tx.done = true
+		r.sh.running.Store(nil)
+		if returned {
+			return
+		}
+		if c.panicked = recover(); c.panicked != nil {
+			c.panics = true
+			return
+		}
+		c.exits = true // runtime.Goexit: shard.work goes on elsewhere
+		r.sh.finish(c, nil)
+	}()
+	err = c.fn(tx)
+	returned = true
+	return tx, err, false
+}
+
+// judge decides what becomes of a call whose function ran to its end.
+func (r *round) judge(c *call, tx *Tx, err error) {
+	if tx.err != nil {
+		r.fail(c, tx.err)
+		return
+	}
+	own, wrote := tx.batch()
+	if err == nil && wrote {
+		if err := CheckBatch(own); err != nil {
+			r.fail(c, err)
+			return
+		}
+		r.accept(c, tx, own)
+		return
+	}
+	h := refusal{call: c, err: err}
+	cached := false
+	for _, s := range tx.order {
+		if !s.seen || !s.known {
+			continue
+		}
+		h.seen = append(h.seen, s.rec)
+		cached = cached || s.cached || s.shared
+		if s.shared {
+			h.parts = append(h.parts, r.cells[s.rec.Key].parts...)
+		}
+	}
+	h.confirm = cached || len(h.seen) > 1
+	r.held = append(r.held, h)
+}
+
+func (r *round) fail(c *call, err error) {
+	if c.unknown != nil && !errors.Is(err, ErrUnknown) {
+		err = &UnknownError{err}
+	}
+	r.sh.finish(c, err)
+}
+
+// accept adds what a call wrote to the round, in the batch of the calls that
+// it depends on, or that depend on it.
+func (r *round) accept(c *call, tx *Tx, own Batch) {
+	keys := 0
+	joined := make(map[int]bool) // roots of the batches that become one
+	for _, s := range tx.order {
+		if cell := r.cells[s.rec.Key]; cell != nil && (cell.wrote || s.plan.op != opNone) {
+			for _, p := range cell.parts {
+				joined[r.root(p)] = true
+			}
+		}
+		keys++
+	}
+	for p := range joined {
+		keys += r.parts[p].keys
+	}
+	if (keys > MaxKeys && len(joined) > 0) || r.undoes(tx) {
+		r.again = append(r.again, c)
+		return
+	}
+	id := len(r.parts)
+	r.parts = append(r.parts, part{call: c, entries: own.Entries, parent: id, keys: keys})
+	for p := range joined {
+		r.parts[p].parent = id
+	}
+	for _, s := range tx.order {
+		if !s.valid && s.plan.op == opNone && !s.shared {
+			continue
+		}
+		k := s.rec.Key
+		cl := r.cells[k]
+		if cl == nil {
+			cl = &cell{base: s.rec, now: s.rec, blind: !s.known}
+			r.cells[k] = cl
+			r.order = append(r.order, cl)
+		}
+		cl.valid = cl.valid || s.valid
+		cl.parts = append(cl.parts, id)
+		if s.plan.op == opNone {
+			continue
+		}
+		view := s.view()
+		if view.Version > 0 {
+			view.Version = cl.base.Version + 1 // per commit, not per update
+		}
+		cl.now, cl.wrote = view, true
+		r.bytes += len(view.Data)
+	}
+	for i := range own.Entries {
+		r.bytes += len(own.Entries[i].Data)
+	}
+}
+
+// undoes reports whether a call deletes what another created without having
+// looked: the two must not cancel out before the creation was stored.
+func (r *round) undoes(tx *Tx) bool {
+	for _, s := range tx.order {
+		if c := r.cells[s.rec.Key]; s.plan.op == opDelete && c != nil && c.blind {
+			return true
+		}
+	}
+	return false
+}
+
+// root finds the part that stands for the batch of part p.
+func (r *round) root(p int) int {
+	for r.parts[p].parent != p {
+		r.parts[p].parent = r.parts[r.parts[p].parent].parent
+		p = r.parts[p].parent
+	}
+	return p
+}
+
+// commit stores the round's batches, answers their calls, and returns the
+// roots of those that are stored.
+func (r *round) commit() (stored map[int]bool) {
+	stored = make(map[int]bool)
+	if len(r.parts) == 0 {
+		return stored
+	}
+	index := make(map[int]int) // root -> batch
+	var roots []int
+	var batches []Batch
+	at := func(p int) *Batch {
+		root := r.root(p)
+		i, ok := index[root]
+		if !ok {
+			i = len(batches)
+			index[root], roots, batches = i, append(roots, root), append(batches, Batch{})
+		}
+		return &batches[i]
+	}
+	for p := range r.parts {
+		b := at(p)
+		b.Entries = append(b.Entries, r.parts[p].entries...)
+	}
+	for _, c := range r.order {
+		switch {
+		case c.wrote && c.now.Version > 0:
+			b := at(c.parts[0])
+			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Data: c.now.Data, Due: c.now.Due})
+		case c.wrote && c.base.Version > 0:
+			b := at(c.parts[0])
+			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Delete: true})
+		case !c.wrote && c.valid && c.base.Version > 0:
+			last := -1
+			for _, p := range c.parts {
+				if root := r.root(p); root != last && !r.checks(at(p), c.base.Key) {
+					b := at(p)
+					b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Check: true})
+					last = root
+				}
+			}
+		}
+	}
+	outs, errs := r.send(batches)
+	for i, root := range roots {
+		if errs[i] == nil && outs[i].OK {
+			stored[root] = true
+			continue
+		}
+		for j := range batches[i].Writes {
+			r.sh.g.cache.forget(batches[i].Writes[j].Key)
+		}
+	}
+	now := time.Now()
+	for _, c := range r.order {
+		if c.wrote && stored[r.root(c.parts[0])] {
+			r.sh.g.cache.set(c.now, now, true)
+		}
+	}
+	for p := range r.parts {
+		i := index[r.root(p)]
+		r.close(r.parts[p].call, batches[i], outs[i], errs[i])
+	}
+	return stored
+}
+
+// checks reports whether the last write of a batch is a Check of k already.
+func (r *round) checks(b *Batch, k Key) bool {
+	n := len(b.Writes)
+	return n > 0 && b.Writes[n-1].Check && b.Writes[n-1].Key == k
+}
+
+// send commits batches, each alone if the store finds the call malformed: one
+// caller's mistake is not the others'.
+func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
+	errs = make([]error, len(batches))
+	outs, err := r.sh.g.store.Commit(r.ctx, batches)
+	if err == nil && len(outs) != len(batches) {
+		err = fmt.Errorf("%w: Commit returned %d outcomes for %d batches", ErrUnknown, len(outs), len(batches))
+	}
+	if err == nil {
+		return outs, errs
+	}
+	outs = make([]Outcome, len(batches))
+	malformed := errors.Is(err, ErrBatch) || errors.Is(err, ErrKey) || errors.Is(err, ErrTooLarge)
+	for i := range batches {
+		errs[i] = err
+		if !malformed || len(batches) == 1 {
+			continue
+		}
+		var one []Outcome
+		if one, errs[i] = r.sh.g.store.Commit(r.ctx, batches[i:i+1]); len(one) == 1 {
+			outs[i] = one[0]
+		}
+	}
+	return outs, errs
+}
+
+// close answers a call, or has it run again.
+func (r *round) close(c *call, b Batch, out Outcome, err error) {
+	switch {
+	case err == nil && out.OK:
+		r.sh.finish(c, nil)
+		return
+	case errors.Is(err, ErrUnknown):
+		c.unknown, c.lost = err, append(c.lost, b)
+		if c.unknowns++; c.unknowns == unknownAttempts {
+			r.sh.finish(c, err)
+			return
+		}
+	case err != nil:
+		r.fail(c, fmt.Errorf("storage: group: %w", err))
+		return
+	}
+	c.want = nil
+	for i := range b.Writes {
+		c.want = append(c.want, b.Writes[i].Key)
+	}
+	r.rerun(c)
+}
+
+// rerun puts a call into the next round, up to a limit.
+func (r *round) rerun(c *call) {
+	if c.tries++; c.tries >= c.attempts {
+		r.fail(c, ErrContended)
+		return
+	}
+	r.again = append(r.again, c)
+}
+
+// settle answers the calls that wrote nothing. What they rest on was so when
+// the round committed if it still is now, and if what they saw of others was
+// committed.
+func (r *round) settle(stored map[int]bool) {
+	var keys []Key
+	for _, h := range r.held {
+		if h.confirm {
+			for _, rec := range h.seen {
+				keys = append(keys, rec.Key)
+			}
+		}
+	}
+	r.fresh = make(map[Key]Record, len(keys))
+	if err := r.fetch(keys); err != nil {
+		for _, h := range r.held {
+			r.fail(h.call, fmt.Errorf("storage: group: %w", err))
+		}
+		return
+	}
+	for _, h := range r.held {
+		moved := false
+		for _, p := range h.parts {
+			moved = moved || !stored[r.root(p)]
+		}
+		now := r.fresh
+		if !h.confirm {
+			now = make(map[Key]Record)
+		}
+		for _, rec := range h.seen {
+			if !h.confirm {
+				now[rec.Key] = rec
+			}
+			moved = moved || now[rec.Key].Version != rec.Version
+		}
+		switch {
+		case moved:
+			for _, rec := range h.seen {
+				r.sh.g.cache.forget(rec.Key)
+				h.call.want = append(h.call.want, rec.Key)
+			}
+			r.rerun(h.call)
+		case h.err != nil && undecided(h.call.lost, now):
+			r.sh.finish(h.call, &UnknownError{h.err})
+		default:
+			r.sh.finish(h.call, h.err)
+		}
+	}
+}
