@@ -3,7 +3,7 @@ package quota_test
 import (
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,7 +122,7 @@ func TestNoAddDate(t *testing.T) {
 			}
 			src, err := os.ReadFile(name)
 			require.NoError(t, err)
-			file, err := parser.ParseFile(token.NewFileSet(), name, src, 0)
+			file, err := parser.ParseFile(gotoken.NewFileSet(), name, src, 0)
 			require.NoError(t, err)
 			ast.Inspect(file, func(n ast.Node) bool {
 				if sel, ok := n.(*ast.SelectorExpr); ok {

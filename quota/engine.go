@@ -14,7 +14,7 @@ import (
 type head struct {
 	Account    AccountID `json:"account"`
 	Seq        uint64    `json:"seq"`  // entries of the journal
-	Last       time.Time `json:"last"` // Effective of the newest entry, and the floor of the next
+	Last       time.Time `json:"last"` // Recorded of the newest entry, and the floor of the next
 	Lots       []Lot     `json:"lots,omitempty"`
 	Usage      []dayUse  `json:"usage,omitempty"`
 	Marks      []mark    `json:"marks,omitempty"`
@@ -112,6 +112,8 @@ func open(h *head, now time.Time, rule onExpired) (*journal, error) {
 	if err := j.advance(); err != nil {
 		return nil, err
 	}
+	// Lots that ended are gone now, whether or not a sweep booked it before.
+	j.finish()
 	return j, nil
 }
 
@@ -124,9 +126,6 @@ func (j *journal) advance() error {
 			return nil
 		}
 		l := &j.Lots[i]
-		if at.Before(j.Last) {
-			at = j.Last
-		}
 		if !lapse {
 			n := l.Available()
 			if err := j.post(l, Entry{Kind: EntryExpire, Effective: at, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
@@ -237,7 +236,7 @@ func (j *journal) post(l *Lot, e Entry) error {
 		e.Effective = j.at
 	}
 	j.Seq++
-	j.Last = e.Effective
+	j.Last = j.at
 	e.Seq, e.Recorded = j.Seq, j.at
 	j.entries = append(j.entries, e)
 	return nil

@@ -118,7 +118,6 @@ func (l *Ledger) LotsTx(ctx context.Context, tx *storage.Tx, req BalanceRequest)
 	if err != nil {
 		return nil, err
 	}
-	o.finish()
 	return o.Lots, nil
 }
 
@@ -149,15 +148,12 @@ func (l *Ledger) Lot(ctx context.Context, req LotRequest) (Lot, AccountID, error
 			return err
 		}
 		account = o.Account
-		switch live := o.lot(req.ID); {
-		case live != nil:
+		if live := o.lot(req.ID); live != nil {
 			lot = *live
-		case rec.End != nil:
-			lot = *rec.End
-		default:
-			return fmt.Errorf("%w: quota: a lot is neither live nor finished", storage.ErrCorrupt)
+			return nil
 		}
-		return nil
+		lot, err = l.ended(tx, o, req.ID)
+		return err
 	})
 	if err != nil {
 		return Lot{}, "", err

@@ -93,16 +93,14 @@ func (l *Ledger) BeginRefundTx(ctx context.Context, tx *storage.Tx, req RefundRe
 func (l *Ledger) refundable(tx *storage.Tx, o *opened, id LotID, unused bool) (*Lot, error) {
 	lot := o.lot(id)
 	if lot == nil {
-		rec, ok, err := lots.Get(tx, o.tenant, string(id))
+		ended, err := l.ended(tx, o, id)
 		switch {
 		case err != nil:
 			return nil, err
-		case !ok || rec.Account != o.Account || rec.End == nil:
-			return nil, fmt.Errorf("%w: lot", ErrNotFound)
-		case rec.End.Refund != "":
+		case ended.Refund != "":
 			return nil, &NotRefundableError{RefundRepeated}
-		case unused && !o.at.Before(l.cfg.RefundUntil(rec.End.Credited)):
-			return nil, &NotRefundableError{RefundWindow}
+		case unused && ended.FirstUse.IsZero():
+			return nil, &NotRefundableError{RefundWindow} // expired unused: nothing is given back (H12)
 		case unused:
 			return nil, &NotRefundableError{RefundUsed}
 		}
@@ -120,6 +118,27 @@ func (l *Ledger) refundable(tx *storage.Tx, o *opened, id LotID, unused bool) (*
 		return nil, &NotRefundableError{RefundUsed}
 	}
 	return lot, nil
+}
+
+// ended finds a lot of an account that has left its head.
+func (l *Ledger) ended(tx *storage.Tx, o *opened, id LotID) (Lot, error) {
+	for _, lot := range o.gone {
+		if lot.ID == id {
+			return lot, nil
+		}
+	}
+	rec, ok, err := lots.Get(tx, o.tenant, string(id))
+	if err == nil && (!ok || rec.End == nil) {
+		err = fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	if err != nil {
+		return Lot{}, err
+	}
+	owner, err := l.open(tx, o.tenant, rec.Account, false)
+	if err == nil && owner.Account != o.Account {
+		err = fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	return *rec.End, err
 }
 
 // An EndRefundRequest confirms or cancels a refund.

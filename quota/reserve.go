@@ -134,11 +134,11 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		return Hold{}, err
 	}
 	rec.Lines, rec.Rates = lines, version
-	if req.TTL > 0 {
-		rec.Expires = expiry(now, req.TTL)
-	}
 	for _, line := range req.Lines {
 		rec.Opened = append(rec.Opened, line.Channel)
+	}
+	if req.TTL > 0 {
+		rec.Expires = expiry(now, req.TTL)
 	}
 	if paid(lines) {
 		o, err := l.open(tx, req.Tenant, req.Account, false)
@@ -149,14 +149,16 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		if err != nil {
 			return Hold{}, err
 		}
-		rec.Account = o.Account
+		rec.Account, now = o.Account, o.at
+		if req.TTL > 0 {
+			rec.Expires = expiry(now, req.TTL) // from the account's instant, which may be later
+		}
 		if err := o.take(&rec.Hold, rec.Lines, charge, req.Actor); err != nil {
 			return Hold{}, err
 		}
 		if err := l.save(tx, o); err != nil {
 			return Hold{}, err
 		}
-		now = o.at
 	}
 	for i := range rec.Lines {
 		rec.Lines[i].Held = now

@@ -378,6 +378,9 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		if err != nil {
 			return Amendment{}, err
 		}
+		if !rec.Expires.IsZero() && !o.at.Before(rec.Expires) {
+			return Amendment{}, ErrHoldExpired
+		}
 		if err := o.take(&rec.Hold, a.Added, false, req.Actor); err != nil {
 			return Amendment{}, err
 		}

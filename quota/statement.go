@@ -188,7 +188,7 @@ func (p *past) stateAt(ctx context.Context, at, known time.Time) (state, error) 
 	if err != nil {
 		return state{}, err
 	}
-	s := state{&journal{head: &h, at: latest(at, h.Last), expired: p.l.cfg.OnExpired}}
+	s := state{&journal{head: &h, at: at, expired: p.l.cfg.OnExpired}}
 	h.Account = p.now.Account
 	for e, err := range p.entries(ctx, h.Seq) {
 		if err != nil {
@@ -215,8 +215,8 @@ func (p *past) stateAt(ctx context.Context, at, known time.Time) (state, error) 
 func (p *past) checkpoint(ctx context.Context, at, known time.Time) (head, error) {
 	var best head
 	lo, hi := uint64(1), p.stored.Seq/checkpointEntries
-	if !known.IsZero() {
-		hi = 0 // a checkpoint knows when its entries count, not when they were booked
+	if !known.IsZero() && known.Before(at) {
+		at = known
 	}
 	for lo <= hi {
 		mid := (lo + hi) / 2
@@ -233,7 +233,7 @@ func (p *past) checkpoint(ctx context.Context, at, known time.Time) (head, error
 		if err != nil {
 			return head{}, err
 		}
-		// Entries of the same instant may follow the checkpoint, none before it.
+		// Last is when its entries were booked, and none counts later than that.
 		if h.Last.After(at) {
 			hi = mid - 1
 		} else {
@@ -249,10 +249,10 @@ func checkpointID(account AccountID, k uint64) string {
 
 // replay applies an entry to a state: head = replay of the journal (I4).
 func (s state) replay(e Entry) error {
-	if e.Seq != s.Seq+1 || e.Effective.Before(s.Last) {
+	if e.Seq != s.Seq+1 || e.Recorded.Before(s.Last) {
 		return fmt.Errorf("%w: quota: journal is not dense, or runs backwards", storage.ErrCorrupt)
 	}
-	s.Seq, s.Last = e.Seq, e.Effective
+	s.Seq, s.Last = e.Seq, e.Recorded
 	switch e.Kind {
 	case EntrySuspend:
 		s.Suspended = e.Reason

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -93,6 +94,7 @@ func (l *Ledger) verifyAccount(ctx context.Context, tenant string, id AccountID,
 		return corrupt("an account has another's name")
 	}
 	s := state{&journal{head: &head{Account: id}}}
+	var effective time.Time
 	for raw, err := range storage.Replay(ctx, l.cfg.Store, heads.Key(tenant, string(id)), 0) {
 		if err != nil {
 			return err
@@ -101,9 +103,10 @@ func (l *Ledger) verifyAccount(ctx context.Context, tenant string, id AccountID,
 		if err != nil {
 			return err
 		}
-		if e.Recorded.Before(e.Effective) {
-			return corrupt("an entry counts after it was recorded")
+		if e.Recorded.Before(e.Effective) || e.Effective.Before(effective) {
+			return corrupt("an entry counts after it was recorded, or before the one before it")
 		}
+		effective = e.Effective
 		if err := s.replay(e); err != nil {
 			return err
 		}
