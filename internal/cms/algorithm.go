@@ -238,6 +238,10 @@ func (k *publicKey) verify(s scheme, message, sum, sig []byte) error {
 	if s.alg != k.alg && !(s.alg == RSAPSS && k.alg == RSA) {
 		return fmt.Errorf("%w: %s signature under %s key", ErrSignature, s.alg, k.alg)
 	}
+	if k.pss != nil && (s.hash != k.pss.hash || s.salt < k.pss.salt) {
+		// RFC 4055 §1.2: the key's parameters bind its signatures.
+		return fmt.Errorf("%w: PSS parameters other than the key's", ErrSignature)
+	}
 	if message == nil && (s.alg == Ed25519 || s.alg == SM2) {
 		return fmt.Errorf("%w: %s without signed attributes", ErrUnsupported, s.alg)
 	}

@@ -109,29 +109,45 @@ func (b *pathBuilder) extend(path []*x509.Certificate) []*x509.Certificate {
 		return nil
 	}
 	b.note(&ChainError{Reason: ChainNoAnchor, Path: path, Index: len(path) - 1, Err: errNoAnchor}, false)
-	for _, pool := range [][]*x509.Certificate{b.Roots, b.Intermediates} {
-		for _, issuer := range pool {
-			if issuer == nil || containsRaw(path, issuer) || !couldIssue(issuer, last) {
-				continue
+	for _, issuer := range b.issuers(last) {
+		if containsRaw(path, issuer) {
+			continue
+		}
+		longer := append(slices.Clone(path), issuer)
+		if b.checks++; b.checks > maxChecks {
+			b.note(&ChainError{Reason: ChainLimit, Path: path, Index: len(path) - 1, Err: der.ErrLimit}, false)
+			return nil
+		}
+		if err := CheckIssued(last, issuer); err != nil {
+			r := ChainSignature
+			if errors.Is(err, ErrUnsupported) {
+				r = ChainAlgorithm
 			}
-			if b.checks++; b.checks > maxChecks {
-				b.note(&ChainError{Reason: ChainLimit, Path: path, Index: len(path) - 1, Err: der.ErrLimit}, false)
-				return nil
-			}
-			if err := CheckIssued(last, issuer); err != nil {
-				r := ChainSignature
-				if errors.Is(err, ErrUnsupported) {
-					r = ChainAlgorithm
-				}
-				b.note(&ChainError{Reason: r, Path: append(slices.Clone(path), issuer), Index: len(path) - 1, Err: err}, false)
-				continue
-			}
-			if found := b.extend(append(slices.Clone(path), issuer)); found != nil {
-				return found
-			}
+			b.note(&ChainError{Reason: r, Path: longer, Index: len(path) - 1, Err: err}, false)
+			continue
+		}
+		if found := b.extend(longer); found != nil {
+			return found
 		}
 	}
 	return nil
+}
+
+// issuers returns who may have issued cert by name, the likely ones first:
+// roots, and those with the key identifier that cert names. Identifiers are
+// hints (RFC 5280 §4.2.1.1); the signature decides.
+func (b *pathBuilder) issuers(cert *x509.Certificate) []*x509.Certificate {
+	var likely, others []*x509.Certificate
+	for _, c := range slices.Concat(b.Roots, b.Intermediates) {
+		switch {
+		case c == nil || !sameName(c.RawSubject, cert.RawIssuer) || containsRaw(likely, c) || containsRaw(others, c):
+		case len(cert.AuthorityKeyId) == 0 || bytes.Equal(c.SubjectKeyId, cert.AuthorityKeyId):
+			likely = append(likely, c)
+		default:
+			others = append(others, c)
+		}
+	}
+	return append(likely, others...)
 }
 
 // note keeps the failure that says most: one that reached a root before one
@@ -151,16 +167,6 @@ func (b *pathBuilder) note(e *ChainError, anchored bool) {
 
 func containsRaw(list []*x509.Certificate, c *x509.Certificate) bool {
 	return slices.ContainsFunc(list, func(e *x509.Certificate) bool { return e != nil && bytes.Equal(e.Raw, c.Raw) })
-}
-
-// couldIssue is the cheap test before a signature is checked. Key identifiers
-// only exclude: they are hints (RFC 5280 §4.2.1.1).
-func couldIssue(issuer, cert *x509.Certificate) bool {
-	if !sameName(issuer.RawSubject, cert.RawIssuer) {
-		return false
-	}
-	a, s := cert.AuthorityKeyId, issuer.SubjectKeyId
-	return len(a) == 0 || len(s) == 0 || bytes.Equal(a, s)
 }
 
 // CheckIssued reports [ErrSignature] unless the issuer's key signed cert, and
@@ -222,8 +228,10 @@ func (b *pathBuilder) judge(path []*x509.Certificate) *ChainError {
 		if i == 0 {
 			continue
 		}
-		// RFC 5280 §6.1.4; version 1 roots have no extensions to say it with.
-		if v1root := i == len(path)-1 && c.Version < 3; !v1root {
+		// RFC 5280 §6.1.4. An old root may lack the CA flag, by version 1 or by
+		// its key usage alone; a leaf given as root must not issue.
+		old := i == len(path)-1 && !c.BasicConstraintsValid && (c.Version < 3 || c.KeyUsage&x509.KeyUsageCertSign != 0)
+		if !old {
 			switch {
 			case !c.BasicConstraintsValid || !c.IsCA:
 				return fail(i, ChainConstraint, "issuer is no CA")

@@ -27,6 +27,9 @@ type publicKey struct {
 	pss  *scheme // parameters a PSS key is bound to
 }
 
+// maxRSA bounds the work a foreign certificate can ask for, in bits.
+const maxRSA = 16384
+
 // readKey reads a SubjectPublicKeyInfo. Keys of no use here are
 // [ErrUnsupported], broken ones [ErrMalformed].
 func readKey(spki []byte) (*publicKey, error) {
@@ -58,6 +61,9 @@ func readKey(spki []byte) (*publicKey, error) {
 		pub, err := x509.ParsePKCS1PublicKey(bits)
 		if err != nil {
 			return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
+		}
+		if pub.N.BitLen() > maxRSA {
+			return nil, fmt.Errorf("%w: RSA key of %d bits", ErrUnsupported, pub.N.BitLen())
 		}
 		k.pub = pub
 	case oidEC, oidSM2:

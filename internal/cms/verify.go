@@ -245,8 +245,31 @@ func (s *SignerInfo) checkSignature(cert *x509.Certificate, message, sum []byte)
 	if sch.hash != "" && sch.hash != s.Digest {
 		return "", fmt.Errorf("%w: %s signature beside %s digest", ErrUnsupported, sch.hash, s.Digest)
 	}
-	if err := key.verify(sch, message, sum, s.Signature); err != nil {
+	err = key.verify(sch, message, sum, s.Signature)
+	if err != nil && message != nil {
+		// RFC 5652 §5.4 has the DER form signed whatever form was sent: some
+		// writers send the set unsorted.
+		if sorted := sortedSet(message); !bytes.Equal(sorted, message) {
+			err = key.verify(sch, sorted, nil, s.Signature)
+		}
+	}
+	if err != nil {
 		return "", err
 	}
 	return sch.alg, nil
+}
+
+// sortedSet returns an encoded SET OF in DER order, or nil.
+func sortedSet(set []byte) []byte {
+	v, err := der.Parse(set)
+	if err != nil {
+		return nil
+	}
+	var elements [][]byte
+	for c := v.Enter(); c.More(); {
+		elements = append(elements, c.Next().Raw)
+	}
+	var b der.Builder
+	b.SetOf(der.Set, elements...)
+	return b.Bytes()
 }
