@@ -176,6 +176,10 @@ func (v *verifier) readCMS(s *signature) {
 		}
 	}
 	s.cms = &parsedCMS{data: sd, signer: sd.Signers[0]}
+	if kind, err := s.doc.LookupName(s.dict, "Type"); err == nil && kind != "" && (kind == "DocTimeStamp") != (s.report.SubFilter == subFilterStamp) {
+		s.because(Indeterminate, ReasonFormatFailure)
+		s.report.Warnings = append(s.report.Warnings, "Type and SubFilter name different kinds of signature")
+	}
 }
 
 // rangeHash is the digest of one signature's byte range in the making.
