@@ -18,10 +18,11 @@ import (
 const maxCertificates = 1000
 
 // ParseCertificate reads one DER certificate. What crypto/x509 rejects is read
-// by smx509 (SM2) and, if that fails too, by our own reader, which fills Raw,
-// RawTBSCertificate, RawSubjectPublicKeyInfo, RawIssuer, RawSubject,
-// SerialNumber, NotBefore and NotAfter only; such a certificate identifies a
-// signer but never passes [BuildChain].
+// by smx509 (SM2) and, if that fails too, by our own reader: it minds neither
+// odd strings in names nor key kinds it does not know, and fills what chains
+// and revocation need. A certificate with a fault that matters (two signature
+// algorithms, an extension twice, a broken one) still names its signer, but
+// has no Signature and never passes [BuildChain].
 func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	if len(b) > der.MaxSize {
 		return nil, fmt.Errorf("%w: certificate of %d bytes: %w", ErrMalformed, len(b), der.ErrLimit)
@@ -33,34 +34,6 @@ func ParseCertificate(b []byte) (*x509.Certificate, error) {
 		return c.ToX509(), nil
 	}
 	return readCertificate(b)
-}
-
-// readCertificate reads the fields that identify a certificate and no more.
-func readCertificate(b []byte) (*x509.Certificate, error) {
-	v, err := der.Parse(b)
-	if err != nil || !v.Is(der.Sequence) {
-		return nil, fmt.Errorf("%w: certificate", ErrMalformed)
-	}
-	out := &x509.Certificate{Raw: bytes.Clone(v.Raw)}
-	c := v.Enter()
-	tbs := c.Want(der.Sequence)
-	out.RawTBSCertificate = bytes.Clone(tbs.Raw)
-	in := c.Sub(tbs)
-	out.Version = 1
-	if w := in.Maybe(der.Context(0) | der.Constructed); w.Present() {
-		out.Version = in.Sub(w).Small() + 1
-	}
-	out.SerialNumber = in.Int()
-	in.Want(der.Sequence)
-	out.RawIssuer = bytes.Clone(in.Want(der.Sequence).Raw)
-	validity := in.Inner(der.Sequence)
-	out.NotBefore, out.NotAfter = validity.Time(), validity.Time()
-	out.RawSubject = bytes.Clone(in.Want(der.Sequence).Raw)
-	out.RawSubjectPublicKeyInfo = bytes.Clone(in.Want(der.Sequence).Raw)
-	if err := c.Err(); err != nil {
-		return nil, fmt.Errorf("%w: certificate: %w", ErrMalformed, err)
-	}
-	return out, nil
 }
 
 // ParseCertificates reads certificates, PEM or DER (one or several one after

@@ -120,8 +120,11 @@ func (b *pathBuilder) extend(path []*x509.Certificate) []*x509.Certificate {
 		}
 		if err := CheckIssued(last, issuer); err != nil {
 			r := ChainSignature
-			if errors.Is(err, ErrUnsupported) {
+			switch {
+			case errors.Is(err, ErrUnsupported):
 				r = ChainAlgorithm
+			case len(last.AuthorityKeyId) > 0 && !bytes.Equal(last.AuthorityKeyId, issuer.SubjectKeyId):
+				continue // a namesake, not the issuer
 			}
 			b.note(&ChainError{Reason: r, Path: longer, Index: len(path) - 1, Err: err}, false)
 			continue

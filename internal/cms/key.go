@@ -58,14 +58,9 @@ func readKey(spki []byte) (*publicKey, error) {
 				k.pss = &s
 			}
 		}
-		pub, err := x509.ParsePKCS1PublicKey(bits)
-		if err != nil {
-			return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
+		if k.pub, err = readRSA(bits); err != nil {
+			return nil, err
 		}
-		if pub.N.BitLen() > maxRSA {
-			return nil, fmt.Errorf("%w: RSA key of %d bits", ErrUnsupported, pub.N.BitLen())
-		}
-		k.pub = pub
 	case oidEC, oidSM2:
 		return k, k.readPoint(a)
 	case oidEd25519:
@@ -77,6 +72,26 @@ func readKey(spki []byte) (*publicKey, error) {
 		return nil, fmt.Errorf("%w: public key %s", ErrUnsupported, a.oid)
 	}
 	return k, nil
+}
+
+// readRSA reads RSAPublicKey (RFC 8017 A.1.1).
+func readRSA(b []byte) (*rsa.PublicKey, error) {
+	v, err := der.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
+	}
+	c := v.Enter()
+	n, e := c.Int(), c.Int()
+	if err := c.Done(); err != nil {
+		return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
+	}
+	switch {
+	case n.Sign() <= 0, e.Sign() <= 0:
+		return nil, fmt.Errorf("%w: RSA key", ErrMalformed)
+	case n.BitLen() > maxRSA, e.BitLen() > 31:
+		return nil, fmt.Errorf("%w: RSA key of %d bits, exponent of %d", ErrUnsupported, n.BitLen(), e.BitLen())
+	}
+	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
 func (k *publicKey) readPoint(a algorithmID) error {

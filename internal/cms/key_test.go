@@ -180,3 +180,46 @@ func FuzzCertificates(f *testing.F) {
 		}
 	})
 }
+
+// Our own reader agrees with crypto/x509 on what both read.
+func TestOwnReaderAgrees(t *testing.T) {
+	t.Parallel()
+	root := issue(t, nil, "root", true, nil)
+	for i, change := range []func(c *x509.Certificate){
+		nil,
+		func(c *x509.Certificate) {
+			c.IsCA, c.MaxPathLenZero, c.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageDecipherOnly
+			c.CRLDistributionPoints = []string{"http://a/1", "http://a/2"}
+			c.OCSPServer, c.IssuingCertificateURL = []string{"http://o"}, []string{"http://i"}
+		},
+		func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping, x509.ExtKeyUsageEmailProtection}
+			c.Subject.CommonName, c.Subject.Country = "张三", []string{"CN"}
+		},
+	} {
+		n := issue(t, root, "n", false, change)
+		// An odd character in a printable string: the issuer becomes "ro@t" in
+		// both, and the version stays as it is.
+		raw := bytes.Replace(n.cert.Raw, []byte("\x13\x04root"), []byte("\x13\x04ro@t"), 1)
+		require.NotEqual(t, n.cert.Raw, raw)
+		_, err := x509.ParseCertificate(raw)
+		require.Error(t, err)
+		c, err := cms.ParseCertificate(raw)
+		require.NoError(t, err, i)
+		assert.Equal(t, n.cert.Signature, c.Signature)
+		assert.Equal(t, n.cert.KeyUsage, c.KeyUsage)
+		assert.Equal(t, n.cert.ExtKeyUsage, c.ExtKeyUsage)
+		assert.Equal(t, []any{n.cert.IsCA, n.cert.BasicConstraintsValid, n.cert.MaxPathLen, n.cert.MaxPathLenZero},
+			[]any{c.IsCA, c.BasicConstraintsValid, c.MaxPathLen, c.MaxPathLenZero})
+		assert.Equal(t, n.cert.SubjectKeyId, c.SubjectKeyId)
+		assert.Equal(t, n.cert.AuthorityKeyId, c.AuthorityKeyId)
+		assert.Equal(t, n.cert.CRLDistributionPoints, c.CRLDistributionPoints)
+		assert.Equal(t, n.cert.OCSPServer, c.OCSPServer)
+		assert.Equal(t, n.cert.IssuingCertificateURL, c.IssuingCertificateURL)
+		assert.Equal(t, n.cert.Extensions, c.Extensions)
+		assert.Equal(t, n.cert.Subject.CommonName, c.Subject.CommonName)
+		assert.Equal(t, n.cert.PublicKey, c.PublicKey)
+		assert.Equal(t, n.cert.PublicKeyAlgorithm, c.PublicKeyAlgorithm)
+		assert.Equal(t, "ro@t", c.Issuer.CommonName)
+	}
+}
