@@ -244,7 +244,7 @@ func (l *Log) disclose(ctx context.Context, tenant, env string, events []Event, 
 			if e.opens(op) < 0 {
 				return nil, 0, fmt.Errorf("%w: event %d, %s does not open", ErrLoss, e.Seq, op.Field)
 			}
-			b, err := canon.Append(nil, map[string]any{"seq": e.Seq, "f": string(op.Field), "salt": storage.Hex(op.Salt).String(), "value": op.Value})
+			b, err := canon.Append(nil, map[string]any{"seq": e.Seq, "f": string(op.Field), "salt": storage.Hex(op.Salt()).String(), "value": op.Clear()})
 			if err != nil {
 				return nil, 0, fmt.Errorf("evidence: disclosure: %w", err)
 			}

@@ -291,8 +291,8 @@ func (v *verifier) disclosure(line []byte, opened map[[2]uint64]bool) (uint64, e
 	}
 	r := reader{o: o}
 	seq := r.int("seq")
-	op := privacy.Opening{Field: privacy.Field(r.text("f")), Salt: r.hex("salt"), Value: r.text("value")}
-	if r.bad || len(o) != 4 || len(op.Salt) != sha256.Size {
+	op := privacy.NewOpening(privacy.Field(r.text("f")), r.hex("salt"), r.text("value"))
+	if r.bad || len(o) != 4 || len(op.Salt()) != sha256.Size {
 		return 0, fmt.Errorf("members")
 	}
 	if seq == 0 || seq > uint64(len(v.list)) || v.list[seq-1].Seq != seq {

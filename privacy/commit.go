@@ -28,13 +28,37 @@ type Commitment struct {
 }
 
 // An Opening proves what a commitment stands for. It opens that one only.
+// Salt and value are clear text, kept as a [Value] keeps its own: whoever has
+// both can tell, whoever has the salt can try all phone numbers.
 type Opening struct {
 	Field Field
-	Salt  []byte
-	Value string // clear text: handle as the value
+
+	salt, value func() string
 }
 
-// Format hides the value and the salt from every verb.
+// NewOpening is an opening as read from a disclosure.
+func NewOpening(f Field, salt []byte, value string) Opening {
+	s := string(salt)
+	return Opening{Field: f, salt: func() string { return s }, value: func() string { return value }}
+}
+
+// Salt returns the 32-byte salt of the field.
+func (o Opening) Salt() []byte {
+	if o.salt == nil {
+		return nil
+	}
+	return []byte(o.salt())
+}
+
+// Clear returns the value in the clear, for a disclosure.
+func (o Opening) Clear() string {
+	if o.value == nil {
+		return ""
+	}
+	return o.value()
+}
+
+// Format hides value and salt from every verb.
 func (o Opening) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("{" + string(o.Field) + " ***}")) }
 
 const (
@@ -57,7 +81,8 @@ func commitment(salt []byte, c Context, f Field, value string) []byte {
 // Opens reports whether o opens commitment c at place at. Moved to another
 // event, envelope or field it does not.
 func (o Opening) Opens(c []byte, at Context) bool {
-	return len(o.Salt) == sha256.Size && hmac.Equal(c, commitment(o.Salt, at, o.Field, o.Value))
+	salt := o.Salt()
+	return len(salt) == sha256.Size && hmac.Equal(c, commitment(salt, at, o.Field, o.Clear()))
 }
 
 // seedRecord is the sealed seed and values of one subject at one event.
@@ -204,7 +229,7 @@ func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Con
 		if !ok {
 			return nil, ErrNotFound
 		}
-		out = append(out, Opening{Field: f, Salt: salt(body.Seed, f), Value: val})
+		out = append(out, NewOpening(f, salt(body.Seed, f), val))
 	}
 	return out, v.logAccess(tx, s, a.Accessor, why, fields, c.Env)
 }
@@ -250,7 +275,7 @@ func (v *Vault) KeptTx(tx *storage.Tx, tenant string, at Context, c Commitment) 
 	if !ok {
 		return ErrNotFound
 	}
-	if !(Opening{Field: c.Field, Salt: salt(body.Seed, c.Field), Value: val}).Opens(c.C, at) {
+	if !NewOpening(c.Field, salt(body.Seed, c.Field), val).Opens(c.C, at) {
 		return ErrKey
 	}
 	return nil
