@@ -1,11 +1,14 @@
 package pdf
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"iter"
 	"math/bits"
+	"slices"
+	"strconv"
 )
 
 type updated struct {
@@ -87,10 +90,13 @@ func (u *Update) build() (*Increment, error) {
 			w.buf.WriteByte('\n')
 		}
 	}
-	entries := make(map[uint32]Entry, len(u.objs)+1)
+	entries := make([]Entry, 0, len(u.objs)+1)
 	if d.repaired {
-		for n, e := range d.found {
-			entries[n] = e
+		entries = append(entries, Entry{Ref: Ref{0, 65535}, Kind: Free})
+		for _, n := range sortedKeys(d.found) {
+			if _, again := u.objs[n]; !again {
+				entries = append(entries, d.found[n])
+			}
 		}
 	}
 	for _, num := range sortedKeys(u.objs) {
@@ -100,22 +106,42 @@ func (u *Update) build() (*Increment, error) {
 			return nil, inObject(err, o.ref)
 		}
 		inc.Objects[o.ref] = off
-		entries[num] = Entry{Ref: o.ref, Kind: InUse, Offset: off}
+		entries = append(entries, Entry{Ref: o.ref, Kind: InUse, Offset: off})
+	}
+	if d.repaired {
+		slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Ref.Num, b.Ref.Num) })
 	}
 	w.crypt = nil // nothing below is encrypted
 	if err := u.section(w, inc, entries); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(&w.buf, "startxref\n%d\n%%%%EOF\n", inc.XRef-d.base)
+	w.text("startxref\n")
+	w.number(inc.XRef-d.base, 0)
+	w.text("\n%%EOF\n")
 	inc.Bytes = w.buf.Bytes()
 	inc.Size = inc.Start + int64(len(inc.Bytes))
 	return inc, nil
 }
 
+func (w *writer) text(s string) { w.buf.WriteString(s) }
+
+// number writes n in at least width digits.
+func (w *writer) number(n int64, width int) {
+	var digits [20]byte
+	d := strconv.AppendInt(digits[:0], n, 10)
+	for i := len(d); i < width; i++ {
+		w.buf.WriteByte('0')
+	}
+	w.buf.Write(d)
+}
+
 // indirect writes one indirect object.
 func (w *writer) indirect(ref Ref, o Object) error {
 	w.ref = ref
-	fmt.Fprintf(&w.buf, "%d %d obj\n", ref.Num, ref.Gen)
+	w.number(int64(ref.Num), 0)
+	w.text(" ")
+	w.number(int64(ref.Gen), 0)
+	w.text(" obj\n")
 	s, ok := o.(*Stream)
 	if !ok {
 		if err := w.value(o); err != nil {
@@ -166,7 +192,7 @@ func (w *writer) streamData(s *Stream) ([]byte, error) {
 }
 
 // section writes the cross-reference section and the trailer.
-func (u *Update) section(w *writer, inc *Increment, entries map[uint32]Entry) error {
+func (u *Update) section(w *writer, inc *Increment, entries []Entry) error {
 	d := u.doc
 	size := int64(u.next)
 	asStream := !d.repaired && d.xref.sections[0].kind == XStream
@@ -192,47 +218,51 @@ func (u *Update) section(w *writer, inc *Increment, entries map[uint32]Entry) er
 	}
 	if asStream {
 		self := Ref{Num: u.next}
-		entries[self.Num] = Entry{Ref: self, Kind: InUse, Offset: inc.XRef}
+		entries = append(entries, Entry{Ref: self, Kind: InUse, Offset: inc.XRef})
 		return w.xrefStream(self, t, entries, d)
 	}
-	if d.repaired {
-		entries[0] = Entry{Ref: Ref{0, 65535}, Kind: Free}
+	w.text("xref\n")
+	if len(entries) == 0 {
+		w.text("0 0\n")
 	}
-	w.buf.WriteString("xref\n")
-	keys := sortedKeys(entries)
-	if len(keys) == 0 {
-		w.buf.WriteString("0 0\n")
-	}
-	for _, run := range runs(keys) {
-		fmt.Fprintf(&w.buf, "%d %d\n", run[0], len(run))
-		for _, n := range run {
-			e := entries[n]
+	for run := range runs(entries) {
+		w.number(int64(run[0].Ref.Num), 0)
+		w.text(" ")
+		w.number(int64(len(run)), 0)
+		w.text("\n")
+		for _, e := range run {
+			off, kind := e.Offset-d.base, " n \n"
 			if e.Kind == Free {
-				fmt.Fprintf(&w.buf, "%010d %05d f \n", 0, e.Ref.Gen)
-			} else {
-				fmt.Fprintf(&w.buf, "%010d %05d n \n", e.Offset-d.base, e.Ref.Gen)
+				off, kind = 0, " f \n"
 			}
+			w.number(off, 10)
+			w.text(" ")
+			w.number(int64(e.Ref.Gen), 5)
+			w.text(kind)
 		}
 	}
-	w.buf.WriteString("trailer\n")
+	w.text("trailer\n")
 	if err := w.dict(t); err != nil {
 		return err
 	}
-	w.buf.WriteByte('\n')
+	w.text("\n")
 	return nil
 }
 
-// runs cuts ascending numbers into runs without gaps.
-func runs(keys []uint32) (out [][]uint32) {
-	for i := 0; i < len(keys); {
-		j := i + 1
-		for j < len(keys) && keys[j] == keys[j-1]+1 {
-			j++
+// runs cuts entries in ascending order into runs of numbers without gaps.
+func runs(entries []Entry) iter.Seq[[]Entry] {
+	return func(yield func([]Entry) bool) {
+		for i := 0; i < len(entries); {
+			j := i + 1
+			for j < len(entries) && entries[j].Ref.Num == entries[j-1].Ref.Num+1 {
+				j++
+			}
+			if !yield(entries[i:j]) {
+				return
+			}
+			i = j
 		}
-		out = append(out, keys[i:j])
-		i = j
 	}
-	return out
 }
 
 // changeID changes the second part of /ID: a hash of the first two and of what
@@ -265,7 +295,7 @@ func (u *Update) changeID(t *Dict, w *writer) error {
 }
 
 // xrefStream writes the cross-reference stream self.
-func (w *writer) xrefStream(self Ref, t *Dict, entries map[uint32]Entry, d *Doc) error {
+func (w *writer) xrefStream(self Ref, t *Dict, entries []Entry, d *Doc) error {
 	var most uint64
 	for _, e := range entries {
 		if e.Kind == Compressed {
@@ -275,18 +305,16 @@ func (w *writer) xrefStream(self Ref, t *Dict, entries map[uint32]Entry, d *Doc)
 		}
 	}
 	n := (bits.Len64(most) + 7) / 8
-	keys := sortedKeys(entries)
-	data := make([]byte, 0, len(keys)*(n+5))
+	data := make([]byte, 0, len(entries)*(n+5))
 	put := func(v uint64, n int) {
 		for i := n - 1; i >= 0; i-- {
 			data = append(data, byte(v>>(8*i)))
 		}
 	}
 	index := MakeArray()
-	for _, run := range runs(keys) {
-		index.Append(Int(run[0]), Int(len(run)))
-		for _, num := range run {
-			e := entries[num]
+	for run := range runs(entries) {
+		index.Append(Int(run[0].Ref.Num), Int(len(run)))
+		for _, e := range run {
 			switch e.Kind {
 			case InUse:
 				put(1, 1)

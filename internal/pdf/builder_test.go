@@ -31,9 +31,7 @@ func newFile(header string) *file {
 }
 
 func (f *file) define(n int) {
-	if !slices.Contains(f.fresh, n) {
-		f.fresh = append(f.fresh, n)
-	}
+	f.fresh = append(f.fresh, n)
 	f.size = max(f.size, n+1)
 }
 
@@ -76,14 +74,19 @@ func deflated(b []byte) []byte {
 	return out.Bytes()
 }
 
+// section returns the numbers written since the last section.
+func (f *file) section() []int {
+	slices.Sort(f.fresh)
+	return slices.Compact(f.fresh)
+}
+
 // entries writes table subsections for the objects written since the last
 // section; eol ends each line. Numbers in hide are written as free.
 func (f *file) entries(eol string, hide ...int) {
-	nums := f.fresh
+	nums := f.section()
 	if f.prev < 0 {
 		nums = append([]int{0}, nums...)
 	}
-	slices.Sort(nums)
 	for i := 0; i < len(nums); {
 		j := i + 1
 		for j < len(nums) && nums[j] == nums[j-1]+1 {
@@ -123,8 +126,14 @@ func (f *file) tableEOL(extra, eol string, hide ...int) *file {
 
 // rows returns the data of a cross-reference stream for the given numbers.
 func (f *file) rows(nums []int) (data []byte, index string) {
-	for _, n := range nums {
-		index += fmt.Sprintf("%d 1 ", n)
+	for i, n := range nums {
+		if i == 0 || nums[i-1] != n-1 {
+			run := 1
+			for i+run < len(nums) && nums[i+run] == n+run {
+				run++
+			}
+			index += fmt.Sprintf("%d %d ", n, run)
+		}
 		t, a, b := 0, int64(0), 0
 		if p, ok := f.packed[n]; ok {
 			t, a, b = 2, int64(p[0]), p[1]
@@ -142,8 +151,7 @@ func (f *file) xrefStream(n int, extra string) *file {
 	f.define(n)
 	at := int64(f.Len())
 	f.offs[n] = at
-	slices.Sort(f.fresh)
-	data, index := f.rows(f.fresh)
+	data, index := f.rows(f.section())
 	const row = 6
 	var pred []byte
 	for i := 0; i < len(data); i += row {

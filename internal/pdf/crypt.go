@@ -24,6 +24,7 @@ type crypt struct {
 	streams cryptMethod
 	filters map[Name]cryptMethod // /CF
 	meta    bool                 // /EncryptMetadata
+	from    keyInput             // what the key was derived from
 }
 
 type cryptMethod uint8
@@ -119,7 +120,12 @@ func (d *Doc) openCrypt(password string) error {
 		return err
 	}
 	in.r, in.perms, in.meta = c.r, c.perms, c.meta
-	c.key, c.owner = in.find(password)
+	c.from = in
+	if h := d.hint; h != nil && h.from.same(in) { // another view of a document that is open
+		c.key, c.owner = h.key, h.owner
+	} else {
+		c.key, c.owner = in.find(password)
+	}
 	if c.key == nil && stated >= 40 && stated < 128 { // V 4 means 128 bits, but not to all writers
 		in.n = int(stated / 8)
 		c.key, c.owner = in.find(password)
@@ -197,6 +203,11 @@ type keyInput struct {
 	perms        int32
 	id           []byte
 	meta         bool
+}
+
+func (in keyInput) same(o keyInput) bool {
+	return in.r == o.r && in.n == o.n && in.perms == o.perms && in.meta == o.meta && bytes.Equal(in.o, o.o) && bytes.Equal(in.u, o.u) &&
+		bytes.Equal(in.oe, o.oe) && bytes.Equal(in.ue, o.ue) && bytes.Equal(in.id, o.id)
 }
 
 func (d *Doc) keyInput(dict *Dict, n int) (in keyInput, err error) {

@@ -392,13 +392,29 @@ func decodeName(t []byte) Name {
 
 // nameIs reports whether a name token, slash excluded, spells key.
 func nameIs(t []byte, key Name) bool {
-	if len(t) == len(key) {
-		return string(t) == string(key) && (len(t) < 3 || !hasHash(t) || decodeName(t) == key)
-	}
-	if len(t) < len(key) || !hasHash(t) {
+	if len(t) < len(key) {
 		return false
 	}
-	return decodeName(t) == key
+	i := 0
+	for k := range len(key) {
+		if i >= len(t) {
+			return false
+		}
+		c := t[i]
+		i++
+		if c == '#' && i+1 < len(t) {
+			hi, ok1 := unhex(t[i])
+			lo, ok2 := unhex(t[i+1])
+			if ok1 && ok2 {
+				c = hi<<4 | lo
+				i += 2
+			}
+		}
+		if c != key[k] {
+			return false
+		}
+	}
+	return i == len(t)
 }
 
 func hasHash(t []byte) bool {

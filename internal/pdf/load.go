@@ -112,7 +112,10 @@ func (d *Doc) LookupNumbers(dict *Dict, key Name) ([]float64, error) {
 
 // dictAt returns the dictionary ref refers to, or an error if it is none.
 func (d *Doc) dictAt(ref Ref) (*Dict, error) {
-	o, err := d.Resolve(ref)
+	o, err := d.Object(ref)
+	if _, again := o.(Ref); again && err == nil {
+		o, err = d.Resolve(o)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -28,11 +28,11 @@ func (l Limits) defaults() Limits {
 }
 
 func open(r io.ReaderAt, size int64, o *Options) (*Doc, error) {
-	return openWith(r, size, o, nil)
+	return openWith(source{r: r, size: size, file: new(byte)}, o, nil)
 }
 
-func openWith(r io.ReaderAt, size int64, o *Options, hint *crypt) (*Doc, error) {
-	d := &Doc{src: source{r: r, size: size}, hint: hint}
+func openWith(src source, o *Options, hint *crypt) (*Doc, error) {
+	d := &Doc{src: src, hint: hint}
 	if o != nil {
 		d.opt = *o
 	}
@@ -64,7 +64,7 @@ func (d *Doc) at(size int64, o Options) (*Doc, error) {
 	if size > d.src.size {
 		return nil, malformed("open", size, "beyond the end of the document")
 	}
-	return openWith(d.src.r, size, &o, d.crypt)
+	return openWith(source{r: d.src.r, size: size, file: d.src.file}, &o, d.crypt)
 }
 
 // reset forgets what was read.
@@ -101,18 +101,15 @@ const tail = 64 << 10
 // the header offsets may count from the header: the chain that leads to a
 // catalog decides (R3).
 func (d *Doc) openXRef() error {
-	at, err := d.src.findLast([]byte("startxref"), d.src.size-tail, d.src.size)
+	at, err := d.startXRef()
 	if err != nil {
 		return err
 	}
-	if at < 0 {
-		return malformed("xref", -1, "no startxref")
-	}
-	b, err := d.src.at(&d.src.xref, at+9, 64)
+	b, err := d.src.at(&d.src.xref, at, 64)
 	if err != nil {
 		return err
 	}
-	_, s, e, err := next(b, 0, true)
+	_, s, e, err := next(b, len("startxref"), true)
 	if err != nil {
 		return malformed("xref", at, "no number after startxref")
 	}
@@ -128,6 +125,24 @@ func (d *Doc) openXRef() error {
 		return nil
 	}
 	return err
+}
+
+// startXRef returns the offset of the last startxref near the end of the file.
+func (d *Doc) startXRef() (int64, error) {
+	word := []byte("startxref")
+	lo := max(0, d.src.size-1024)
+	b, err := d.src.at(&d.src.xref, lo, 1024)
+	if err != nil {
+		return 0, err
+	}
+	if i := bytes.LastIndex(b, word); i >= 0 {
+		return lo + int64(i), nil
+	}
+	at, err := d.src.findLast(word, d.src.size-tail, lo+int64(len(word))-1)
+	if err == nil && at < 0 {
+		err = malformed("xref", -1, "no startxref")
+	}
+	return at, err
 }
 
 // openChain reads the chain from off with offsets counted from base.

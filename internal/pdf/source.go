@@ -10,6 +10,7 @@ import (
 type source struct {
 	r    io.ReaderAt
 	size int64
+	file *byte // the same for all documents opened from one another
 	obj  window
 	xref window
 }
@@ -80,7 +81,8 @@ func (s *source) find(word []byte, off, end int64) (int64, error) {
 // or -1.
 func (s *source) findLast(word []byte, lowest, end int64) (int64, error) {
 	lowest = max(lowest, 0)
-	buf := make([]byte, min(1<<10, end-lowest))
+	end = min(end, s.size)
+	var buf [16 << 10]byte
 	for hi := end; hi-lowest >= int64(len(word)); {
 		lo := max(lowest, hi-int64(len(buf)))
 		b := buf[:hi-lo]
@@ -94,9 +96,6 @@ func (s *source) findLast(word []byte, lowest, end int64) (int64, error) {
 			break
 		}
 		hi = lo + int64(len(word)) - 1
-		if len(buf) < 16<<10 {
-			buf = make([]byte, min(16<<10, max(hi-lowest, int64(len(word)))))
-		}
 	}
 	return -1, nil
 }

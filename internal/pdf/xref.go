@@ -11,6 +11,7 @@ import (
 type section struct {
 	kind    SectionKind
 	off     int64 // physical
+	at      int64 // where it was looked for: off, or white space before it
 	end     int64 // physical, just past the trailer dictionary or the stream's data
 	trailer *Dict
 	subs    []subsection // sorted by first unless overlap
@@ -226,12 +227,17 @@ func sortedKeys[V any](m map[uint32]V) []uint32 {
 // readChain follows the chain from the section at off.
 func (d *Doc) readChain(off int64) error {
 	lim := d.opt.Limits
-	seen := make(map[int64]bool, 8)
+	var seen map[int64]bool // made where there is more than one
 	for off >= 0 {
-		if seen[off] {
+		if seen[off] || len(d.xref.sections) > 0 && d.xref.sections[0].at == off {
 			return malformed("xref", off, "/Prev runs in a circle")
 		}
-		seen[off] = true
+		if len(d.xref.sections) > 0 {
+			if seen == nil {
+				seen = make(map[int64]bool)
+			}
+			seen[off] = true
+		}
 		if len(d.xref.sections) >= lim.Sections {
 			return limit("xref", off, "too many cross-reference sections")
 		}
@@ -239,6 +245,7 @@ func (d *Doc) readChain(off int64) error {
 		if err != nil {
 			return err
 		}
+		s.at = off
 		if h, ok := s.trailer.Get("XRefStm").(Int); ok && s.kind == Table {
 			s.kind = Hybrid
 			if !d.opt.Legacy {

@@ -61,20 +61,26 @@ func (d *Doc) readXRefStream(off int64) (*section, error) {
 	return s, nil
 }
 
+// ints returns the elements of an array of integers.
 func ints(o Object) ([]int64, bool) {
 	a, ok := o.(*Array)
-	if !ok {
+	if !ok || a.src == nil {
 		return nil, false
 	}
 	out := make([]int64, 0, 4)
-	for _, v := range a.All() {
-		n, ok := v.(Int)
-		if !ok {
+	b := a.src[1 : len(a.src)-1]
+	for i := 0; ; {
+		k, s, e, err := next(b, i, true)
+		if k == kEOF && err == nil {
+			return out, true
+		}
+		n, fits := parseInt(b[s:e])
+		if err != nil || k != kInt || !fits {
 			return nil, false
 		}
-		out = append(out, int64(n))
+		out = append(out, n)
+		i = e
 	}
-	return out, true
 }
 
 // streamEntry decodes entry i of a subsection of a cross-reference stream.
