@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/countersign/countersign/privacy"
 )
 
 // ErrForm is the class of every local check's refusal: the text cannot be what
@@ -28,44 +30,10 @@ func (e *FormError) Unwrap() error { return ErrForm }
 
 func badForm(check, rule string) error { return &FormError{Check: check, Rule: rule} }
 
-// Shanghai is the fixed zone (+08:00) in which every day of this package is
-// counted; no time zone database is needed.
-var shanghai = time.FixedZone("Asia/Shanghai", 8*3600)
-
-// A Date is a day of the civil calendar.
-type Date struct {
-	Year  int
-	Month time.Month
-	Day   int
-}
-
-// DateOf returns the day that t is in Asia/Shanghai.
-func DateOf(t time.Time) Date {
-	y, m, d := t.In(shanghai).Date()
-	return Date{y, m, d}
-}
-
-// Valid reports whether d is a day of the calendar.
-func (d Date) Valid() bool {
-	t := time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)
-	return t.Year() == d.Year && t.Month() == d.Month && t.Day() == d.Day
-}
-
-// Before reports whether d is an earlier day than o.
-func (d Date) Before(o Date) bool {
-	if d.Year != o.Year {
-		return d.Year < o.Year
-	}
-	if d.Month != o.Month {
-		return d.Month < o.Month
-	}
-	return d.Day < o.Day
-}
-
 // IDFacts is what a resident identity number (居民身份证号码) says of itself.
 // It holds personal data: keep it no longer than the check needs.
 type IDFacts struct {
-	Birth  Date
+	Birth  privacy.Date
 	Female bool
 	// Province is the two-digit code of the place of first registration;
 	// 81, 82 and 83 are residence permits of Hong Kong, Macao and Taiwan people.
@@ -109,11 +77,22 @@ func checkIDNumber(s string, now time.Time) (IDFacts, error) {
 	if !strings.Contains(provinces, s[:2]) {
 		return IDFacts{}, badForm(check, "province")
 	}
-	birth := Date{atoi(s[6:10]), time.Month(atoi(s[10:12])), atoi(s[12:14])}
-	if birth.Year < 1850 || !birth.Valid() || DateOf(now).Before(birth) {
+	birth := privacy.Date{Year: atoi(s[6:10]), Month: time.Month(atoi(s[10:12])), Day: atoi(s[12:14])}
+	if birth.Year < 1850 || !birth.Valid() || later(birth, privacy.DateOf(now)) {
 		return IDFacts{}, badForm(check, "birth")
 	}
 	return IDFacts{Birth: birth, Female: (s[16]-'0')%2 == 0, Province: s[:2]}, nil
+}
+
+// later reports whether a is a later day than b.
+func later(a, b privacy.Date) bool {
+	if a.Year != b.Year {
+		return a.Year > b.Year
+	}
+	if a.Month != b.Month {
+		return a.Month > b.Month
+	}
+	return a.Day > b.Day
 }
 
 // NormalIDNumber returns s with a final x as X, the form in which numbers are

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/privacy"
 )
 
 func TestCheckIDNumber(t *testing.T) {
@@ -41,7 +42,7 @@ func TestCheckIDNumber(t *testing.T) {
 	}
 	f, err := identity.CheckIDNumber("11010519491231002X")
 	require.NoError(t, err)
-	assert.Equal(t, identity.IDFacts{Birth: identity.Date{Year: 1949, Month: 12, Day: 31}, Female: true, Province: "11"}, f)
+	assert.Equal(t, identity.IDFacts{Birth: privacy.Date{Year: 1949, Month: 12, Day: 31}, Female: true, Province: "11"}, f)
 	assert.Equal(t, "11010519491231002X", identity.NormalIDNumber("11010519491231002x"))
 }
 
