@@ -66,6 +66,7 @@ type leaf struct {
 	cert      *x509.Certificate
 	revokedAt time.Time // zero: good
 	reason    int
+	request   string // digest of the request's id, empty if it had none
 }
 
 // NewInsecure makes an authority with fresh keys. It is insecure by purpose:
@@ -225,6 +226,11 @@ type LeafRequest struct {
 // name, organization and key give the same certificate while it is valid and
 // not revoked. A request that cannot be is [ErrOptions].
 func (c *CA) Leaf(_ context.Context, r LeafRequest) ([]*x509.Certificate, error) {
+	return c.leaf(r, "")
+}
+
+// leaf issues; request, if not empty, decides what is a repetition.
+func (c *CA) leaf(r LeafRequest, request string) ([]*x509.Certificate, error) {
 	if n := utf8.RuneCountInString(r.Name); n == 0 || n > 54 || !utf8.ValidString(r.Name) {
 		return nil, fmt.Errorf("%w: name of %d characters", ErrOptions, n)
 	}
@@ -256,27 +262,38 @@ func (c *CA) Leaf(_ context.Context, r LeafRequest) ([]*x509.Certificate, error)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if have := c.find(t.Subject, spki); have != nil {
+	have, err := c.find(t.Subject, spki, request)
+	if err != nil {
+		return nil, err
+	}
+	if have != nil {
 		return append([]*x509.Certificate{have}, c.Chain()...), nil
 	}
 	cert, err := c.certify(t, &c.issuing, pub)
 	if err != nil {
 		return nil, err
 	}
-	c.leaves = append(c.leaves, &leaf{cert: cert})
+	c.leaves = append(c.leaves, &leaf{cert: cert, request: request})
 	return append([]*x509.Certificate{cert}, c.Chain()...), nil
 }
 
 // find returns a leaf that answers a repeated request. The caller holds mu.
-func (c *CA) find(name pkix.Name, spki []byte) *x509.Certificate {
+func (c *CA) find(name pkix.Name, spki []byte, request string) (*x509.Certificate, error) {
 	now := c.now()
 	for _, l := range c.leaves {
-		if l.revokedAt.IsZero() && !now.After(l.cert.NotAfter) && !now.Before(l.cert.NotBefore) &&
-			bytes.Equal(l.cert.RawSubjectPublicKeyInfo, spki) && l.cert.Subject.String() == name.String() {
-			return l.cert
+		same := bytes.Equal(l.cert.RawSubjectPublicKeyInfo, spki) && l.cert.Subject.String() == name.String()
+		switch {
+		case l.request != request:
+		case request != "":
+			if !same {
+				return nil, fmt.Errorf("%w: another request under the same id", ErrOptions)
+			}
+			return l.cert, nil
+		case same && l.revokedAt.IsZero() && !now.After(l.cert.NotAfter) && !now.Before(l.cert.NotBefore):
+			return l.cert, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // NewSigner makes a key of the authority's algorithm and certifies it for

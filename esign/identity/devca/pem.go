@@ -43,6 +43,9 @@ func (c *CA) MarshalPEM() ([]byte, error) {
 	defer c.mu.Unlock()
 	for _, l := range c.leaves {
 		h := map[string]string{"Role": "leaf"}
+		if l.request != "" {
+			h["Request"] = l.request
+		}
 		if !l.revokedAt.IsZero() {
 			h["Revoked"], h["Reason"] = l.revokedAt.Format(time.RFC3339), strconv.Itoa(l.reason)
 		}
@@ -99,7 +102,7 @@ func (c *CA) restore(block *pem.Block) error {
 	}
 	role := block.Headers["Role"]
 	if role == "leaf" && cert != nil {
-		l := &leaf{cert: cert}
+		l := &leaf{cert: cert, request: block.Headers["Request"]}
 		if s := block.Headers["Revoked"]; s != "" {
 			if l.revokedAt, err = time.Parse(time.RFC3339, s); err == nil {
 				l.reason, err = strconv.Atoi(block.Headers["Reason"])
