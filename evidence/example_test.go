@@ -1,0 +1,87 @@
+package evidence_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"strings"
+
+	"github.com/countersign/countersign/evidence"
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
+)
+
+func Example() {
+	ctx := context.Background()
+	store := new(storage.Mem)
+	vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: store})
+	if err != nil {
+		panic(err)
+	}
+	_, key, err := ed25519.GenerateKey(nil) // production: a key service
+	if err != nil {
+		panic(err)
+	}
+	log, err := evidence.New(evidence.Config{LogSigner: key, Origin: "sign.example.com/log", Store: store, Vault: vault})
+	if err != nil {
+		panic(err)
+	}
+
+	pdf := []byte("%PDF-1.7 ...")
+	phone, err := privacy.NewPhone("13800138000")
+	if err != nil {
+		panic(err)
+	}
+	li := privacy.Subject{Tenant: "acme", ID: "li"}
+	for _, d := range []evidence.Draft{
+		{Type: "envelope.created", Actor: evidence.Actor{ID: "hr", Account: "acme"}},
+		{Type: "recipient.signed", Actor: evidence.Actor{ID: "li", Account: "li"},
+			Docs:     []evidence.DocChange{{ID: "nda", Rev: 1, After: evidence.DigestsOf(pdf)}},
+			Personal: []evidence.Personal{{Subject: li, Value: phone}}},
+	} {
+		d.Tenant, d.Env = "acme", "nda-17"
+		if _, err := log.Append(ctx, d); err != nil {
+			panic(err)
+		}
+	}
+	if _, err := log.SealChain(ctx, evidence.SealDraft{Tenant: "acme", Env: "nda-17", Actor: evidence.Actor{ID: "system"}}); err != nil {
+		panic(err)
+	}
+
+	var bundle bytes.Buffer
+	_, err = log.Export(ctx, "acme", "nda-17", &bundle, &evidence.ExportOptions{
+		Documents: []evidence.Document{{ID: "nda", Rev: 1, Body: bytes.NewReader(pdf), Size: int64(len(pdf))}}})
+	if err != nil {
+		panic(err)
+	}
+
+	// Elsewhere, years later, without store and network:
+	trust, err := evidence.ParseTrust(strings.NewReader("log " + log.VerifierKey() + "\n"))
+	if err != nil {
+		panic(err)
+	}
+	file := bundle.Bytes()
+	report, err := evidence.Verify(bytes.NewReader(file), int64(len(file)), &evidence.VerifyOptions{Keys: trust})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(report.Verdict, report.Claim.Kind, report.Claim.Last)
+	for _, c := range report.Checks {
+		if c.Verdict != evidence.Passed {
+			fmt.Println(c.Code) // no anchor: see TSA
+		}
+	}
+
+	i := bytes.Index(file, []byte(`"id":"li"`))
+	file[i+6] ^= 1 // "li" becomes "mi"
+	report, err = evidence.Verify(bytes.NewReader(file), int64(len(file)), &evidence.VerifyOptions{Keys: trust})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(report.Verdict, "event", report.FirstBad)
+	// Output:
+	// INDETERMINATE sealed 3
+	// OPERATOR_UNBOUND
+	// FAILED event 2
+}
