@@ -1,6 +1,7 @@
 package esign_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -64,6 +65,9 @@ func worlds(t *testing.T) (names []string, at map[string]*world) {
 	gated := signer("x", 1, org("acme"), gate(esign.Gate{Approvers: []string{"boss"}}))
 	reviewed := draft(x, y)
 	reviewed.Review = &esign.Gate{Approvers: []string{"boss"}}
+	twice := draft(x, y)
+	twice.Review = &esign.Gate{Approvers: []string{"boss", "cfo"}}
+	twice.Fields = []esign.Field{fill("f", "x")}
 	filled := draft(x, y)
 	filled.Fields = []esign.Field{fill("f", "x"), fill("g", "y")}
 	manual := draft(x, signer("z", 2))
@@ -75,8 +79,24 @@ func worlds(t *testing.T) (names []string, at map[string]*world) {
 	add("draft", create(t, draft(x, y)))
 	w := create(t, reviewed)
 	w.send()
-	add("in_review", w)
+	w = add("in_review", w)
+	w.now = w.env.Deadline
+	add("in_review: past its deadline", w)
+	w = create(t, twice)
+	w.send()
+	w = add("in_review: two approvers, fields to fill", w)
+	w.must(esign.Command{Op: esign.OpPass, By: esign.WhoApprover, Approver: "cfo", Round: 1})
+	w = add("in_review: the other one passed", w)
+	w.must(esign.Command{Op: esign.OpReturn, By: esign.WhoApprover, Approver: "boss", Round: 1})
+	add("in_review: returned", w)
+	w = create(t, filled)
+	add("draft: fields to fill", w)
+	w = create(t, reviewed)
+	add("draft: with review", w)
 
+	w = sent(t, filled)
+	w.now = w.env.Deadline
+	add("filling: past its deadline", w)
 	w = sent(t, filled)
 	w = add("filling: x notified", w)
 	w.open("x")
@@ -87,6 +107,14 @@ func worlds(t *testing.T) (names []string, at map[string]*world) {
 	add("filling: x pending", w)
 
 	add("in_progress: x pending", sent(t, draft(signer("x", 2, org("acme")), signer("y", 1))))
+	w = sent(t, draft(x, y))
+	w.now = w.env.Deadline
+	add("in_progress: past its deadline", w)
+	ends := draft(signer("x", 1, org("acme"), until(t0.Add(time.Hour))), y)
+	ends.Rules.OnRecipientExpiry = esign.ExpiryEnds
+	w = sent(t, ends)
+	w.now = t0.Add(time.Hour)
+	add("in_progress: x expires and ends it", w)
 	w = sent(t, draft(x, y))
 	w = add("in_progress: x notified", w)
 	c := w.opening("x")
@@ -99,7 +127,24 @@ func worlds(t *testing.T) (names []string, at map[string]*world) {
 	add("in_progress: x signed", w)
 	w = sent(t, draft(gated, y))
 	w.open("x")
-	add("in_progress: x blocked", w)
+	w = add("in_progress: x blocked", w)
+	w.must(esign.Command{Op: esign.OpReturn, By: esign.WhoApprover, Recipient: "x", Approver: "boss", Round: 1})
+	add("in_progress: x blocked, returned", w)
+	w = sent(t, draft(signer("x", 1, gate(esign.Gate{Approvers: []string{"boss", "cfo"}})), y))
+	w.open("x")
+	add("in_progress: x blocked by two", w)
+	add("in_progress: base missing", func() *world { w := create(t, draft(x, y)); w.send(); return w }())
+	payer := draft(x, y)
+	payer.SignerPays = true
+	w = sent(t, payer)
+	w.open("x")
+	add("in_progress: signer pays", w)
+	w = sent(t, draft(x))
+	w.open("x")
+	add("in_progress: x alone is ready", w)
+	w = sent(t, anyOf)
+	w.open("x")
+	add("in_progress: x of any is ready", w)
 	w = sent(t, draft(signer("x", 1, org("acme"), until(t0.Add(time.Hour))), y))
 	w.now = t0.Add(time.Hour)
 	w.sweep()
@@ -125,11 +170,27 @@ func worlds(t *testing.T) (names []string, at map[string]*world) {
 	add("in_progress: cc x", sent(t, draft(signer("x", 0, role(esign.RoleCC)), y)))
 	w = sent(t, manual)
 	w.sign("x", "z")
-	add("in_progress: all met, manual finish", w)
+	w = add("in_progress: all met, manual finish", w)
+	w.now = w.env.Deadline
+	add("in_progress: all met, past its deadline", w)
 
 	w = sent(t, draft(x))
 	w.sign("x")
 	w = add("finalizing", w)
+	last := w.copy()
+	last.env.Attempt = 9
+	add("finalizing: last attempt", last)
+	d := draft(x, y, signer("z", 0, role(esign.RoleCC), func(r *esign.Recipient) { r.Timing = esign.AtEnd }))
+	d.Stages = []esign.Stage{{Order: 1, Rule: esign.Any}}
+	d.Recipients[1].Deadline = t0.Add(time.Hour)
+	d.Terminates = "old"
+	last = sent(t, d)
+	last.now = t0.Add(time.Hour)
+	last.sweep()
+	last.sign("x")
+	last = add("finalizing: an expired row, a copy at end", last)
+	last.env.Attempt = 9
+	add("finalizing: the same at its last attempt", last)
 	w.finalize()
 	w = add("completed", w)
 	w.must(esign.Command{Op: esign.OpReleaseBegin, By: esign.WhoSystem, Linked: "release-1"})
@@ -214,22 +275,53 @@ func TestEveryStateAndCommand(t *testing.T) {
 	assert.Equal(t, string(want), b.String())
 }
 
-// change describes what a command did.
+// change describes what a command did: states, events, units, who is told, and
+// every other effect.
 func (w *world) change(was *world) string {
 	out := "accepted"
 	if w.env.State != was.env.State {
-		out += ", envelope " + string(w.env.State)
+		out += ", envelope " + cmp.Or(string(w.env.State), "none")
+		if w.env.Cause != "" {
+			out += " (" + string(w.env.Cause) + ")"
+		}
+	}
+	if w.env.Release != was.env.Release {
+		out += ", release " + string(w.env.Release)
 	}
 	old, had := was.env.Recipient("x")
 	now, has := w.env.Recipient("x")
 	if had && has && old.State != now.State {
 		out += ", x " + string(now.State)
 	}
-	if len(w.events) > 0 {
-		out += ": " + strings.Join(w.happened(), ", ")
+	for _, e := range w.events {
+		out += "; " + e.Type
+		if e.Recipient != "" {
+			out += " " + e.Recipient
+		}
+		if e.By == esign.WhoApprover {
+			out += " by " + e.Approver
+		}
+		if told := w.told(e.Type); len(told) > 0 {
+			out += " -> " + strings.Join(slices.Compact(told), " ")
+		}
 	}
 	if units := w.units(); len(units) > 0 {
-		out += "; " + strings.Join(units, ", ")
+		out += "; units " + strings.Join(units, " ")
+	}
+	for _, e := range w.effects {
+		switch e.Kind {
+		case esign.EffectHold, esign.EffectCapture, esign.EffectCharge, esign.EffectSettle, esign.EffectMark, esign.EffectNotify:
+		case esign.EffectMove:
+			out += "; move " + e.Recipient + " to " + e.To
+		default:
+			out += "; do " + string(e.Kind)
+			if e.Recipient != "" {
+				out += " " + e.Recipient
+			}
+			if !e.At.IsZero() {
+				out += " after " + e.At.Sub(w.now).String()
+			}
+		}
 	}
 	return out + " "
 }

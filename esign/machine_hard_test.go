@@ -240,6 +240,47 @@ func TestHard11ApproverReturnsThenPasses(t *testing.T) {
 	assert.Equal(t, []string{"gate.refused:li", "envelope.declined"}, w.happened())
 }
 
+// TestHard11Approvers: who is no approver, answers another round or means another
+// gate is refused, whatever it answers and whether it would be the last needed.
+func TestHard11Approvers(t *testing.T) {
+	for _, approvers := range [][]string{{"boss"}, {"boss", "cfo"}} {
+		for _, fills := range []bool{false, true} {
+			d := draft(signer("li", 1, gate(esign.Gate{Approvers: approvers})))
+			reviewed := draft(signer("li", 1))
+			reviewed.Review = &esign.Gate{Approvers: approvers}
+			if fills {
+				reviewed.Fields = []esign.Field{fill("f", "li")}
+			}
+			w := sent(t, d)
+			w.open("li")
+			in := sent(t, reviewed)
+			for _, op := range []esign.Op{esign.OpPass, esign.OpReturn, esign.OpRefuse} {
+				for _, again := range []bool{false, true} {
+					at := map[*world]string{w: "li", in: ""}
+					for w, row := range at {
+						w = w.copy()
+						c := esign.Command{Op: op, By: esign.WhoApprover, Recipient: row, Approver: "boss", Round: 1, Reason: "why"}
+						if again && (op == esign.OpReturn || len(approvers) > 1) {
+							if op == esign.OpRefuse {
+								continue
+							}
+							w.must(c)
+						}
+						stale, stranger, elsewhere := c, c, c
+						stale.Round = 0
+						require.ErrorIs(t, w.try(stale), esign.ErrStaleRound)
+						stranger.Approver = "nobody"
+						require.ErrorIs(t, w.try(stranger), esign.ErrForbidden)
+						elsewhere.Recipient = map[string]string{"li": "", "": "li"}[row]
+						require.ErrorIs(t, w.try(elsewhere), esign.ErrState)
+						w.must(c)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestHard12RecallEditSendAgain(t *testing.T) {
 	d := draft(signer("li", 1))
 	d.Review = &esign.Gate{Approvers: []string{"boss"}}

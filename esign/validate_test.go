@@ -165,17 +165,34 @@ func TestReasonD05(t *testing.T) {
 }
 
 func TestSendNeedsH01H25D16(t *testing.T) {
-	for _, test := range []struct {
-		cleared esign.Cleared
-		want    error
-	}{
-		{esign.Cleared{Content: true, Templates: true}, esign.ErrTermsNotAccepted},
-		{esign.Cleared{Terms: true, Templates: true}, esign.ErrScreened},
-		{esign.Cleared{Terms: true, Content: true}, esign.ErrTemplateNotApproved},
-	} {
-		w := create(t, draft(signer("li", 1)))
-		require.ErrorIs(t, w.try(esign.Command{Op: esign.OpSend, By: esign.WhoOwner, Cleared: test.cleared}), test.want)
+	reviewed, filled := draft(signer("li", 1)), draft(signer("li", 1))
+	reviewed.Review = &esign.Gate{Approvers: []string{"boss"}}
+	filled.Fields = []esign.Field{fill("f", "li")}
+	for _, d := range []*esign.Envelope{draft(signer("li", 1)), reviewed, filled} {
+		send := esign.Command{Op: esign.OpSend, By: esign.WhoOwner}
+		for _, test := range []struct {
+			cleared esign.Cleared
+			want    error
+		}{
+			{esign.Cleared{Content: true, Templates: true}, esign.ErrTermsNotAccepted},
+			{esign.Cleared{Terms: true, Templates: true}, esign.ErrScreened},
+			{esign.Cleared{Terms: true, Content: true}, esign.ErrTemplateNotApproved},
+		} {
+			w := create(t, d)
+			send.Cleared = test.cleared
+			require.ErrorIs(t, w.try(send), test.want)
+		}
+		send.Cleared = esign.Cleared{Terms: true, Content: true, Templates: true}
+		w := create(t, d)
+		w.env.Recipients[0].Consent = ""
+		require.ErrorIs(t, w.try(send), esign.ErrField, "S10: no consent, no message")
+		w.env.Recipients[0].Consent = "surely"
+		require.ErrorIs(t, w.try(send), esign.ErrField)
 	}
 	w := create(t, draft())
 	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpSend, By: esign.WhoOwner}), esign.ErrField, "a draft may be unfinished, a Send not")
+	wrong := draft(signer("li", 1))
+	wrong.ID = ""
+	w = &world{t: t, now: t0}
+	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: wrong}), esign.ErrField)
 }
