@@ -44,7 +44,7 @@ func newPlan(ctx context.Context, op string, r io.ReaderAt, size int64, s Spec, 
 		return nil, err
 	}
 	p := &plan{spec: s, room: room}
-	o := cms.Options{Algorithm: cms.Algorithm(s.Algorithm)}
+	o := cms.Options{Algorithm: cms.Algorithm(s.Algorithm), GMT: s.GMT}
 	if s.Profile == ProfileCMS {
 		o.SigningTime = s.Info.Time
 	}

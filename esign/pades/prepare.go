@@ -75,7 +75,7 @@ func (p *plan) prepared(r io.ReaderAt, l *laidOut, pre *prefix) (*Prepared, erro
 	h.Write(l.increment[to:])
 	out := &Prepared{
 		Version: preparedVersion, Size: l.start, Tail: tail, Increment: l.increment, ByteRange: l.byteRange,
-		Profile: p.spec.Profile, Algorithm: Algorithm(p.template.Algorithm()),
+		Profile: p.spec.Profile, Algorithm: Algorithm(p.template.Algorithm()), GMT: p.spec.GMT,
 		Hash: p.template.Digest(), Digest: h.Sum(nil), Field: p.field, Next: state,
 	}
 	for _, c := range p.spec.Chain {
@@ -126,7 +126,7 @@ func (p *Prepared) template(op string) (*cms.Template, error) {
 		}
 		chain = append(chain, c)
 	}
-	t, err := cms.New(chain, &cms.Options{Algorithm: cms.Algorithm(p.Algorithm)})
+	t, err := cms.New(chain, &cms.Options{Algorithm: cms.Algorithm(p.Algorithm), GMT: p.GMT})
 	return t, wrap(op, err)
 }
 

@@ -13,6 +13,7 @@ type Prepared struct {
 	ByteRange  [4]int64  `json:"byte_range"`
 	Profile    Profile   `json:"profile"`
 	Algorithm  Algorithm `json:"algorithm"`
+	GMT        bool      `json:"gmt,omitempty"`
 	Hash       string    `json:"hash"`       // of Digest: "SHA-256", "SHA-384", "SHA-512", "SM3"
 	Digest     []byte    `json:"digest"`     // over the byte range
 	Attributes []byte    `json:"attributes"` // DER SET OF the signed attributes

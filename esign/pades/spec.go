@@ -47,6 +47,7 @@ type Spec struct {
 	Open      *OpenOptions        // nil = no password, default limits
 	Resume    *State              // from the previous Result; nil = read the whole prefix (W12)
 	Keep      []string            // further digest states to hand back: "SHA-256", "SM3"
+	GMT       bool                // SM2 in the form of GM/T 0010 (GB/T 35275) instead of the international one
 }
 
 // Info goes into the signature dictionary, where anyone can read it: it is
