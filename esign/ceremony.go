@@ -1,0 +1,265 @@
+package esign
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/sms"
+	"github.com/countersign/countersign/storage"
+)
+
+// Open shows an envelope to one recipient and records that it did. It makes the
+// base revision first, if that is still missing, so that what is shown is what
+// will be signed. It fails with [*TurnError] before the recipient's stage is
+// open, whatever link it came by.
+func (s *Service) Open(ctx context.Context, a Actor, v View) (Ceremony, error) {
+	if err := a.check(); err != nil {
+		return Ceremony{}, err
+	}
+	if err := s.ensureBase(ctx, a, v.Envelope); err != nil {
+		return Ceremony{}, err
+	}
+	var c Ceremony
+	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
+		c, err = s.OpenTx(ctx, tx, a, v)
+		return err
+	})
+	return c, err
+}
+
+// OpenTx is [Service.Open] within a commit; it makes no base revision.
+func (s *Service) OpenTx(ctx context.Context, tx *storage.Tx, a Actor, v View) (Ceremony, error) {
+	env, err := s.command(ctx, tx, a, "open", v.ID, v.Envelope, v, func(x *work) error {
+		row, err := x.asRecipient(v.Recipient)
+		if err != nil {
+			return err
+		}
+		x.lenient = true
+		f, err := x.facts(row, nil)
+		if err != nil {
+			return err
+		}
+		f.Read = row.Facts.Read || row.read(v.Read, x.tx.Now(s.now))
+		return x.apply(ctx, Command{Op: OpOpen, By: WhoRecipient, Recipient: row.ID, Facts: f}, note{})
+	})
+	if err != nil {
+		return Ceremony{}, err
+	}
+	x := &work{s: s, tx: tx, a: a, env: env}
+	row, err := x.asRecipient(v.Recipient)
+	if err != nil {
+		return Ceremony{}, err
+	}
+	return x.ceremony(row), nil
+}
+
+// ensureBase makes the base revision for an actor who may see the envelope.
+func (s *Service) ensureBase(ctx context.Context, a Actor, id string) error {
+	var env Envelope
+	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+		x, err := s.open(tx, a, id)
+		if err == nil {
+			env = x.env
+		}
+		return err
+	})
+	if err != nil || !env.needsBase() {
+		return err
+	}
+	return s.render(ctx, a.Tenant, id)
+}
+
+// read: forced reading is done, by our clock from the first opening, and to the
+// end as the client reports.
+func (r *Recipient) read(end bool, now time.Time) bool {
+	q := r.Reading
+	if q == (Reading{}) {
+		return true
+	}
+	long := !r.Facts.Since.IsZero() && now.Sub(r.Facts.Since) >= time.Duration(q.Seconds)*time.Second
+	return (q.Seconds == 0 || long) && (!q.End || end)
+}
+
+// facts are what a row has shown so far, with further results of this commit.
+func (x *work) facts(r *Recipient, more []identity.Result) (Facts, error) {
+	have, err := x.s.results(x.tx, x.env.Tenant, r.Party.Account)
+	if err != nil {
+		return Facts{}, err
+	}
+	have = append(have, more...)
+	now := x.tx.Now(x.s.now)
+	who := r.Sign
+	who.MinIntent = "" // intent is proved for each signature
+	f := Facts{Viewable: identity.Evaluate(r.View, have, now).Verdict == identity.Satisfied,
+		Identified: identity.Evaluate(who, have, now).Verdict == identity.Satisfied,
+		Level:      identity.I0, Read: r.Facts.Read, Uploaded: len(r.Uploads) == 0, Certificate: true, Since: r.Facts.Since}
+	if f.Since.IsZero() {
+		f.Since = now
+	}
+	for _, h := range have {
+		if l, _ := h.Counted(); l.AtLeast(f.Level) {
+			f.Level = l
+		}
+	}
+	return f, nil
+}
+
+// known are the identity results of an account.
+type known struct {
+	Results []identity.Result `json:"results"`
+}
+
+var identities = storage.Kind[known]{Name: "esign.identity", Schema: 1}
+
+func (s *Service) results(tx *storage.Tx, tenant, account string) ([]identity.Result, error) {
+	k, _, err := identities.Get(tx, tenant, account)
+	return k.Results, err
+}
+
+// ceremony is what a row is to see and still lacks.
+func (x *work) ceremony(r *Recipient) Ceremony {
+	c := Ceremony{Envelope: x.env, Recipient: r.ID}
+	for _, id := range x.env.documentsOf(r) {
+		c.Documents = append(c.Documents, *x.env.document(id))
+	}
+	for _, f := range x.env.Fields {
+		if f.Recipient == r.ID {
+			c.Fields = append(c.Fields, f)
+		}
+	}
+	if r.State.Live() {
+		c.Missing = r.missing(x.tx.Now(x.s.now))
+		if r.Role.Signer() {
+			c.Missing = append(c.Missing, "intent")
+		}
+		if !x.env.itsTurn(r) {
+			c.Waiting = x.env.waiting()
+		}
+	}
+	return c
+}
+
+// Challenge queues a one-time code to the recipient's phone. The code is bound
+// to the base revisions of every document that it is to sign, and the text
+// names title and digest: whoever types it meant these documents (T12).
+//
+// It fails with [*TurnError] or [*NotReadyError] where a signature would, and
+// as package sms does, with [sms.LimitError] for instance.
+func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, error) {
+	if err := a.check(); err != nil {
+		return Asked{}, err
+	}
+	for _, id := range c.Envelopes {
+		if err := s.ensureBase(ctx, a, id); err != nil {
+			return Asked{}, err
+		}
+	}
+	var out Asked
+	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
+		out, err = s.ChallengeTx(ctx, tx, a, c)
+		return err
+	})
+	return out, err
+}
+
+// ChallengeTx is [Service.Challenge] within a commit; it makes no base revision.
+func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
+	if err := a.check(); err != nil {
+		return Asked{}, err
+	}
+	if err := checkID("id", c.ID); err != nil {
+		return Asked{}, err
+	}
+	if len(c.Envelopes) != 1 {
+		// One code for many envelopes comes with SignBatch.
+		return Asked{}, badField("envelopes", "must be one")
+	}
+	x, err := s.open(tx, a, c.Envelopes[0])
+	if err != nil {
+		return Asked{}, err
+	}
+	row, err := x.asRecipient(c.Recipient)
+	if err != nil {
+		return Asked{}, err
+	}
+	if err := x.couldSign(row); err != nil {
+		return Asked{}, err
+	}
+	b := x.binding(row)
+	ref, err := s.sms.ChallengeTx(ctx, tx, sms.ChallengeRequest{Tenant: a.Tenant, ID: c.ID, To: row.Address, Purpose: b.Purpose,
+		Envelope: b.Envelope, Digest: b.Digest, Title: sms.FitTitle(x.env.Title), Account: x.env.Owner.Account,
+		Metered: s.policy.MeterTexts, IP: a.Request.IP,
+		Ref: about{Recipient: row.ID, Address: formatUint(row.AddressVersion), Envelopes: c.Envelopes}.String()})
+	if errors.Is(err, storage.ErrIntentMismatch) {
+		return Asked{}, errors.Join(ErrIntentMismatch, err)
+	}
+	return Asked{ID: ref.ID, To: ref.To, Expires: ref.Expires, Resend: ref.Resend}, err
+}
+
+// couldSign refuses what Sign would refuse for other reasons than identity and
+// intent, so that no code is sent in vain.
+func (x *work) couldSign(r *Recipient) error {
+	if !r.Role.Signer() {
+		return ErrForbidden
+	}
+	if r.Address.Field != "phone" {
+		return badField("contact.phone", "is needed for a code")
+	}
+	env := x.env.clone()
+	row := env.row(r.ID)
+	now := x.tx.Now(x.s.now)
+	if row.State == RecipientViewed {
+		f := row.Facts
+		f.Identified, f.Level = true, r.Sign.MinIdentity
+		ready, _, _, err := Apply(env, Command{Op: OpProgress, By: WhoSystem, Recipient: r.ID, Facts: f}, now)
+		if err != nil {
+			return err
+		}
+		env = ready
+	}
+	_, _, _, err := Apply(env, Command{Op: OpSign, By: WhoRecipient, Recipient: r.ID, Intent: true, Seal: true,
+		Documents: grownForProbe(&env, r)}, now)
+	return err
+}
+
+// grownForProbe are documents as a signature would leave them, for asking the
+// machine without making one.
+func grownForProbe(env *Envelope, r *Recipient) []Document {
+	var out []Document
+	for _, id := range env.documentsOf(r) {
+		d := *env.document(id)
+		d.Segments = append(slices.Clone(d.Segments), storage.Segment{})
+		out = append(out, d)
+	}
+	return out
+}
+
+// binding is what an intent proof of a row must have been given for: the base
+// revisions of its documents, in their order, and its number as it is now.
+func (x *work) binding(r *Recipient) sms.Binding {
+	var sums [][]byte
+	for _, id := range x.env.documentsOf(r) {
+		sum, _ := hex.DecodeString(x.env.document(id).Base)
+		sums = append(sums, sum)
+	}
+	digest, _ := hex.DecodeString(string(identity.Bind(sums...)))
+	return sms.Binding{To: r.Address, Purpose: "sign", Envelope: x.env.ID, Digest: digest}
+}
+
+// CheckCode compares a typed code and returns the one-use proof that [Service.Sign]
+// consumes. It commits by itself: attempts count whatever the caller does next.
+// Every wrong, old, used or unknown code is [sms.ErrCode].
+func (s *Service) CheckCode(ctx context.Context, a Actor, c Code) (Intent, error) {
+	if err := a.check(); err != nil {
+		return Intent{}, err
+	}
+	p, err := s.sms.CheckCode(ctx, a.Tenant, c.Challenge, sms.Secret(c.Code))
+	if err != nil {
+		return Intent{}, err
+	}
+	return Intent{Method: string(identity.PhoneCode), Code: p}, nil
+}

@@ -1,0 +1,275 @@
+package esign
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/evidence"
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/sms"
+	"github.com/countersign/countersign/storage"
+)
+
+// Create stores a draft. Contacts go to the vault, everything else into the
+// envelope. Repeated with the same content it answers the same.
+//
+// It fails with [*FieldError] for whatever part of the draft is wrong, with
+// [ErrUnknownChannel], and with [ErrIntentMismatch] if the id is taken.
+func (s *Service) Create(ctx context.Context, a Actor, d Draft) (Envelope, error) {
+	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.CreateTx(ctx, tx, a, d) })
+}
+
+// CreateTx is [Service.Create] within a commit. The tenant's keys must be
+// unlocked before ([privacy.Vault.Unlock]), as for every Tx form.
+func (s *Service) CreateTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, error) {
+	return s.draft(ctx, tx, a, d, OpCreate)
+}
+
+// Edit replaces the content of a draft that has not been sent. The request's id
+// is that of the envelope; the same content again changes nothing.
+func (s *Service) Edit(ctx context.Context, a Actor, d Draft) (Envelope, error) {
+	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.EditTx(ctx, tx, a, d) })
+}
+
+// EditTx is [Service.Edit] within a commit.
+func (s *Service) EditTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, error) {
+	return s.draft(ctx, tx, a, d, OpEdit)
+}
+
+// mutate is update for methods that answer an envelope.
+func (s *Service) mutate(ctx context.Context, a Actor, fn func(tx *storage.Tx) (Envelope, error)) (Envelope, error) {
+	var env Envelope
+	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
+		env, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return Envelope{}, err
+	}
+	return env, nil
+}
+
+// sentDraft is what the id of a draft stands for: its content with contacts by
+// their blind index, and documents by digest, since each Upload stores blobs of
+// its own.
+type sentDraft struct {
+	Intent   storage.Hex `json:"intent"`
+	Revision int         `json:"revision"`
+}
+
+var drafts = storage.Kind[sentDraft]{Name: "esign.draft", Schema: 1}
+
+func (s *Service) draft(ctx context.Context, tx *storage.Tx, a Actor, d Draft, op Op) (Envelope, error) {
+	if err := a.check(); err != nil {
+		return Envelope{}, err
+	}
+	if err := checkID("id", d.ID); err != nil {
+		return Envelope{}, err
+	}
+	intent, err := s.draftIntent(a, d)
+	if err != nil {
+		return Envelope{}, err
+	}
+	x := &work{s: s, tx: tx, a: a, env: Envelope{}, was: Envelope{}}
+	env, version, err := s.load(tx, a.Tenant, d.ID)
+	if err != nil {
+		return Envelope{}, err
+	}
+	known, _, err := drafts.Get(tx, a.Tenant, d.ID)
+	if err != nil {
+		return Envelope{}, err
+	}
+	if version > 0 && env.State != "" {
+		switch {
+		case !env.ownedBy(a):
+			// The id is taken, by whom is none of the actor's business.
+			return Envelope{}, ErrIntentMismatch
+		case slices.Equal(known.Intent, intent):
+			return env, nil
+		case op == OpCreate:
+			return Envelope{}, ErrIntentMismatch
+		}
+	} else if op == OpEdit {
+		return Envelope{}, ErrNotFound
+	}
+	x.env, x.was = env, env
+	if env.State == "" {
+		x.env, x.was = Envelope{Tenant: a.Tenant, ID: d.ID, Version: version}, Envelope{Version: version}
+	}
+	content, personal, err := s.content(ctx, tx, a, d)
+	if err != nil {
+		return Envelope{}, err
+	}
+	if err := x.apply(ctx, Command{Op: op, By: WhoOwner, Draft: &content}, note{personal: personal}); err != nil {
+		return Envelope{}, err
+	}
+	if err := drafts.Put(tx, a.Tenant, d.ID, sentDraft{Intent: intent, Revision: known.Revision + 1}); err != nil {
+		return Envelope{}, err
+	}
+	got, err := x.close()
+	return got.envelope(), err
+}
+
+// content is the envelope that a draft describes, with its contacts sealed.
+func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, []evidence.Personal, error) {
+	env := Envelope{Tenant: a.Tenant, ID: d.ID, Kind: or(d.Kind, Ordinary), Owner: Party{Account: a.Account, Org: a.Org},
+		Title: or(d.Title, d.ID), Ref: d.Ref, Stages: d.Stages, Fields: d.Fields, Deadline: d.Deadline, SignerPays: d.SignerPays,
+		NoLate: d.NoLate, Rules: s.policy.Rules}
+	for i, doc := range d.Documents {
+		if len(doc.Segments) != 1 || !blobOf(a.Tenant, doc.Segments[0].Blob) {
+			return env, nil, badField(at("documents", i, "segments"), "is not what Upload returned")
+		}
+		env.Documents = append(env.Documents, Document{ID: doc.ID, Segments: doc.Segments, SHA256: doc.SHA256, SM3: doc.SM3, Pages: doc.Pages})
+	}
+	var personal []evidence.Personal
+	for i, inv := range d.Recipients {
+		r, known, err := s.invite(ctx, tx, a, d.ID, i, inv, env.Kind)
+		if err != nil {
+			return env, nil, err
+		}
+		env.Recipients = append(env.Recipients, r)
+		personal = append(personal, known...)
+	}
+	return env, personal, nil
+}
+
+// invite is the row of an invitee. Name and address go to the vault, under the
+// person's account, or under the row where no account is known.
+func (s *Service) invite(ctx context.Context, tx *storage.Tx, a Actor, env string, i int, inv Invitee, kind Kind) (Recipient, []evidence.Personal, error) {
+	r := Recipient{ID: inv.ID, Role: or(inv.Role, RolePerson), Order: inv.Order, Party: inv.Party, Channel: inv.Channel,
+		Consent: inv.Consent, View: identity.OrdinaryView, Sign: identity.OrdinarySign, Documents: inv.Documents,
+		Reading: inv.Reading, NoDecline: inv.NoDecline, Deadline: inv.Deadline, Timing: inv.Timing}
+	if r.Role != RoleCC {
+		r.Order = or(r.Order, 1)
+	}
+	if kind == RealName {
+		r.View, r.Sign = identity.RealNameView, identity.RealNameSign
+	}
+	if err := checkID(at("recipients", i, "id"), inv.ID); err != nil {
+		return r, nil, err
+	}
+	if inv.Party.Account == "" {
+		// Links for people without an account come with their own issue; a row
+		// that nobody could open is refused rather than stored.
+		return r, nil, badField(at("recipients", i, "party.account"), "is missing")
+	}
+	if err := checkID(at("recipients", i, "party.account"), inv.Party.Account); err != nil {
+		return r, nil, err
+	}
+	who := privacy.Subject{Tenant: a.Tenant, ID: inv.Party.Account}
+	var known []evidence.Personal
+	put := func(v privacy.Value, f privacy.Field) (privacy.Ref, error) {
+		ref, err := s.vault.PutTx(ctx, tx, who, f, v)
+		if err == nil && !slices.ContainsFunc(known, func(p evidence.Personal) bool { return p.Field == f }) {
+			known = append(known, evidence.Personal{Subject: who, Field: f, Value: v})
+		}
+		return ref, err
+	}
+	var err error
+	if !inv.Contact.Name.IsZero() {
+		if r.Name, err = put(inv.Contact.Name, privacy.FieldName); err != nil {
+			return r, nil, err
+		}
+	}
+	if !inv.Contact.Email.IsZero() {
+		if r.Address, err = put(inv.Contact.Email, privacy.FieldEmail); err != nil {
+			return r, nil, err
+		}
+	}
+	if !inv.Contact.Phone.IsZero() {
+		ref, err := put(inv.Contact.Phone, privacy.FieldPhone)
+		if err != nil {
+			return r, nil, err
+		}
+		if r.Channel != ChannelEmail || r.Address.IsZero() {
+			r.Address = ref
+		}
+	}
+	if r.Channel == ChannelSMS && r.Address.Field != privacy.FieldPhone {
+		return r, nil, badField(at("recipients", i, "contact.phone"), "is needed to reach it by sms")
+	}
+	return r, known, nil
+}
+
+// draftIntent stands for what a draft says.
+func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
+	type contact struct{ Name, Phone, Email string }
+	kept := struct {
+		Account, Org string
+		Draft        Draft
+		Documents    []string
+		Contacts     []contact
+	}{Account: a.Account, Org: a.Org, Draft: d}
+	kept.Draft.Documents = nil
+	kept.Draft.Deadline = d.Deadline.UTC().Truncate(time.Microsecond)
+	for _, doc := range d.Documents {
+		kept.Documents = append(kept.Documents, doc.ID+" "+doc.SHA256+" "+doc.SM3+" "+strconv.FormatInt(doc.Segments.Size(), 10))
+	}
+	for _, inv := range d.Recipients {
+		var c contact
+		for _, v := range []struct {
+			value privacy.Value
+			to    *string
+		}{{inv.Contact.Name, &c.Name}, {inv.Contact.Phone, &c.Phone}, {inv.Contact.Email, &c.Email}} {
+			if v.value.IsZero() {
+				continue
+			}
+			sum, err := s.vault.BlindIndex(a.Tenant, v.value)
+			if err != nil {
+				return nil, err
+			}
+			*v.to = hex.EncodeToString(sum)
+		}
+		kept.Contacts = append(kept.Contacts, c)
+	}
+	sum := storage.Intent(kept)
+	return sum[:], nil
+}
+
+// Send sends a draft: in one commit it decides what each signer costs and holds
+// the units, moves the envelope, records the evidence and queues the
+// invitations of the first stage, or does none of it.
+//
+// It fails with [*StateError] if it was sent or ended, [ErrTermsNotAccepted],
+// [ErrTemplateNotApproved], [*quota.InsufficientError], [ErrUnknownChannel],
+// [*FieldError], or the refusal of an invitation by package sms.
+func (s *Service) Send(ctx context.Context, a Actor, r Send) (Envelope, error) {
+	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.SendTx(ctx, tx, a, r) })
+}
+
+// SendTx is [Service.Send] within a commit.
+func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, a Actor, r Send) (Envelope, error) {
+	return s.command(ctx, tx, a, "send", r.ID, r.Envelope, r, func(x *work) error {
+		if err := x.asOwner(); err != nil {
+			return err
+		}
+		if err := x.textsApproved(); err != nil {
+			return err
+		}
+		hold := storage.JoinID(x.env.ID, strconv.FormatUint(x.env.Version+1, 10))
+		return x.apply(ctx, Command{Op: OpSend, By: WhoOwner,
+			// Terms are asked where the price is; Upload screened every document.
+			Cleared: Cleared{Terms: true, Content: true, Templates: true},
+			Line:    LineRef{Hold: hold}}, note{})
+	})
+}
+
+// textsApproved refuses an envelope that would tell somebody by a template that
+// may not be sent, before any unit is held (D16): also those of later stages,
+// whose texts are queued when somebody else signs.
+func (x *work) textsApproved() error {
+	template := x.s.policy.Texts["recipient.invited"]
+	bySMS := slices.ContainsFunc(x.env.Recipients, func(r Recipient) bool { return r.Channel == ChannelSMS })
+	if !bySMS || template == "" {
+		return nil
+	}
+	if err := x.s.sms.CheckTemplate(sms.Notice, template, ""); err != nil {
+		return errors.Join(ErrTemplateNotApproved, err)
+	}
+	return nil
+}

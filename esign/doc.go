@@ -1,0 +1,67 @@
+// Package esign sends documents to signers in order, collects their signatures
+// and keeps the evidence: the envelope (签署流程), and the [Service] that composes
+// the other packages around it.
+//
+// # Start here
+//
+// [New] makes a [Service] of a [Config]: a store, blobs, a source of signing
+// keys, and what the host has of gateways, catalogue and timestamp authority.
+// [Service.Upload] stores documents, [Service.Create] drafts an envelope,
+// [Service.Send] sends it; each recipient passes [Service.Open],
+// [Service.Challenge], [Service.CheckCode] and [Service.Sign]; [Service.Export]
+// writes the signed PDF and the evidence bundle. See the package example and
+// examples/quickstart.
+//
+// # Vocabulary
+//
+// An envelope holds documents and recipients (参与方); a recipient who signs is a
+// signer (签署方). Recipients of one order number form a stage (签署节点), met by
+// all (会签), any (或签) or k of them. To decline (拒签) is a signer's refusal. To
+// revoke (撤销) voids the signatures made, to close (关闭) keeps them. The base
+// revision of a document is made before the first signature and holds every
+// field of every recipient. An intent proof is what a person's one-time code
+// earns: it is bound to the base revisions, and used once.
+//
+// # Guarantees
+//
+// What [Apply] decides is pure: the same envelope, command and instant give the
+// same answer. Deadlines are half-open and apply at their own instant, however
+// late anybody looks.
+//
+// A mutation commits the envelope, the units, the evidence, the indexes and the
+// outbox in one batch or not at all, under an id that the caller chose: repeated,
+// it answers the same; with other content it is [ErrIntentMismatch]. A refusal
+// changes nothing but attempt counters, rate limits and the access log.
+//
+// Order is enforced by the state machine, not by who was told. Of two racing
+// commands exactly one wins. A later signature never invalidates an earlier one:
+// signers only fill what the base revision made, and whoever lost a race signs
+// again on the newer revision, without a new code.
+//
+// Names, numbers and addresses live in package privacy and appear in no record,
+// event, error or log of this package. Nothing of one tenant is reachable by an
+// id of another.
+//
+// # Work outside, commit inside
+//
+// Each mutation has a Tx form for a commit of the host's own. Three methods have
+// none: [Service.Upload] stores blobs, [Service.PrepareSign] reads the document
+// and calls the key, neither commits a record; [Service.CheckCode] commits alone.
+// Before a Tx form, unlock the tenant's keys with privacy.Vault.Unlock.
+// Texts, notices, base revisions and timestamps leave through the outbox.
+//
+// # What the host must do
+//
+// Authenticate whoever it names in an [Actor]. Call [Service.Run] in at least
+// one process, or [Service.Deliver] from a scheduler. Keep the signing keys, the
+// root key of the vault and the key of the evidence log; back up store and blobs
+// together. Obtain the consent that it declares for each recipient, and publish
+// the agreements in [Service.Terms].
+//
+// # What is not promised
+//
+// A session that the host vouches for is believed. A code proves control of a
+// telephone, not who holds it. Without a timestamp authority the time of signing
+// is only claimed. Commands that the machine knows and the service does not
+// serve yet are refused with [ErrNotOffered]; see [Op.Offered].
+package esign

@@ -1,0 +1,181 @@
+package esign
+
+import (
+	"context"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/evidence"
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
+)
+
+// Get returns an envelope as the actor may see it. What is unknown, another
+// tenant's or none of its business is [ErrNotFound].
+func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, error) {
+	if err := a.check(); err != nil {
+		return Envelope{}, err
+	}
+	var env Envelope
+	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+		x, err := s.open(tx, a, envelope)
+		if err != nil {
+			return err
+		}
+		env = x.env
+		return nil
+	})
+	return env, err
+}
+
+// A Moment is one event of an envelope's timeline.
+type Moment struct {
+	Seq       uint64
+	Type      string
+	At        time.Time
+	Eff       time.Time // where it differs from At
+	Actor     string    // account; "system"
+	Role      string
+	Recipient string
+}
+
+// Timeline yields the events of an envelope after a sequence number, oldest
+// first: what the evidence holds, for people to read. It ends with an error
+// where the chain was tampered with.
+func (s *Service) Timeline(ctx context.Context, a Actor, envelope string, after uint64) iter.Seq2[Moment, error] {
+	return func(yield func(Moment, error) bool) {
+		if _, err := s.Get(ctx, a, envelope); err != nil {
+			yield(Moment{}, err)
+			return
+		}
+		for e, err := range s.evidence.Events(ctx, a.Tenant, envelope, after) {
+			if err != nil {
+				yield(Moment{}, err)
+				return
+			}
+			m := Moment{Seq: e.Seq, Type: e.Type, At: e.At, Eff: e.Eff, Actor: e.Actor.ID, Role: e.Actor.Role}
+			m.Recipient, _ = e.X["recipient"].(string)
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Export writes the evidence bundle of an envelope, or one document as a PDF.
+// It costs nothing (H49) and is recorded. Documents come out only once the
+// envelope is Completed or Closed; before that, and after it was voided, the
+// bundle names them by digest. A recipient gets its own documents and the
+// personal data of its own rows.
+func (s *Service) Export(ctx context.Context, a Actor, r Export, w io.Writer) error {
+	env, err := s.Get(ctx, a, r.Envelope)
+	if err != nil {
+		return err
+	}
+	done := env.State == StateCompleted || env.State == StateClosed
+	docs := env.visible(a)
+	if r.Document != "" {
+		d := env.document(r.Document)
+		if d == nil || !docs[d.ID] {
+			return ErrNotFound
+		}
+		if !done {
+			return &StateError{State: env.State}
+		}
+		if err := s.downloaded(ctx, a, &env, r.Document); err != nil {
+			return err
+		}
+		return s.copyDocument(ctx, d, w)
+	}
+	if err := s.downloaded(ctx, a, &env, ""); err != nil {
+		return err
+	}
+	// The newest events reach the log before they are exported. If that fails the
+	// bundle says less about them, and no worse.
+	if err := s.anchor(ctx); err != nil {
+		s.log.WarnContext(ctx, "esign: anchor before export", "error", err)
+	}
+	o := &evidence.ExportOptions{DigestsOnly: r.Digests || !done, Why: privacy.PurposeEvidence}
+	for i := range env.Documents {
+		d := &env.Documents[i]
+		if o.DigestsOnly || !docs[d.ID] {
+			o.DigestsOnly = true // not all are the actor's to have
+			o.Documents = nil
+			break
+		}
+		body, err := storage.OpenSegments(ctx, s.blobs, d.Segments)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		o.Documents = append(o.Documents, evidence.Document{ID: d.ID, Rev: len(d.Segments), Body: body, Size: body.Size()})
+	}
+	o.Disclose = env.disclose(a)
+	ctx = s.vault.As(ctx, privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "export"})
+	_, err = s.evidence.Export(ctx, a.Tenant, env.ID, w, o)
+	return err
+}
+
+// disclose says what of the committed personal data a requester may read (P02):
+// its own; the names of the parties; and what the owner itself supplied.
+func (e *Envelope) disclose(a Actor) func(evidence.Disclosure) bool {
+	supplied := []privacy.Field{privacy.FieldName, privacy.FieldPhone, privacy.FieldEmail}
+	return func(d evidence.Disclosure) bool {
+		switch {
+		case d.Subject.ID == a.Account:
+			return true
+		case d.Type != "envelope.created" && d.Type != "envelope.edited":
+			return false
+		}
+		return d.Field == privacy.FieldName || e.ownedBy(a) && slices.Contains(supplied, d.Field)
+	}
+}
+
+// visible are the documents that an actor may read.
+func (e *Envelope) visible(a Actor) map[string]bool {
+	out := map[string]bool{}
+	for _, d := range e.Documents {
+		out[d.ID] = e.ownedBy(a)
+	}
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		if r.Party.Account != a.Account || r.State == RecipientReplaced || r.State == RecipientPending {
+			continue
+		}
+		for _, id := range e.documentsOf(r) {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// downloaded puts on record that somebody takes a copy, before it is given.
+func (s *Service) downloaded(ctx context.Context, a Actor, env *Envelope, document string) error {
+	return s.update(ctx, a, func(tx *storage.Tx) error {
+		x, err := s.open(tx, a, env.ID)
+		if err != nil {
+			return err
+		}
+		by := WhoRecipient
+		if x.env.ownedBy(a) {
+			by = WhoOwner
+		}
+		extra := map[string]any{}
+		if document != "" {
+			extra["document"] = document
+		}
+		return x.tell(ctx, "document.downloaded", by, extra)
+	})
+}
+
+func (s *Service) copyDocument(ctx context.Context, d *Document, w io.Writer) error {
+	b, err := storage.OpenSegments(ctx, s.blobs, d.Segments)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	_, err = io.Copy(w, io.NewSectionReader(b, 0, b.Size()))
+	return err
+}
