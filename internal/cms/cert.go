@@ -60,7 +60,7 @@ func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
 			if block, b = pem.Decode(b); block == nil {
 				break
 			}
-			if block.Type != "CERTIFICATE" && block.Type != "X509 CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" {
+			if block.Type != "CERTIFICATE" && block.Type != "X509 CERTIFICATE" {
 				continue
 			}
 			if err := add(block.Bytes); err != nil {

@@ -222,13 +222,6 @@ func (v Value) Enter() *Cursor {
 	return c
 }
 
-// As returns v read under another identifier octet, for implicit tagging; the
-// constructed bit of v decides whether Enter works.
-func (v Value) As(tag byte) Value {
-	v.Tag = tag&^Constructed | v.Tag&Constructed
-	return v
-}
-
 // Octets returns the contents of a string type; a constructed string (BER) is
 // put together from its parts.
 func (v Value) Octets() ([]byte, error) {
