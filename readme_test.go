@@ -1,0 +1,55 @@
+package countersign_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadmeIsTheExample: the Go block of both READMEs is, to the letter, the
+// function that package esign compiles and runs as its example, and it stays
+// within 35 lines.
+func TestReadmeIsTheExample(t *testing.T) {
+	src, err := os.ReadFile("esign/example_test.go")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(src), "\nfunc signNDA(")
+	require.True(t, ok)
+	body, _, ok := strings.Cut(rest, "\n}\n")
+	require.True(t, ok)
+	want := "func signNDA(" + body + "\n}"
+	assert.LessOrEqual(t, strings.Count(want, "\n")+1, 36, "the quick start grew")
+	for _, name := range []string{"README.md", "README.zh-CN.md"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```").FindAllStringSubmatch(string(text), -1)
+		require.Len(t, blocks, 1, name)
+		assert.Equal(t, want, blocks[0][1], name)
+	}
+}
+
+// TestReadmesAgree: both READMEs have the same commands, packages and sections.
+func TestReadmesAgree(t *testing.T) {
+	parts := func(name string) (commands, packages []string, sections int) {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile("(?m)^(go (?:run|test) .*)$").FindAllStringSubmatch(string(text), -1) {
+			commands = append(commands, m[1])
+		}
+		for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(string(text), -1) {
+			packages = append(packages, m[1])
+			_, err := os.Stat(m[1])
+			assert.NoError(t, err, "%s names a package that is not there", name)
+		}
+		return commands, packages, strings.Count(string(text), "\n## ")
+	}
+	c, p, s := parts("README.md")
+	zc, zp, zs := parts("README.zh-CN.md")
+	assert.Equal(t, []string{"go run ./examples/quickstart", "go test ./..."}, c)
+	assert.Equal(t, c, zc)
+	assert.Equal(t, p, zp)
+	assert.Equal(t, s, zs)
+}
