@@ -45,7 +45,7 @@ func (w *world) advance(d time.Duration) {
 
 func newWorld(t testing.TB, wrap func(storage.Store) storage.Store, anchors ...evidence.Anchor) *world {
 	t.Helper()
-	return newWorldWithKey(t, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)), wrap, anchors...)
+	return newWorldWithKey(t, newTestKey(7), wrap, anchors...)
 }
 
 func newWorldWithKey(t testing.TB, key ed25519.PrivateKey, wrap func(storage.Store) storage.Store, anchors ...evidence.Anchor) *world {
@@ -162,4 +162,17 @@ func troubles(r *evidence.Report) []string {
 		}
 	}
 	return out
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+var testRoot = privacy.InsecureMemoryKey()
+
+func newTestKey(b byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32))
 }

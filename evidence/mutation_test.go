@@ -2,7 +2,6 @@ package evidence_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -173,7 +172,7 @@ func TestBundleSplices(t *testing.T) {
 	})
 	t.Run("rewritten by who lacks the key", func(t *testing.T) {
 		// Another operator with the same origin makes a perfect bundle.
-		forger := newWorldWithKey(t, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, 32)), nil)
+		forger := newWorldWithKey(t, newTestKey(8), nil)
 		forger.envelope("nda-17")
 		r := verify(t, forger.export("nda-17", nil), o)
 		assert.NotEqual(t, evidence.Passed, r.Verdict)
