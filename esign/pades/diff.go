@@ -23,13 +23,14 @@ type differ struct {
 	touched  map[uint32]bool // numbers whose value changed
 	tainted  map[uint32]bool // without a role, and what they lead to changed
 	absent   map[uint32]bool // touched, and not there before
+	dangling map[uint32]bool // absent, though something referred to it
 	out      []change
 }
 
 func newDiffer(g *graph, old, new *view, index int, end int64) *differ {
 	return &differ{
 		g: g, old: old, new: new, revision: index, revEnd: end,
-		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{},
+		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{}, dangling: map[uint32]bool{},
 	}
 }
 
@@ -138,6 +139,7 @@ func (d *differ) compare(nums map[uint32]bool) error {
 		}
 	}
 	for num := range d.touched {
+		d.dangling[num] = d.absent[num] && len(d.g.in[num]) > 0
 		d.unused(num)
 	}
 	for num := range nums {
@@ -351,7 +353,7 @@ func (d *differ) clean(o pdf.Object, seen map[uint32]bool) bool {
 	eachRef(o, "", 0, func(_ pdf.Name, to pdf.Ref) {
 		switch {
 		case !clean || !d.tainted[to.Num] || seen[to.Num]:
-		case !d.absent[to.Num]:
+		case !d.absent[to.Num] || d.dangling[to.Num]:
 			clean = false
 		default:
 			seen[to.Num] = true
