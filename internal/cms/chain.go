@@ -41,8 +41,8 @@ type ChainReason string
 // Reasons of [ChainError].
 const (
 	ChainNoAnchor    ChainReason = "no_anchor"     // no path ends at a root
-	ChainExpired     ChainReason = "expired"       // a certificate ended before At
-	ChainNotYetValid ChainReason = "not_yet_valid" // a certificate begins after At
+	ChainExpired     ChainReason = "expired"       // a certificate ended before At, and nothing else is wrong
+	ChainNotYetValid ChainReason = "not_yet_valid" // a certificate begins after At, and nothing else is wrong
 	ChainSignature   ChainReason = "bad_signature" // an issuer by name did not sign
 	ChainConstraint  ChainReason = "constraint"    // CA flag, path length, key usage, names, critical extension
 	ChainAlgorithm   ChainReason = "algorithm_unsupported"
@@ -219,10 +219,6 @@ func (b *pathBuilder) judge(path []*x509.Certificate) *ChainError {
 		switch {
 		case !parsedWhole(c):
 			return fail(i, ChainConstraint, "certificate not fully read")
-		case b.At.Before(c.NotBefore):
-			return fail(i, ChainNotYetValid, "not valid before "+c.NotBefore.UTC().Format(time.RFC3339))
-		case b.At.After(c.NotAfter):
-			return fail(i, ChainExpired, "not valid after "+c.NotAfter.UTC().Format(time.RFC3339))
 		case len(c.UnhandledCriticalExtensions) > 0:
 			return fail(i, ChainConstraint, "critical extension "+c.UnhandledCriticalExtensions[0].String())
 		case !allows(c, b.Usage):
@@ -249,6 +245,15 @@ func (b *pathBuilder) judge(path []*x509.Certificate) *ChainError {
 	if names {
 		if err := b.checkNames(path); err != nil {
 			return &ChainError{Reason: ChainConstraint, Path: path, Index: 0, Err: err}
+		}
+	}
+	// Time comes last: "expired" then means that nothing else is wrong.
+	for i, c := range path {
+		switch {
+		case b.At.Before(c.NotBefore):
+			return fail(i, ChainNotYetValid, "not valid before "+c.NotBefore.UTC().Format(time.RFC3339))
+		case b.At.After(c.NotAfter):
+			return fail(i, ChainExpired, "not valid after "+c.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -281,11 +286,24 @@ func hasExtension(c *x509.Certificate, oid string) bool {
 }
 
 // checkNames leaves name constraints to smx509, which knows every key kind
-// here, by giving it this one path.
+// here, by giving it this one path, at an instant when all of it is valid if
+// there is one.
 func (b *pathBuilder) checkNames(path []*x509.Certificate) error {
+	at, end := path[0].NotBefore, path[0].NotAfter
+	for _, c := range path {
+		if c.NotBefore.After(at) {
+			at = c.NotBefore
+		}
+		if c.NotAfter.Before(end) {
+			end = c.NotAfter
+		}
+	}
+	if at.After(end) {
+		at = b.At
+	}
 	o := smx509.VerifyOptions{
 		Roots: smx509.NewCertPool(), Intermediates: smx509.NewCertPool(),
-		CurrentTime: b.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
 	o.Roots.AddCert((*smx509.Certificate)(path[len(path)-1]))
 	for _, c := range path[1:] {

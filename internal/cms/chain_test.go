@@ -102,12 +102,20 @@ func TestChainReasons(t *testing.T) {
 		"V13 leaf expired":                   {leaf: issue(t, ca, "x", false, past), roots: []*node{root}, inter: []*node{ca}, want: cms.ChainExpired},
 		"V13 leaf not yet valid":             {leaf: issue(t, ca, "x", false, future), roots: []*node{root}, inter: []*node{ca}, want: cms.ChainNotYetValid},
 		"V13 issuer expired":                 {leaf: issue(t, oldCA, "x", false, nil), roots: []*node{root}, inter: []*node{oldCA}, want: cms.ChainExpired},
-		"an expired leaf that is a root":     {leaf: issue(t, ca, "x", false, past), want: cms.ChainExpired, roots: nil},
-		"issuer is no CA":                    {leaf: issue(t, noCA, "x", false, nil), roots: []*node{root}, inter: []*node{noCA}, want: cms.ChainConstraint},
-		"issuer may not sign certificates":   {leaf: issue(t, noSign, "x", false, nil), roots: []*node{root}, inter: []*node{noSign}, want: cms.ChainConstraint},
-		"path length":                        {leaf: issue(t, below, "x", false, nil), roots: []*node{root}, inter: []*node{flat, below}, want: cms.ChainConstraint},
-		"path length kept":                   {leaf: issue(t, flat, "x", false, nil), roots: []*node{root}, inter: []*node{flat}, size: 3},
-		"unknown critical extension":         {leaf: odd, roots: []*node{root}, inter: []*node{ca}, want: cms.ChainConstraint},
+		"expired and more": {
+			leaf: issue(t, named, "x", false, func(c *x509.Certificate) {
+				past(c)
+				c.NotAfter = when.Add(-time.Hour)
+				c.DNSNames = []string{"example.org"}
+			}),
+			roots: []*node{root}, inter: []*node{named}, want: cms.ChainConstraint,
+		},
+		"an expired leaf that is a root":   {leaf: issue(t, ca, "x", false, past), want: cms.ChainExpired, roots: nil},
+		"issuer is no CA":                  {leaf: issue(t, noCA, "x", false, nil), roots: []*node{root}, inter: []*node{noCA}, want: cms.ChainConstraint},
+		"issuer may not sign certificates": {leaf: issue(t, noSign, "x", false, nil), roots: []*node{root}, inter: []*node{noSign}, want: cms.ChainConstraint},
+		"path length":                      {leaf: issue(t, below, "x", false, nil), roots: []*node{root}, inter: []*node{flat, below}, want: cms.ChainConstraint},
+		"path length kept":                 {leaf: issue(t, flat, "x", false, nil), roots: []*node{root}, inter: []*node{flat}, size: 3},
+		"unknown critical extension":       {leaf: odd, roots: []*node{root}, inter: []*node{ca}, want: cms.ChainConstraint},
 		"usage not allowed by the CA": {
 			leaf:  issue(t, clientCA, "x", false, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping} }),
 			roots: []*node{root}, inter: []*node{clientCA}, usage: x509.ExtKeyUsageTimeStamping, want: cms.ChainConstraint,
