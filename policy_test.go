@@ -26,6 +26,7 @@ const module = "github.com/countersign/countersign"
 var policy = map[string][]string{
 	"internal":                    {"golang.org/x/crypto"},
 	"internal/cms":                {"internal", "golang.org/x/crypto", "github.com/emmansun/gmsm"},
+	"internal/pdftest":            {"testing"},
 	"storage":                     {},
 	"storage/boltstore":           {"storage", "go.etcd.io/bbolt"},
 	"storage/sqlstore":            {"storage"},
