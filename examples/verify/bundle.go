@@ -2,18 +2,19 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
 )
 
-// verifyBundle judges an evidence bundle offline.
+// verifyBundle judges an evidence bundle offline, and the signatures of the
+// documents in it under the ca roots of the trust file.
 func verifyBundle(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	report, err := reportBundle(ctx, o)
 	if err != nil {
@@ -23,26 +24,25 @@ func verifyBundle(ctx context.Context, o options, stdout, stderr io.Writer) int 
 	if o.json {
 		enc := json.NewEncoder(stdout)
 		enc.SetEscapeHTML(false)
-		err = enc.Encode(report)
+		if err := enc.Encode(report); err != nil {
+			fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrIO, err)
+			return exitUnreadable
+		}
 	} else {
-		err = bundleSummary(stdout, o.bundle, report)
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrIO, err)
-		return exitUnreadable
+		bundleSummary(stdout, o.bundle, report)
 	}
 	return exitCode(pades.Verdict(report.Verdict))
 }
 
 func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
-	var trust *evidence.Trust
+	keys := &evidence.Trust{}
 	if o.keys != "" {
 		f, err := os.Open(o.keys)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		if trust, err = evidence.ParseTrust(f); err != nil {
+		if keys, err = evidence.ParseTrust(f); err != nil {
 			return nil, err
 		}
 	}
@@ -55,62 +55,44 @@ func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	var roots []*x509.Certificate
-	if trust != nil {
-		roots = append(append(roots, trust.CA...), trust.TSA...)
-	}
-	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{
-		Keys: trust,
+	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{Keys: keys,
 		Document: func(_ string, r io.ReaderAt, size int64) (evidence.Verdict, error) {
-			return checkDocument(ctx, r, size, roots)
-		},
-	})
-}
-
-// checkDocument judges the signatures of one document of a bundle. What has
-// none is bound by the bundle's digests alone.
-func checkDocument(ctx context.Context, r io.ReaderAt, size int64, roots []*x509.Certificate) (evidence.Verdict, error) {
-	report, err := pades.Verify(ctx, r, size, &pades.VerifyOptions{Roots: roots})
-	switch {
-	case errors.Is(err, pades.ErrNotPDF):
-		return evidence.Passed, nil
-	case err != nil:
-		return evidence.Indeterminate, err
-	case len(report.Signatures) == 0:
-		return evidence.Passed, nil
-	}
-	if report.Verdict == pades.Passed {
-		return evidence.Passed, nil
-	}
-	for _, s := range report.Signatures {
-		if s.Verdict == report.Verdict {
-			return evidence.Verdict(report.Verdict), fmt.Errorf("signature %q: %s%s", s.Field, s.Verdict, list(s.Reasons))
-		}
-	}
-	return evidence.Verdict(report.Verdict), fmt.Errorf("%s%s", report.Verdict, list(report.Reasons))
+			got, err := pades.Verify(ctx, r, size, &pades.VerifyOptions{Roots: keys.CA, At: o.time})
+			if err != nil {
+				return evidence.Failed, err
+			}
+			if len(got.Signatures) == 0 { // closed before anybody signed
+				return evidence.Passed, nil
+			}
+			if got.Verdict == pades.Passed {
+				return evidence.Passed, nil
+			}
+			return evidence.Verdict(got.Verdict), errors.New(strings.TrimSpace(list(got.Reasons)))
+		}})
 }
 
 // bundleSummary prints a report for a person.
-func bundleSummary(w io.Writer, name string, r *evidence.Report) error {
-	_, err := fmt.Fprintf(w, "%s: %s\n", name, r.Verdict)
-	if r.Env != "" {
-		fmt.Fprintf(w, "envelope   %s of %s\n", r.Env, r.Tenant)
+func bundleSummary(w io.Writer, name string, r *evidence.Report) {
+	fmt.Fprintf(w, "%s: %s\n", name, r.Verdict)
+	fmt.Fprintf(w, "  envelope %s of %s, log %s\n", orDash(r.Env), orDash(r.Tenant), orDash(r.Origin))
+	fmt.Fprintf(w, "  events 1 to %d, chain %s, documents %s\n", r.Claim.Last, orDash(r.Claim.Kind), orDash(r.Claim.Docs))
+	if r.FirstBad > 0 {
+		fmt.Fprintf(w, "  first event that cannot be right: %d\n", r.FirstBad)
 	}
-	if r.FirstBad != 0 {
-		fmt.Fprintf(w, "first event that cannot be right: %d\n", r.FirstBad)
+	if n := len(r.Windows); n > 0 {
+		fmt.Fprintf(w, "  last event recorded at %s, proved before %s\n", when(&r.Windows[n-1].At), when(&r.Windows[n-1].NotAfter))
 	}
 	for _, c := range r.Checks {
-		fmt.Fprintf(w, "%-14s %s", c.Verdict, c.Code)
-		if c.Seq != 0 {
+		if c.Verdict == evidence.Passed {
+			continue
+		}
+		fmt.Fprintf(w, "  %s: %s", c.Code, c.Verdict)
+		if c.Seq > 0 {
 			fmt.Fprintf(w, ", event %d", c.Seq)
 		}
 		if c.Path != "" {
 			fmt.Fprintf(w, ", %s", c.Path)
 		}
-		if c.Detail != "" {
-			fmt.Fprintf(w, ": %s", c.Detail)
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "%s\n", note(c.Detail))
 	}
-	return err
 }

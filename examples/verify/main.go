@@ -2,7 +2,7 @@
 // proves.
 //
 //	go run ./examples/verify -in b.pdf [-roots roots.pem] [-password P] [-at RFC3339] [-json]
-//	go run ./examples/verify -bundle f.esev [-keys keys] [-json]
+//	go run ./examples/verify -bundle f.esev [-keys keys] [-at RFC3339] [-json]
 //
 // It exits 0 for PASSED, 1 for FAILED, 2 for INDETERMINATE and 3 where there is
 // nothing to judge: wrong usage, an unreadable file, no signature. Build it to
@@ -75,8 +75,8 @@ func parse(args []string) (o options, err error) {
 		return o, errors.New("one of -in and -bundle is required")
 	case o.in != "" && o.keys != "":
 		return o, errors.New("-keys goes with -bundle")
-	case o.bundle != "" && (o.roots != "" || o.password != "" || o.at != ""):
-		return o, errors.New("-bundle goes with -keys and -json only")
+	case o.bundle != "" && (o.roots != "" || o.password != ""):
+		return o, errors.New("-bundle goes with -keys, -at and -json only")
 	}
 	if o.at != "" {
 		if o.time, err = time.Parse(time.RFC3339, o.at); err != nil {

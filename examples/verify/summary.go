@@ -58,7 +58,7 @@ func note(s string) string {
 }
 
 func when(t *time.Time) string {
-	if t == nil {
+	if t == nil || t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
