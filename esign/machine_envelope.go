@@ -19,21 +19,21 @@ var envelopeRules = []rule{
 	{id: "E3", in: []State{StateDraft}, op: OpSend, who: owner, guard: sendable, do: []act{start, askRender},
 		to: StateInProgress, units: []act{holdLines}, event: []string{"envelope.sent"}},
 
-	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{noRow, lastReview, anyoneFills},
+	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{lastReview, anyoneFills},
 		guard: []guard{isReviewer, reviewRound}, do: []act{answerReview}, to: StateFilling, event: []string{"review.passed"}},
-	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{noRow, lastReview},
+	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{lastReview},
 		guard: []guard{isReviewer, reviewRound}, do: []act{answerReview, askRender}, to: StateInProgress, event: []string{"review.passed"}},
-	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{noRow, sameReviewAnswer(AnswerPass)},
+	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{sameReviewAnswer(AnswerPass)},
 		guard: []guard{isReviewer, reviewRound}},
-	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver, when: []cond{noRow},
+	{id: "E4", in: []State{StateInReview}, op: OpPass, who: approver,
 		guard: []guard{isReviewer, reviewRound}, do: []act{answerReview}, event: []string{"review.answered"}},
-	{id: "E5", in: []State{StateInReview}, op: OpReturn, who: approver, when: []cond{noRow, sameReviewAnswer(AnswerReturn)},
+	{id: "E5", in: []State{StateInReview}, op: OpReturn, who: approver, when: []cond{sameReviewAnswer(AnswerReturn)},
 		guard: []guard{isReviewer, reviewRound}},
-	{id: "E5", in: []State{StateInReview}, op: OpReturn, who: approver, when: []cond{noRow},
+	{id: "E5", in: []State{StateInReview}, op: OpReturn, who: approver,
 		guard: []guard{isReviewer, reviewRound}, do: []act{answerReview}, event: []string{"review.returned"}, tells: []tell{tellOwner}},
 	{id: "E6", in: []State{StateInReview}, op: OpRecall, who: owner, do: []act{recall}, to: StateDraft,
 		units: []act{settleOpen(CauseNotStarted)}, event: []string{"review.recalled"}, tells: []tell{tellReviewers}},
-	{id: "E7", in: []State{StateInReview}, op: OpRefuse, who: approver, when: []cond{noRow},
+	{id: "E7", in: []State{StateInReview}, op: OpRefuse, who: approver,
 		guard: []guard{isReviewer, reviewRound}, do: []act{answerReview, because(CauseRefused)}, to: StateRevoked,
 		units: []act{settleOpen(CauseNotStarted)}, event: []string{"review.refused"}, tells: []tell{tellOwner}},
 
@@ -113,5 +113,5 @@ var (
 	ownerOrSystem       = []Who{WhoOwner, WhoSystem}
 	system              = []Who{WhoSystem}
 
-	sendable = []guard{wellFormed, complete, termsAccepted, contentScreened, templatesApproved, unitsSuffice}
+	sendable = []guard{complete, termsAccepted, contentScreened, templatesApproved, unitsSuffice}
 )

@@ -15,7 +15,6 @@ var (
 	hasReview    = cond{"it has a review", func(m *run) bool { return m.env.Review != nil }}
 	anyoneFills  = cond{"anyone fills", func(m *run) bool { return m.env.unfilled() }}
 	allFilled    = cond{"nobody has to fill any more", func(m *run) bool { return !m.env.unfilled() }}
-	noRow        = cond{"of the review", func(m *run) bool { return m.cmd.Recipient == "" }}
 	someRow      = cond{"of a row", func(m *run) bool { return m.cmd.Recipient != "" }}
 	lastReview   = cond{"last needed", func(m *run) bool { return m.passes(m.env.Review) }}
 	lastGate     = cond{"last needed", func(m *run) bool { return m.passes(m.r().Gate) }}
@@ -46,11 +45,10 @@ var (
 	stageOpen      = cond{"its stage is open", func(m *run) bool { return m.env.itsTurn(m.r()) }}
 	notAsked       = cond{"not asked yet", func(m *run) bool { return !m.r().Asked }}
 	gateShut       = cond{"its gate is not passed", func(m *run) bool { return !m.r().Gate.passed() }}
-	gateOpen       = cond{"gate passed", func(m *run) bool { return m.r().Gate.passed() }}
 	noLongerReady  = cond{"identity too old, or gate reopened", func(m *run) bool { return len(m.r().missing(m.eff)) > 0 }}
 	deadlinePassed = cond{"own deadline", func(m *run) bool { d := m.r().Deadline; return !d.IsZero() && !m.eff.Before(d) }}
 	identityOver   = cond{"identity too old", func(m *run) bool { return !m.r().Facts.identified(m.eff) }}
-	nothingMissing = cond{"reading done, uploads in, identity met, certificate obtainable", func(m *run) bool {
+	nothingMissing = cond{"gate passed, reading done, uploads in, identity met, certificate obtainable", func(m *run) bool {
 		return len(m.r().missing(m.eff)) == 0
 	}}
 	onlyCertificate = cond{"only the certificate is missing, not asked yet", func(m *run) bool {

@@ -37,6 +37,8 @@ func TestHard03AuthorityDownWhileFinalizing(t *testing.T) {
 	later.is(esign.StateCompleted)
 	w.must(fail)
 	w.is(esign.StateCompleted)
+	assert.Equal(t, 10, w.env.Attempt)
+	assert.Zero(t, w.env.Due())
 	assert.Equal(t, []string{"finalize.degraded", "envelope.completed"}, w.happened()[9:])
 	assert.Equal(t, 10, w.count(esign.EffectAlarm))
 	assert.Equal(t, 1, w.count(esign.EffectSeal))
@@ -211,8 +213,11 @@ func TestHard10SignatureAtTheDeadline(t *testing.T) {
 func TestHard11ApproverReturnsThenPasses(t *testing.T) {
 	d := draft(signer("li", 1, gate(esign.Gate{Approvers: []string{"boss", "cfo", "cto"}, Rule: esign.K, K: 2})))
 	w := sent(t, d)
+	assert.Equal(t, []string{"li", "@boss", "@cfo", "@cto"}, w.told("recipient.invited"))
 	w.open("li")
 	w.rowIs("li", esign.RecipientBlocked)
+	assert.Contains(t, w.happened(), "recipient.blocked:li")
+	assert.Equal(t, []string{"@boss", "@cfo", "@cto"}, w.told("recipient.blocked"))
 	answer := func(op esign.Op, who string, round int) error {
 		return w.try(esign.Command{Op: op, By: esign.WhoApprover, Recipient: "li", Approver: who, Round: round, Reason: "why"})
 	}
@@ -342,6 +347,20 @@ func TestHard17DeclineMakesKUnreachable(t *testing.T) {
 	w.rowIs("b", esign.RecipientSigned)
 	assert.Zero(t, w.row("b").VoidedAt, "signatures stay facts")
 	assert.Equal(t, []string{"settle:declined:c"}, w.units(), "D03: a's line was settled when it declined")
+}
+
+func TestHard17GateRefusesACandidate(t *testing.T) {
+	d := draft(signer("a", 1, gate(esign.Gate{Approvers: []string{"boss"}})), signer("b", 1))
+	d.Stages = []esign.Stage{{Order: 1, Rule: esign.Any}}
+	w := sent(t, d)
+	w.open("a")
+	w.forget()
+	w.must(esign.Command{Op: esign.OpRefuse, By: esign.WhoApprover, Recipient: "a", Approver: "boss", Round: 1, Reason: "no"})
+	w.is(esign.StateInProgress)
+	assert.Equal(t, []string{"settle:declined:a"}, w.units(), "E13: only the candidate's")
+	assert.Equal(t, esign.AnswerRefuse, w.row("a").Gate.Answers[0].Answer)
+	w.sign("b")
+	w.is(esign.StateFinalizing)
 }
 
 func TestHard18RevokedTogether(t *testing.T) {
@@ -504,6 +523,8 @@ func TestReleaseInPart(t *testing.T) {
 		w.must(esign.Command{Op: op, By: esign.WhoSystem, Linked: "r1", Items: items})
 	}
 	step(esign.OpReleaseBegin)
+	unknown := esign.Command{Op: esign.OpReleaseDone, By: esign.WhoSystem, Linked: "r1", Items: []string{"other"}}
+	require.ErrorIs(t, w.try(unknown), esign.ErrField)
 	step(esign.OpReleaseDone, "annex")
 	assert.Equal(t, esign.ReleasePartiallyReleased, w.env.Release)
 	w.rowIs("li", esign.RecipientSigned)

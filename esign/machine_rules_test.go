@@ -1,6 +1,7 @@
 package esign_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -60,12 +61,19 @@ func TestE4ReviewNeedsAll(t *testing.T) {
 	answer(esign.OpPass, "boss")
 	w.is(esign.StateInReview)
 	assert.Equal(t, []string{"review.answered"}, w.happened())
+	answer(esign.OpPass, "boss")
+	assert.Equal(t, []string{"review.answered"}, w.happened(), "the same answer again is no answer")
 	answer(esign.OpReturn, "cfo")
 	assert.Equal(t, []string{"owner"}, w.told("review.returned"))
 	w.is(esign.StateInReview)
 	answer(esign.OpPass, "cfo")
 	w.is(esign.StateInProgress)
 	assert.Equal(t, []string{"li", "cc"}, w.told("recipient.invited"), "a copy at start goes out when it starts")
+	assert.Equal(t, []esign.Decided{{Approver: "boss", Answer: esign.AnswerPass, At: t0}, {Approver: "cfo", Answer: esign.AnswerPass, At: t0}},
+		w.env.Review.Answers)
+	revoke := w.ending(esign.OpRevoke)
+	revoke.Reason = ""
+	require.ErrorIs(t, create(t, d).sending().try(revoke), esign.ErrField, "a reason is needed in the review too")
 }
 
 func TestE7ReviewRefusedD23(t *testing.T) {
@@ -77,6 +85,7 @@ func TestE7ReviewRefusedD23(t *testing.T) {
 	w.must(esign.Command{Op: esign.OpRefuse, By: esign.WhoApprover, Approver: "cfo", Round: 1})
 	w.is(esign.StateRevoked)
 	assert.Equal(t, esign.CauseRefused, w.env.Cause)
+	assert.Equal(t, []esign.Decided{{Approver: "cfo", Answer: esign.AnswerRefuse, At: t0}}, w.env.Review.Answers)
 	assert.Equal(t, []string{"review.refused"}, w.happened())
 	assert.Equal(t, []string{"settle:not_started:li"}, w.units())
 	assert.Equal(t, 1, w.count(esign.EffectSeal))
@@ -85,10 +94,14 @@ func TestE7ReviewRefusedD23(t *testing.T) {
 func TestE8FillPhase(t *testing.T) {
 	d := draft(signer("li", 1), signer("wang", 2), signer("zhao", 2))
 	d.Fields = []esign.Field{fill("f", "wang"), fill("g", "zhao")}
+	d.Recipients = append(d.Recipients, signer("boss", 3, role(esign.RoleApprover)), signer("cc", 0, role(esign.RoleCC)))
 	w := create(t, d)
 	w.send()
 	w.is(esign.StateFilling)
-	assert.Equal(t, []string{"wang", "zhao"}, w.told("recipient.invited"))
+	refused := w.copy()
+	refused.must(esign.Command{Op: esign.OpRefuse, By: esign.WhoRecipient, Recipient: "boss", Reason: "no"})
+	refused.is(esign.StateDeclined)
+	assert.Equal(t, []string{"wang", "zhao", "cc"}, w.told("recipient.invited"))
 	var turn *esign.TurnError
 	require.ErrorAs(t, w.try(w.opening("li")), &turn)
 	assert.Equal(t, []string{"wang", "zhao"}, turn.Waiting)
@@ -109,7 +122,31 @@ func TestE8FillPhase(t *testing.T) {
 	assert.Equal(t, 1, w.count(esign.EffectRender))
 	w.render()
 	w.sign("li", "wang", "zhao")
+	w.open("boss")
+	w.must(esign.Command{Op: esign.OpPass, By: esign.WhoRecipient, Recipient: "boss"})
 	w.is(esign.StateFinalizing)
+}
+
+// sending sends and goes on.
+func (w *world) sending() *world {
+	w.send()
+	return w
+}
+
+func TestE11FinalizingAddsToTheDocuments(t *testing.T) {
+	w := sent(t, draft(signer("li", 1), signer("late", 0, role(esign.RoleCC), func(r *esign.Recipient) { r.Timing = esign.AtEnd })))
+	w.sign("li")
+	c := esign.Command{Op: esign.OpFinalized, By: esign.WhoSystem, Documents: w.grown("li")}
+	stale := c
+	stale.Documents = slices.Clone(w.env.Documents)
+	require.ErrorIs(t, w.try(stale), esign.ErrStaleRevision)
+	stale.Documents = []esign.Document{{ID: "other"}}
+	require.ErrorIs(t, w.try(stale), esign.ErrField)
+	w.now = t0.Add(time.Minute)
+	w.must(c)
+	w.is(esign.StateCompleted)
+	assert.Equal(t, c.Documents[0].Segments, w.env.Documents[0].Segments)
+	assert.Equal(t, w.now, w.row("late").NotifiedAt)
 }
 
 func TestE10ManualFinish(t *testing.T) {
@@ -237,6 +274,9 @@ func TestR10Certificate(t *testing.T) {
 	w.must(c)
 	w.must(c)
 	w.rowIs("li", esign.RecipientViewed)
+	lower := c
+	lower.Facts.Viewable = false
+	require.ErrorIs(t, w.try(lower), esign.ErrLevel, "each opening needs what the first one needed")
 	assert.Equal(t, 1, w.count(esign.EffectCertificate), "T11: asked once, after identity is met")
 	c.Op, c.By, c.Facts = esign.OpProgress, esign.WhoSystem, shown
 	w.must(c)
@@ -328,6 +368,12 @@ func TestR18ExpiryOfARow(t *testing.T) {
 	w.sweep()
 	w.is(esign.StateExpired)
 	assert.Equal(t, end, w.env.EndedAt, "at its own instant")
+	filling := *d
+	filling.Fields = []esign.Field{fill("f", "zhao")}
+	w = sent(t, &filling)
+	w.now = end
+	w.sweep()
+	w.is(esign.StateExpired)
 	d.Stages = []esign.Stage{{Order: 1, Rule: esign.Any}}
 	w = sent(t, d)
 	w.now = end.Add(time.Minute)
