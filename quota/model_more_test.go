@@ -254,8 +254,55 @@ func (m *machine) check(t *rapid.T) {
 			require.Equal(t, l.sticky, line.Sticky)
 		}
 	}
-	_, err := m.l.Verify(m.ctx, tenant)
+	if m.steps++; m.steps%5 == 0 {
+		_, err := m.l.Verify(m.ctx, tenant)
+		require.NoError(t, err)
+	}
+}
+
+// books reads an account's past: statements add up (I3), the present is what
+// AsOf says of now, and what was told of an instant is still told of it.
+func (m *machine) books(t *rapid.T) {
+	name, _, _ := m.account(t)
+	req := quota.BalanceRequest{Tenant: tenant, Account: name}
+	day := func(label string) time.Time {
+		return noon.Add(time.Duration(rapid.IntRange(-1, 200).Draw(t, label)) * time.Hour)
+	}
+	from, to := day("from"), day("to")
+	if to.Before(from) {
+		from, to = to, from
+	}
+	if from.After(m.now) {
+		from, to = noon, time.Time{}
+	}
+	st, err := m.l.Statement(m.ctx, quota.StatementRequest{Tenant: tenant, Account: name, From: from, To: to})
 	require.NoError(t, err)
+	sums(t, st)
+	now, err := m.l.Balance(m.ctx, req)
+	require.NoError(t, err)
+	then, err := m.l.AsOf(m.ctx, req, now.At)
+	require.NoError(t, err)
+	require.Equal(t, now, then)
+	for _, id := range slices.Sorted(maps.Keys(m.m.lots)) {
+		lot, _, err := m.l.Lot(m.ctx, quota.LotRequest{Tenant: tenant, ID: id})
+		require.NoError(t, err)
+		require.Equal(t, lot.Granted, lot.Available()+lot.Held+lot.Used+lot.Expired+lot.Clawed)
+	}
+	_, err = m.l.Forecast(m.ctx, req)
+	require.NoError(t, err)
+	// The past, once it is older than any clock that may come, never changes.
+	for _, p := range m.past {
+		again, err := m.l.AsOf(m.ctx, quota.BalanceRequest{Tenant: tenant, Account: p.Account}, p.At)
+		require.NoError(t, err)
+		if m.m.resolve(p.Account) == p.Account {
+			require.Equal(t, p, again, "as of %v", p.At)
+		}
+	}
+	if old := now.At.Add(-time.Hour); old.After(noon) {
+		b, err := m.l.AsOf(m.ctx, req, old)
+		require.NoError(t, err)
+		m.past = append(m.past, b)
+	}
 }
 
 func errIs(err, target error) bool { return err != nil && quota.Code(err) == quota.Code(target) }

@@ -41,6 +41,7 @@ func TestModel_I1_to_I11(t *testing.T) {
 			"restart":  m.restart,
 			"retry":    m.retry,
 			"foreign":  m.foreign,
+			"books":    m.books,
 			"reserve2": m.reserve,
 			"capture2": m.capture,
 		})
@@ -57,6 +58,8 @@ type machine struct {
 	open    []quota.HoldID // every hold made
 	replays []func(*rapid.T)
 	ctx     context.Context
+	steps   int
+	past    []quota.Balance // told of instants that no clock comes back to
 }
 
 var accounts = []quota.AccountID{"li", "wang", "hr"}

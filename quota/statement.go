@@ -62,11 +62,15 @@ func (l *Ledger) Statement(ctx context.Context, req StatementRequest) (Statement
 	if open {
 		st.To = p.now.at
 	}
-	if st.To.Before(from) {
+	if !to.IsZero() && to.Before(from) {
 		return Statement{}, badRequest("to", "before from")
 	}
 	// Opening is what was true just before From: due at From belongs inside.
-	start, err := p.stateAt(ctx, from.Add(-time.Microsecond), req.KnownAt)
+	before := from.Add(-time.Microsecond)
+	if from.After(p.now.at) {
+		before, st.To = p.now.at, from // nothing has happened in a window to come
+	}
+	start, err := p.stateAt(ctx, before, req.KnownAt)
 	if err != nil {
 		return Statement{}, err
 	}
