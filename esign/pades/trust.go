@@ -3,7 +3,6 @@ package pades
 import (
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"time"
 
@@ -11,86 +10,78 @@ import (
 	"github.com/countersign/countersign/internal/tsp"
 )
 
-// trust looks for a path from the signing certificate to a root the caller
-// gave (V10).
-func (v *verifier) trust(s *signature) {
-	s.report.Trust = TrustUnknown
-	if s.cms == nil || s.report.Integrity != Intact {
-		return
-	}
-	leaf, usage := v.leaf(s)
-	if leaf == nil {
-		return
-	}
-	v.timestamps(s)
-	if len(v.opt.Roots) == 0 && !v.opt.SystemRoots {
-		s.because(Indeterminate, ReasonNoTrustAnchor)
-		return
-	}
+// anchored reports whether the caller named anybody to trust.
+func (v *verifier) anchored() bool { return len(v.opt.Roots) > 0 || v.opt.SystemRoots }
+
+// times finds out when what was signed provably existed (V12): the newest
+// document timestamp is judged now, each older one at the time of the next,
+// and a signature's own timestamps at the time of the earliest that covers it.
+func (v *verifier) times() {
 	at := v.opt.At
-	if s.report.Timestamp != nil {
-		at = *s.report.Timestamp
-	}
-	_, err := v.path(leaf, s.cms.data.Embedded(), usage, at)
-	if err == nil {
+	for i := len(v.sigs) - 1; i >= 0; i-- {
+		s := v.sigs[i]
+		if s.report.SubFilter != subFilterStamp || s.cms == nil || s.cms.token == nil || s.report.Integrity != Intact || s.rev < 0 {
+			continue
+		}
+		t := s.cms.token
+		if t.Certificate == nil {
+			continue
+		}
+		s.judgedAt = at
+		if !v.anchored() {
+			s.because(Indeterminate, ReasonNoTrustAnchor)
+			continue
+		}
+		evidence := inCMS(s.cms.data, s.cms.signer)
+		path, err := v.path(t.Certificate, t.Embedded, x509.ExtKeyUsageTimeStamping, at)
+		if err != nil {
+			v.untrusted(s, err)
+			continue
+		}
 		s.report.Trust = Trusted
-		return
+		st := v.revocation(path, at, evidence)
+		s.complete = st.complete
+		switch {
+		case st.code == ReasonRevoked && !st.revokedAt.After(at):
+			s.because(Indeterminate, ReasonRevokedNoPOE)
+			continue
+		case st.code == ReasonTryLater:
+			s.because(Indeterminate, ReasonTryLater)
+			continue
+		}
+		if t.Time.After(at.Add(skew)) {
+			s.because(Indeterminate, ReasonTimestampOrder)
+			continue
+		}
+		s.existed(t.Time)
+		at = t.Time
 	}
-	s.report.Trust = Untrusted
-	e, ok := errors.AsType[*cms.ChainError](err)
-	code := ReasonNoChain
-	if ok {
-		switch e.Reason {
-		case cms.ChainExpired:
-			s.report.Trust, code = Trusted, ReasonOutOfBoundsNoPOE
-		case cms.ChainNotYetValid:
-			code = ReasonNotYetValid
-		case cms.ChainAlgorithm:
-			code = ReasonAlgorithmUnsupported
+	for _, s := range v.sigs {
+		if s.report.SubFilter != subFilterStamp && s.cms != nil && s.cms.proved != nil {
+			v.signatureTimestamps(s)
 		}
 	}
-	s.because(Indeterminate, code)
 }
 
-// leaf returns the certificate to be trusted, and what it must be good for.
-func (v *verifier) leaf(s *signature) (*x509.Certificate, x509.ExtKeyUsage) {
-	switch {
-	case s.cms.proved != nil:
-		return s.cms.proved.Certificate, 0
-	case s.cms.token != nil:
-		return s.cms.token.Certificate, x509.ExtKeyUsageTimeStamping
+// existed notes a time at which the signature was there; the earliest counts.
+func (s *signature) existed(t time.Time) {
+	if s.report.Timestamp == nil || t.Before(*s.report.Timestamp) {
+		s.report.Timestamp = &t
 	}
-	return nil, 0
 }
 
-// path builds a chain to the caller's roots at an instant.
-func (v *verifier) path(leaf *x509.Certificate, embedded []*x509.Certificate, usage x509.ExtKeyUsage, at time.Time) ([]*x509.Certificate, error) {
-	path, err := cms.BuildChain(leaf, cms.ChainOptions{
-		Roots: v.opt.Roots, Intermediates: append(slices.Clone(embedded), v.more...), At: at, Usage: usage,
-	})
-	if err == nil || !v.opt.SystemRoots {
-		return path, err
-	}
-	pool := x509.NewCertPool()
-	for _, c := range append(slices.Clone(embedded), v.more...) {
-		pool.AddCert(c)
-	}
-	chains, sysErr := leaf.Verify(x509.VerifyOptions{Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if sysErr == nil && len(chains) > 0 {
-		return chains[0], nil
-	}
-	return path, err
-}
-
-// timestamps takes the time from the signature timestamps that verify and lead
-// to a root; others prove nothing, and broken ones are told.
-func (v *verifier) timestamps(s *signature) {
-	if s.report.SubFilter == subFilterStamp {
-		if t := s.cms.token; t != nil && v.trustedToken(t) {
-			at := t.Time
-			s.report.Timestamp = &at
+// signatureTimestamps takes the times of tokens over the signature value and
+// of document timestamps that cover it.
+func (v *verifier) signatureTimestamps(s *signature) {
+	at := v.opt.At
+	for _, d := range v.sigs {
+		if d.report.SubFilter == subFilterStamp && d.report.Timestamp != nil && d.rev > s.rev && s.rev >= 0 {
+			s.existed(*d.report.Timestamp)
+			s.covered = true
+			if d.report.Timestamp.Before(at) {
+				at = *d.report.Timestamp
+			}
 		}
-		return
 	}
 	for _, raw := range s.cms.signer.Timestamps() {
 		t, err := tsp.Read(raw)
@@ -106,21 +97,119 @@ func (v *verifier) timestamps(s *signature) {
 			continue
 		}
 		s.stamped = true
-		if !v.trustedToken(t) {
+		if !v.anchored() {
 			continue
 		}
-		if at := t.Time; s.report.Timestamp == nil || at.Before(*s.report.Timestamp) {
-			s.report.Timestamp = &at
+		path, err := v.path(t.Certificate, t.Embedded, x509.ExtKeyUsageTimeStamping, at)
+		if err != nil {
+			s.report.Warnings = append(s.report.Warnings, "signature timestamp: "+string(chainCode(err)))
+			continue
+		}
+		// Its own material, and the signature's, may speak for the authority.
+		own := inCMS(s.cms.data, s.cms.signer)
+		if sd, err := cms.Parse(raw); err == nil && len(sd.Signers) == 1 {
+			own.add(inCMS(sd, sd.Signers[0]))
+		}
+		st := v.revocation(path, at, own)
+		s.stampComplete = st.complete
+		if st.code == ReasonTryLater || st.code == ReasonRevoked && !st.revokedAt.After(at) {
+			s.report.Warnings = append(s.report.Warnings, "signature timestamp: "+string(st.code))
+			continue
+		}
+		if t.Time.After(at.Add(skew)) {
+			s.because(Indeterminate, ReasonTimestampOrder)
+			continue
+		}
+		s.existed(t.Time)
+	}
+}
+
+// trust looks for a path from the signing certificate to a root the caller
+// gave (V10), and judges it at the time the signature provably existed, else
+// now (V13).
+func (v *verifier) trust(s *signature) {
+	if s.report.Trust == "" {
+		s.report.Trust = TrustUnknown
+	}
+	if s.cms == nil || s.cms.proved == nil || s.report.Integrity != Intact || s.report.SubFilter == subFilterStamp {
+		return
+	}
+	if !v.anchored() {
+		s.because(Indeterminate, ReasonNoTrustAnchor)
+		return
+	}
+	at := v.opt.At
+	if s.report.Timestamp != nil {
+		at = *s.report.Timestamp
+	}
+	path, err := v.path(s.cms.proved.Certificate, s.cms.data.Embedded(), 0, at)
+	if err != nil {
+		v.untrusted(s, err)
+		return
+	}
+	s.report.Trust = Trusted
+	st := v.revocation(path, at, inCMS(s.cms.data, s.cms.signer))
+	s.complete = st.complete
+	switch st.code {
+	case ReasonTryLater:
+		s.because(Indeterminate, ReasonTryLater)
+	case ReasonRevoked:
+		switch after, known := v.notBefore(s); {
+		case s.report.Timestamp != nil && s.report.Timestamp.Before(st.revokedAt):
+			// Signed while it was good.
+		case known && !after.Before(st.revokedAt):
+			s.because(Failed, ReasonRevoked)
+		default:
+			s.because(Indeterminate, ReasonRevokedNoPOE)
 		}
 	}
 }
 
-func (v *verifier) trustedToken(t *tsp.Token) bool {
-	if len(v.opt.Roots) == 0 && !v.opt.SystemRoots || t.Certificate == nil {
-		return false
+// notBefore returns a time that the signature is provably later than: that of
+// a timestamp in a revision it was made upon.
+func (v *verifier) notBefore(s *signature) (latest time.Time, known bool) {
+	for _, d := range v.sigs {
+		if d.report.SubFilter != subFilterStamp || d.report.Timestamp == nil || d.rev < 0 || d.rev >= s.rev {
+			continue
+		}
+		if !known || d.report.Timestamp.After(latest) {
+			latest, known = *d.report.Timestamp, true
+		}
 	}
-	_, err := v.path(t.Certificate, t.Embedded, x509.ExtKeyUsageTimeStamping, t.Time)
-	return err == nil
+	return latest, known
+}
+
+// untrusted notes why there is no path. A certificate that merely expired
+// still leads to a root: what is missing is a proof of when.
+func (v *verifier) untrusted(s *signature, err error) {
+	code := chainCode(err)
+	s.report.Trust = Untrusted
+	if code == ReasonOutOfBoundsNoPOE {
+		s.report.Trust = Trusted
+	}
+	s.because(Indeterminate, code)
+}
+
+// path builds a chain to the caller's roots at an instant.
+func (v *verifier) path(leaf *x509.Certificate, embedded []*x509.Certificate, usage x509.ExtKeyUsage, at time.Time) ([]*x509.Certificate, error) {
+	path, err := cms.BuildChain(leaf, cms.ChainOptions{
+		Roots: v.opt.Roots, Intermediates: append(slices.Clone(embedded), v.more...), At: at, Usage: usage,
+	})
+	if err == nil || !v.opt.SystemRoots {
+		return path, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range append(slices.Clone(embedded), v.more...) {
+		pool.AddCert(c)
+	}
+	if usage == 0 {
+		usage = x509.ExtKeyUsageAny
+	}
+	chains, sysErr := leaf.Verify(x509.VerifyOptions{Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
+	if sysErr == nil && len(chains) > 0 {
+		return chains[0], nil
+	}
+	return path, err
 }
 
 // weakKey reports keys below what C2 takes.
@@ -129,7 +218,7 @@ func weakKey(c *x509.Certificate) bool {
 	return ok && k.N.BitLen() < 2048
 }
 
-// conclude fills in the level, and the profile's own demands.
+// conclude fills in the level, and the field's own demands.
 func (v *verifier) conclude(s *signature) {
 	if s.report.Integrity == Unverifiable {
 		s.report.Verdict = worstVerdict(s.report.Verdict, Indeterminate)
@@ -139,14 +228,28 @@ func (v *verifier) conclude(s *signature) {
 		if s.cms == nil || s.cms.proved == nil || s.cms.proved.Binding == cms.Unbound {
 			break
 		}
-		s.report.Profile = ProfileBB
-		if s.stamped {
-			s.report.Profile = ProfileBT
-		}
+		s.report.Profile = v.level(s)
 	case subFilterPKCS7, subFilterSHA1:
 		s.report.Profile = ProfileCMS
 	}
 	v.seedValues(s)
+}
+
+// level returns the highest level whose parts are all there (EN 319 142-1).
+func (v *verifier) level(s *signature) Profile {
+	if !s.stamped && !s.covered {
+		return ProfileBB
+	}
+	if v.dssRev < 0 || !s.complete || s.report.Trust != Trusted || s.rev < 0 || v.dssRev <= s.rev {
+		return ProfileBT
+	}
+	// The archive timestamp must cover the validation data.
+	for _, d := range v.sigs {
+		if d.report.SubFilter == subFilterStamp && d.report.Integrity == Intact && d.rev >= v.dssRev {
+			return ProfileBLTA
+		}
+	}
+	return ProfileBLT
 }
 
 // seedValues compares a signature with the constraints of its field (V9).
