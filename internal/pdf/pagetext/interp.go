@@ -259,6 +259,9 @@ func (in *interp) form(args []pdf.Object, res *pdf.Dict) error {
 	if t, err := d.LookupName(s.Dict, "Subtype"); err != nil || t != "Form" {
 		return soft(err)
 	}
+	if in.ops += 100; in.ops > maxOps { // loading and decoding are work too
+		return tooMuch("too many forms on a page")
+	}
 	if in.depth++; in.depth > maxForms {
 		in.depth--
 		return nil
@@ -268,9 +271,7 @@ func (in *interp) form(args []pdf.Object, res *pdf.Dict) error {
 	if err != nil && soft(err) != nil {
 		return err
 	}
-	if in.ops += 100 + len(content)/64; in.ops > maxOps { // loading and decoding are work too
-		return tooMuch("too much content on a page")
-	}
+	in.ops += len(content) / 64
 	own, _, err := d.LookupDict(s.Dict, "Resources")
 	if err != nil {
 		return soft(err)
