@@ -20,8 +20,9 @@ type Algorithm string
 const (
 	RSA     Algorithm = "rsa"     // PKCS #1 v1.5
 	RSAPSS  Algorithm = "rsapss"  // MGF1 with the same hash, salt as long as the hash
-	ECDSA   Algorithm = "ecdsa"   // P-256, P-384, P-521
+	ECDSA   Algorithm = "ecdsa"   // P-256, P-384, P-521; reading adds Brainpool r1
 	Ed25519 Algorithm = "ed25519" // RFC 8419
+	Ed448   Algorithm = "ed448"   // RFC 8419, read only
 	SM2     Algorithm = "sm2"     // GB/T 32918 with SM3
 )
 
@@ -34,6 +35,7 @@ var (
 	oidPSS      = der.MustOID("1.2.840.113549.1.1.10")
 	oidEC       = der.MustOID("1.2.840.10045.2.1")
 	oidEd25519  = der.MustOID("1.3.101.112")
+	oidEd448    = der.MustOID("1.3.101.113")
 	oidSM2      = der.MustOID("1.2.156.10197.1.301")
 	oidSM2Sign  = der.MustOID("1.2.156.10197.1.301.1")
 	oidSM2SM3   = der.MustOID("1.2.156.10197.1.501")
@@ -48,7 +50,7 @@ var (
 // scheme is a signature algorithm with its parameters.
 type scheme struct {
 	alg  Algorithm
-	hash string // over what is signed; "" for Ed25519
+	hash string // over what is signed; "" for Ed25519 and Ed448
 	salt int    // PSS
 }
 
@@ -74,6 +76,7 @@ var signatureOIDs = map[der.OID]scheme{
 	der.MustOID("2.16.840.1.101.3.4.3.11"): {alg: ECDSA, hash: "SHA3-384"},
 	der.MustOID("2.16.840.1.101.3.4.3.12"): {alg: ECDSA, hash: "SHA3-512"},
 	oidEd25519:                             {alg: Ed25519},
+	oidEd448:                               {alg: Ed448},
 	oidSM2SM3:                              {alg: SM2, hash: "SM3"},
 	oidSM2Sign:                             {alg: SM2, hash: "SM3"},
 	oidSM2:                                 {alg: SM2, hash: "SM3"},
@@ -233,7 +236,7 @@ func writeDigest(b *der.Builder, name string, null bool) {
 }
 
 // verify checks sig by the key. Either message or sum, its digest by s.hash,
-// may be nil; Ed25519 and SM2 need the message.
+// may be nil; Ed25519, Ed448 and SM2 need the message.
 func (k *publicKey) verify(s scheme, message, sum, sig []byte) error {
 	if s.alg != k.alg && !(s.alg == RSAPSS && k.alg == RSA) {
 		return fmt.Errorf("%w: %s signature under %s key", ErrSignature, s.alg, k.alg)
@@ -242,13 +245,15 @@ func (k *publicKey) verify(s scheme, message, sum, sig []byte) error {
 		// RFC 4055 §1.2: the key's parameters bind its signatures.
 		return fmt.Errorf("%w: PSS parameters other than the key's", ErrSignature)
 	}
-	if message == nil && (s.alg == Ed25519 || s.alg == SM2) {
+	if message == nil && (s.alg == Ed25519 || s.alg == Ed448 || s.alg == SM2) {
 		return fmt.Errorf("%w: %s without signed attributes", ErrUnsupported, s.alg)
 	}
 	ok := false
 	switch s.alg {
 	case Ed25519:
 		ok = ed25519.Verify(k.pub.(ed25519.PublicKey), message, sig)
+	case Ed448:
+		ok = k.pub.(*ed448Key).verify(message, sig)
 	case SM2:
 		ok = sm2.VerifyASN1WithSM2(k.pub.(*ecdsa.PublicKey), sm2UID, message, sig)
 	default:
@@ -266,7 +271,12 @@ func (k *publicKey) verify(s scheme, message, sum, sig []byte) error {
 		}
 		switch s.alg {
 		case ECDSA:
-			ok = ecdsa.VerifyASN1(k.pub.(*ecdsa.PublicKey), sum, sig)
+			switch pub := k.pub.(type) {
+			case *ecdsa.PublicKey:
+				ok = ecdsa.VerifyASN1(pub, sum, sig)
+			case *weierstrassKey:
+				ok = pub.verify(sum, sig)
+			}
 		case RSA:
 			if d.std == 0 {
 				return fmt.Errorf("%w: RSA with %s", ErrUnsupported, d.name)

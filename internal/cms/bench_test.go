@@ -1,6 +1,7 @@
 package cms_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,24 @@ func BenchmarkVerify(b *testing.B) {
 			for b.Loop() {
 				_, err := verify(msg, content)
 				require.NoError(b, err)
+			}
+		})
+	}
+}
+
+// BenchmarkForeign is the price of curves done with big integers.
+func BenchmarkForeign(b *testing.B) {
+	for file, alg := range map[string]cms.Algorithm{"ed448.pem": cms.Ed448, "brainpool512.pem": cms.ECDSA} {
+		b.Run(file, func(b *testing.B) {
+			text, err := os.ReadFile("testdata/" + file)
+			require.NoError(b, err)
+			c, err := cms.ParseCertificates(text)
+			require.NoError(b, err)
+			got, err := cms.KeyAlgorithm(c[0])
+			require.NoError(b, err)
+			require.Equal(b, alg, got)
+			for b.Loop() {
+				require.NoError(b, cms.CheckIssued(c[0], c[0]))
 			}
 		})
 	}

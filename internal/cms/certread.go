@@ -2,6 +2,9 @@ package cms
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -38,14 +41,14 @@ func readCertificate(b []byte) (*x509.Certificate, error) {
 	}
 	out.Issuer, out.Subject = readName(out.RawIssuer), readName(out.RawSubject)
 	if k, err := readKey(out.RawSubjectPublicKeyInfo); err == nil {
-		out.PublicKey = k.pub
-		switch k.alg {
-		case RSA, RSAPSS:
-			out.PublicKeyAlgorithm = x509.RSA
-		case ECDSA, SM2:
-			out.PublicKeyAlgorithm = x509.ECDSA
-		case Ed25519:
-			out.PublicKeyAlgorithm = x509.Ed25519
+		// Kinds the standard library has no type for stay unknown.
+		switch pub := k.pub.(type) {
+		case *rsa.PublicKey:
+			out.PublicKeyAlgorithm, out.PublicKey = x509.RSA, pub
+		case *ecdsa.PublicKey:
+			out.PublicKeyAlgorithm, out.PublicKey = x509.ECDSA, pub
+		case ed25519.PublicKey:
+			out.PublicKeyAlgorithm, out.PublicKey = x509.Ed25519, pub
 		}
 	}
 	in.Maybe(der.Context(1)) // unique identifiers

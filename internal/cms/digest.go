@@ -37,7 +37,12 @@ var digests = []digest{
 	{"SHA3-256", 32, der.MustOID("2.16.840.1.101.3.4.2.8"), crypto.SHA3_256, func() hash.Hash { return sha3.New256() }},
 	{"SHA3-384", 48, der.MustOID("2.16.840.1.101.3.4.2.9"), crypto.SHA3_384, func() hash.Hash { return sha3.New384() }},
 	{"SHA3-512", 64, der.MustOID("2.16.840.1.101.3.4.2.10"), crypto.SHA3_512, func() hash.Hash { return sha3.New512() }},
+	{"SHAKE256", 64, der.MustOID("2.16.840.1.101.3.4.2.12"), 0, newShake256},
 }
+
+// oidShake256Len is SHAKE256 with its length as parameter; 512 is assumed, as
+// another length would fail as a digest of the wrong size.
+var oidShake256Len = der.MustOID("2.16.840.1.101.3.4.2.18")
 
 // oidSM3Keyless is SM3 without a key, as GM/T 0006 lists it apart; read only.
 var oidSM3Keyless = der.MustOID("1.2.156.10197.1.401.1")
@@ -57,6 +62,9 @@ func digestByOID(o der.OID) (*digest, error) {
 	if o == oidSM3Keyless {
 		return digestNamed("SM3")
 	}
+	if o == oidShake256Len {
+		return digestNamed("SHAKE256")
+	}
 	if s, ok := signatureOIDs[o]; ok && s.hash != "" {
 		return digestNamed(s.hash)
 	}
@@ -73,8 +81,8 @@ func digestByOID(o der.OID) (*digest, error) {
 func SM3() hash.Hash { return sm3.New() }
 
 // NewHash returns a new hash by name: "SHA-256", "SHA-384", "SHA-512", "SM3",
-// and for reading "SHA-1", "SHA-224", "SHA3-224", "SHA3-256", "SHA3-384" and
-// "SHA3-512". Other names are [ErrUnsupported].
+// and for reading "SHA-1", "SHA-224", "SHA3-224", "SHA3-256", "SHA3-384",
+// "SHA3-512" and "SHAKE256" (512 bits). Other names are [ErrUnsupported].
 func NewHash(name string) (hash.Hash, error) {
 	d, err := digestNamed(name)
 	if err != nil {

@@ -68,6 +68,12 @@ func readKey(spki []byte) (*publicKey, error) {
 			return nil, fmt.Errorf("%w: Ed25519 key", ErrMalformed)
 		}
 		k.alg, k.pub = Ed25519, ed25519.PublicKey(bits)
+	case oidEd448:
+		pub, err := readEd448(bits)
+		if err != nil {
+			return nil, err
+		}
+		k.alg, k.pub = Ed448, pub
 	default:
 		return nil, fmt.Errorf("%w: public key %s", ErrUnsupported, a.oid)
 	}
@@ -118,7 +124,16 @@ func (k *publicKey) readPoint(a algorithmID) error {
 		k.alg, k.pub = SM2, pub
 		return nil
 	default:
-		return fmt.Errorf("%w: curve %s", ErrUnsupported, curve)
+		named, ok := brainpool[curve]
+		if !ok {
+			return fmt.Errorf("%w: curve %s", ErrUnsupported, curve)
+		}
+		pub, err := named.readKey(k.bits)
+		if err != nil {
+			return err
+		}
+		k.alg, k.pub = ECDSA, pub
+		return nil
 	}
 	pub, err := ecdsa.ParseUncompressedPublicKey(std, k.bits)
 	if err != nil {
@@ -147,7 +162,11 @@ func (k *publicKey) scheme(want Algorithm) (scheme, error) {
 		}
 		return scheme{alg: want, hash: "SHA-256", salt: 32}, nil
 	case ECDSA:
-		switch n := k.pub.(*ecdsa.PublicKey).Curve.Params().BitSize; n {
+		pub, ok := k.pub.(*ecdsa.PublicKey)
+		if !ok {
+			return scheme{}, fmt.Errorf("%w: curve", ErrUnsupported)
+		}
+		switch pub.Curve.Params().BitSize {
 		case 384:
 			return scheme{alg: ECDSA, hash: "SHA-384"}, nil
 		case 521:
@@ -156,8 +175,10 @@ func (k *publicKey) scheme(want Algorithm) (scheme, error) {
 		return scheme{alg: ECDSA, hash: "SHA-256"}, nil
 	case SM2:
 		return scheme{alg: SM2, hash: "SM3"}, nil
+	case Ed25519:
+		return scheme{alg: Ed25519}, nil
 	}
-	return scheme{alg: want}, nil
+	return scheme{}, fmt.Errorf("%w: %q", ErrUnsupported, want)
 }
 
 // maxSignature is the longest signature value of the key, in bytes.
@@ -212,7 +233,7 @@ func CheckKey(key crypto.Signer, leaf *x509.Certificate) error {
 	if !sameKind || !bytes.Equal(have.bits, want.bits) {
 		return ErrKeyMismatch
 	}
-	if e, ok := want.pub.(*ecdsa.PublicKey); ok && !e.Equal(have.pub) {
+	if e, ok := want.pub.(interface{ Equal(crypto.PublicKey) bool }); !ok || !e.Equal(have.pub) {
 		return ErrKeyMismatch // same octets on another curve
 	}
 	return nil

@@ -352,7 +352,7 @@ func TestNotWritten(t *testing.T) {
 
 func TestDigests(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512", "SM3"} {
+	for _, name := range []string{"SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512", "SM3", "SHAKE256"} {
 		h, err := cms.NewHash(name)
 		require.NoError(t, err)
 		n, err := cms.DigestSize(name)
