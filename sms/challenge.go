@@ -405,12 +405,26 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 }
 
 // A Proof says that somebody knew the code of a challenge. It is used once, by
-// [Service.ConsumeTx], within Policy.ProofLife. Keep it as secret as a session;
-// it prints without its token.
+// [Service.ConsumeTx], within Policy.ProofLife. It prints and marshals without
+// its token; a host that spends it in a later request keeps [Proof.Clear] as
+// secret as a session.
 type Proof struct {
 	Tenant    string `json:"tenant"`
 	Challenge string `json:"challenge"`
 	Token     Secret `json:"token"`
+}
+
+// Clear is the proof as a string, token included, for [ParseProof].
+func (p Proof) Clear() string { return storage.JoinID(p.Tenant, p.Challenge, string(p.Token)) }
+
+// ParseProof reads what [Proof.Clear] wrote. It fails with [ErrProof]; whether
+// the proof is good only ConsumeTx says.
+func ParseProof(s string) (Proof, error) {
+	parts, err := storage.SplitID(s)
+	if err != nil || len(parts) != 3 {
+		return Proof{}, ErrProof
+	}
+	return Proof{Tenant: parts[0], Challenge: parts[1], Token: Secret(parts[2])}, nil
 }
 
 // CheckCode compares a typed code. The attempt is counted and committed before

@@ -77,6 +77,10 @@ func TestChallenge(t *testing.T) {
 		require.ErrorIs(t, err, sms.ErrProof)
 	})
 	t.Run("a proof is used once", func(t *testing.T) {
+		proof, err := sms.ParseProof(proof.Clear())
+		require.NoError(t, err)
+		_, err = sms.ParseProof("x")
+		require.ErrorIs(t, err, sms.ErrProof)
 		ev, err := r.consume(proof, r.binding())
 		require.NoError(t, err)
 		assert.Equal(t, "c-1", ev.Challenge)

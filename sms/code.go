@@ -37,6 +37,18 @@ func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "***") }
 // LogValue implements [slog.LogValuer].
 func (s Secret) LogValue() slog.Value { return slog.StringValue("***") }
 
+// MarshalText masks too; JSON uses it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
+// UnmarshalText reads a code as typed. It refuses a masked one with [ErrRequest].
+func (s *Secret) UnmarshalText(b []byte) error {
+	if string(b) == "***" {
+		return badRequest("a masked secret")
+	}
+	*s = Secret(b)
+	return nil
+}
+
 // codeDigits is the length of a one-time code.
 const codeDigits = 6
 

@@ -168,8 +168,8 @@ type Receipt struct {
 	Key        string // ours, if the provider echoes it
 	ProviderID string
 	To         Number
-	Delivered  bool // else undeliverable
-	Reply      string
+	Delivered  bool   // else undeliverable
+	Reply      Secret // what the person wrote back, if this is no report
 	Code       string // the provider's code
 	Segments   int
 	At         time.Time

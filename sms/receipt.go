@@ -169,7 +169,7 @@ func (s *Service) receipt(ctx context.Context, gateway string, rc Receipt) error
 		}
 	}
 	if rc.Reply != "" {
-		if !optOut(rc.Reply) || index == "" {
+		if !optOut(string(rc.Reply)) || index == "" {
 			return nil
 		}
 		return storage.Update(ctx, s.store, func(tx *storage.Tx) error {

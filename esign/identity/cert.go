@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/countersign/countersign/internal/cms"
 	"github.com/countersign/countersign/privacy"
 )
 
@@ -55,7 +56,7 @@ type CertSpec struct {
 	Key     string // the caller's id, at most 64 bytes
 	Subject privacy.Subject
 	Name    privacy.Name // as verified; becomes the subject's common name
-	CSR     []byte       // PKCS #10, DER; its common name is Name
+	CSR     []byte       // PKCS #10, DER or PEM; its common name is Name
 	Proof   Flow         // the check of Subject, ended in Match at I2 or above
 	// Representative is the same for who acts for an organisation. Required there.
 	Representative *Flow
@@ -108,8 +109,8 @@ func NewCertRequest(v *privacy.Vault, now time.Time, s CertSpec) (CertRequest, e
 			return CertRequest{}, fmt.Errorf("%w: representative", ErrNotVerified)
 		}
 	}
-	csr, err := x509.ParseCertificateRequest(s.CSR)
-	if err != nil || csr.CheckSignature() != nil {
+	csr, err := cms.ParseRequest(s.CSR) // checks its signature; knows SM2
+	if err != nil {
 		return CertRequest{}, badForm("request", "csr")
 	}
 	asked, err := privacy.NewName(csr.Subject.CommonName)

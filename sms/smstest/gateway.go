@@ -187,7 +187,7 @@ func (g *Gateway) Parse(r *http.Request) ([]sms.Receipt, []byte, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		out = append(out, sms.Receipt{Key: x.Key, ProviderID: x.ID, To: to, Delivered: x.Delivered, Reply: x.Reply})
+		out = append(out, sms.Receipt{Key: x.Key, ProviderID: x.ID, To: to, Delivered: x.Delivered, Reply: sms.Secret(x.Reply)})
 	}
 	return out, []byte("ok"), nil
 }
