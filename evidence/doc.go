@@ -52,6 +52,7 @@
 //   - Hand the line "log " + [Log.VerifierKey] to verifiers by another way than
 //     the bundle, together with the roots of its timestamp authorities.
 //   - Configure an [Anchor] and run [Log.Run].
+//   - Send [Log.Receipt] to every party when an envelope is complete.
 //   - Unlock a tenant's keys before appending events with personal values.
 //   - Keep ids that are not personal: they stand in events in the clear.
 //   - Erase people through [Log.EraseSubject], which tells the chains first.
@@ -61,8 +62,8 @@
 // That what people typed is true (T55). That an operator who holds the log's
 // key did not rewrite what nothing outside had bound yet. Where a chain is cut
 // behind the last anchor and the last receipt that somebody holds, the cut is
-// not seen. The environment file of a bundle is what the host says of itself.
-// Documents are bytes here; their signatures are for VerifyOptions.Document to
-// check. Witnesses, receipts for parties and RFC 4998 renewal are not built
-// yet: bundles claim none of them.
+// not seen: give every party a [Receipt], and verify with those held. The
+// environment file of a bundle is what the host says of itself. Documents are
+// bytes here; their signatures are for VerifyOptions.Document to check.
+// Witnesses and RFC 4998 renewal are not built yet: bundles claim neither.
 package evidence

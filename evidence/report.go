@@ -43,6 +43,7 @@ const (
 	CodeDocumentAbsent = "DOCUMENT_ABSENT"     // bytes are not here
 	CodeDocumentCheck  = "DOCUMENT_SIGNATURES" // what VerifyOptions.Document found
 	CodeDisclosure     = "DISCLOSURE"          // a disclosed value is what was committed
+	CodeReceipt        = "RECEIPT"             // the bundle agrees with receipts that the verifier holds
 	CodeLoss           = "UNEXPLAINED_LOSS"    // audit: the vault lost a committed value, and no event says why
 )
 
@@ -101,6 +102,12 @@ type VerifyOptions struct {
 	Keys *Trust
 	// Anchors verify receipts of kinds other than RFC 3161 tokens, by name.
 	Anchors []Anchor
+	// Held are receipts that the verifier kept: a log that rewrote its past is
+	// caught by them even if it signs everything again.
+	Held []Receipt
+	// Consistency is for [Compare]: a proof from [Log.Consistency] between the
+	// trees of the two receipts.
+	Consistency []byte
 	// Document, if set, checks each document's own signatures. The text of its
 	// error becomes the detail of the check.
 	Document func(path string, r io.ReaderAt, size int64) (Verdict, error)

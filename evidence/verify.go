@@ -38,6 +38,9 @@ func Verify(b io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
 		v.log()
 	}
 	if v.err == nil {
+		v.held()
+	}
+	if v.err == nil {
 		v.documents()
 	}
 	if v.err == nil {
