@@ -238,7 +238,7 @@ func TestResolve(t *testing.T) {
 	assert.Empty(t, r.gw.Calls())
 	free, held, _ := r.units(t)
 	assert.Equal(t, []quota.Units{5, 0}, []quota.Units{free, held})
-	require.Len(t, r.seen(sms.EventDropped), 1)
+	require.Len(t, r.seen(t, sms.EventDropped), 1)
 
 	t.Run("the address is the one of the moment", func(t *testing.T) {
 		m.ID, m.Ref = "m-2", "env-1"
@@ -427,5 +427,5 @@ func TestReceive(t *testing.T) {
 	assert.Equal(t, sms.DeliveryDelivered, delivery(), "S09")
 	assert.Equal(t, 200, post("memory", `[{"id":"memory-1","to":"13812345678","delivered":false}]`))
 	assert.Equal(t, sms.DeliveryDelivered, delivery(), "monotonic")
-	require.Len(t, r.seen(sms.EventDelivered), 1)
+	require.Len(t, r.seen(t, sms.EventDelivered), 1)
 }

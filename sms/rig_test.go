@@ -3,8 +3,10 @@ package sms_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,10 +52,12 @@ type rig struct {
 	clock  *clock
 	root   privacy.KeyWrapper
 	to     privacy.Ref
-
-	mu     sync.Mutex
-	events []sms.Event
 }
+
+var (
+	events = storage.Kind[sms.Event]{Name: "test.event", Schema: 1}
+	serial atomic.Int64
+)
 
 const phone = "13812345678"
 
@@ -75,11 +79,8 @@ func newRigOn(t testing.TB, store storage.Store, c *clock, root privacy.KeyWrapp
 	require.NoError(t, err)
 	cfg := smstest.InsecureConfig(store, r.vault, r.gw)
 	cfg.Quota, cfg.Now = r.ledger, c.Now
-	cfg.Events = func(_ context.Context, _ *storage.Tx, e sms.Event) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.events = append(r.events, e)
-		return nil
+	cfg.Events = func(_ context.Context, tx *storage.Tx, e sms.Event) error {
+		return events.Create(tx, tenant, fmt.Sprintf("%012d", serial.Add(1)), e) // a lost run leaves none
 	}
 	for _, o := range opts {
 		o(r, &cfg)
@@ -162,15 +163,13 @@ func (r *rig) consume(p sms.Proof, b sms.Binding) (ev sms.CodeEvidence, err erro
 	return ev, err
 }
 
-func (r *rig) seen(types ...sms.EventType) []sms.Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *rig) seen(t testing.TB, types ...sms.EventType) []sms.Event {
+	t.Helper()
 	var out []sms.Event
-	for _, e := range r.events {
-		for _, want := range types {
-			if e.Type == want {
-				out = append(out, e)
-			}
+	for e, err := range events.Scan(context.Background(), r.store, tenant, "") {
+		require.NoError(t, err)
+		if slices.Contains(types, e.Value.Type) {
+			out = append(out, e.Value)
 		}
 	}
 	return out
@@ -182,7 +181,7 @@ func dump(t testing.TB, s storage.Store) string {
 	var b strings.Builder
 	for _, tn := range []string{tenant, storage.Deployment} {
 		for _, kind := range []string{"sms.message", "sms.challenge", "sms.challenge.live", "sms.window", "sms.lock", "sms.consent",
-			"sms.suppression", "sms.submission", "sms.provider", "sms.gateway", "privacy.value", "privacy.subject", "privacy.access"} {
+			"sms.suppression", "sms.submission", "sms.provider", "sms.gateway", "test.event", "privacy.value", "privacy.subject", "privacy.access"} {
 			recs, err := s.List(context.Background(), tn, kind, "", 1000)
 			require.NoError(t, err)
 			for _, rec := range recs {
