@@ -197,7 +197,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{blobs: c.Blobs, keys: c.Keys, tsa: c.TSA, policy: policy, now: c.Now, log: c.Logger,
 		wake: make(chan struct{}, 1)}
-	s.store = c.Store
+	s.store = storage.Group(c.Store, nil)
 	return s, s.compose(c)
 }
 
