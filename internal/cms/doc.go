@@ -24,8 +24,9 @@
 // Writing is DER, and equal input gives equal bytes. Reading takes BER, is
 // bounded (4 MiB, nesting 64), and never panics. Algorithms follow from the
 // leaf's public key, never from the signer's Go type. A digest is named
-// "SHA-256", "SHA-384", "SHA-512" or "SM3"; readers also know SHA-1, SHA-224
-// and SHA-3. Every function is safe for concurrent use; no value changes after
+// "SHA-256", "SHA-384", "SHA-512" or "SM3"; readers also know SHA-1, SHA-224,
+// SHA-3 and SHAKE256, Brainpool curves and Ed448. DSA, MD5 and RIPEMD are not
+// read. Every function is safe for concurrent use; no value changes after
 // it was returned.
 //
 // SM2 (GB/T 32918) signs under the identity 1234567812345678. It is computed

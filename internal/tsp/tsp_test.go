@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/cms/der"
 	"github.com/countersign/countersign/internal/tsp"
 )
 
@@ -403,4 +404,18 @@ func FuzzVerify(f *testing.F) {
 			require.ErrorIs(t, err, tsp.ErrInvalid)
 		}
 	})
+}
+
+// R9: what is too long is refused before it is read.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	huge := append([]byte{0x30, 0x83, 0x50, 0, 0}, make([]byte, 0x500000)...)
+	for _, err := range []error{
+		func() error { _, err := tsp.Read(huge); return err }(),
+		func() error { _, err := tsp.ParseRequest(huge); return err }(),
+		func() error { _, err := tsp.ParseResponse(huge); return err }(),
+	} {
+		requireCode(t, tsp.CodeMalformed, err)
+		require.ErrorIs(t, err, der.ErrLimit)
+	}
 }
