@@ -332,8 +332,9 @@ func (v *Vault) PutTx(ctx context.Context, tx *storage.Tx, s Subject, f Field, v
 	if rec.Fields == nil {
 		rec.Fields = map[Field]int{}
 	}
-	rec.Fields[f]++
-	r := Ref{s.Tenant, s.ID, f, rec.Fields[f]}
+	rec.Last++
+	rec.Fields[f] = rec.Last
+	r := Ref{s.Tenant, s.ID, f, rec.Last}
 	c, err := v.suite.seal(key, subjectKeyID, []byte(val.clearText()), valueAAD(r, val.Field()))
 	if err != nil {
 		return Ref{}, fmt.Errorf("privacy: seal: %w", err)
@@ -355,6 +356,27 @@ func (v *Vault) Put(ctx context.Context, s Subject, f Field, val Value) (Ref, er
 		return err
 	})
 	return r, err
+}
+
+// ForgetTx removes one version of a value whose purpose is over (P16), such as
+// the text of a message that went out; one that is not there is no error. The
+// subject's key stays, so until the store reuses the row's bytes the key opens
+// them; erasing the subject is what makes data unreadable for good.
+func (v *Vault) ForgetTx(ctx context.Context, tx *storage.Tx, r Ref) error {
+	return v.changeTx(tx, Subject{r.Tenant, r.Subject}, func(rec *subjectRecord, _ time.Time) (bool, error) {
+		if rec.State == Shredded {
+			return false, nil
+		}
+		key := values.Key(r.Tenant, valueID(r.Subject, r.Field, r.Version))
+		rows, err := tx.Get(key)
+		if err != nil || rows[0].Version == 0 {
+			return false, err
+		}
+		if rec.Fields[r.Field] == r.Version {
+			delete(rec.Fields, r.Field)
+		}
+		return true, tx.Delete(key)
+	})
 }
 
 // RevealTx opens a value for a purpose; the access entry joins the caller's

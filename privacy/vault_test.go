@@ -101,10 +101,22 @@ func TestVaultRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		b, err := f.Put(f.ctx, li, "contact", must(privacy.NewPhone("13900000001")))
 		require.NoError(t, err)
-		assert.Equal(t, a.Version+1, b.Version)
+		assert.Greater(t, b.Version, a.Version)
 		old, err := f.Reveal(f.ctx, a, privacy.PurposeSigning)
 		require.NoError(t, err)
 		assert.Equal(t, "139****0000", old.Masked())
+	})
+	t.Run("P16 a value whose purpose is over is forgotten, and its Ref never means another", func(t *testing.T) {
+		a := must(f.Put(f.ctx, li, "once", must(privacy.NewText("for one message"))))
+		for range 2 {
+			require.NoError(t, f.update(func(tx *storage.Tx) error { return f.ForgetTx(f.ctx, tx, a) }))
+		}
+		_, err := f.Reveal(f.ctx, a, privacy.PurposeDelivery)
+		require.ErrorIs(t, err, privacy.ErrNotFound)
+		b := must(f.Put(f.ctx, li, "once", must(privacy.NewText("for another"))))
+		assert.NotEqual(t, a, b)
+		_, err = f.Reveal(f.ctx, a, privacy.PurposeDelivery)
+		require.ErrorIs(t, err, privacy.ErrNotFound)
 	})
 }
 
