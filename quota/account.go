@@ -170,7 +170,7 @@ func (l *Ledger) merge(tx *storage.Tx, req MergeRequest) (Merger, error) {
 		return Merger{}, ErrOpenHolds
 	}
 	for _, lot := range slices.Clone(from.Lots) {
-		n, err := l.carry(tx, from, to, lot.ID, req.Actor, req.Reason)
+		n, err := carry(from, to, lot.ID, req.Actor, req.Reason)
 		if err != nil {
 			return Merger{}, err
 		}
@@ -188,7 +188,7 @@ func (l *Ledger) merge(tx *storage.Tx, req MergeRequest) (Merger, error) {
 }
 
 // carry moves one lot of an account, but for what is held, to another account.
-func (l *Ledger) carry(tx *storage.Tx, from, to *opened, id LotID, actor, reason string) (Units, error) {
+func carry(from, to *opened, id LotID, actor, reason string) (Units, error) {
 	if len(to.Lots) >= maxLots {
 		return 0, ErrTooManyLots
 	}
@@ -210,15 +210,8 @@ func (l *Ledger) carry(tx *storage.Tx, from, to *opened, id LotID, actor, reason
 		return 0, err
 	}
 	to.begin(p)
-	rec, ok, err := lots.Get(tx, from.tenant, string(id))
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: quota: record of a lot is missing", storage.ErrCorrupt)
-	}
-	if err != nil {
-		return 0, err
-	}
-	rec.Account = to.Account
-	return n, lots.Put(tx, from.tenant, string(id), rec)
+	// The lot's record still names From, which now leads to To.
+	return n, nil
 }
 
 // forward moves units that were released on a merged account to where it went,

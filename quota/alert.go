@@ -90,9 +90,13 @@ func (j *journal) raise() []Alert {
 				continue
 			}
 			m := mark{Rule: w.rule, Lot: lot.ID}
+			fresh := !j.marked(m)
+			if fresh && !raised && len(out) >= maxAlerts {
+				break // not marked, so the next booking raises it
+			}
 			on = append(on, m)
 			// Of several thresholds passed at once the nearest speaks for all.
-			if !j.marked(m) && !raised {
+			if fresh && !raised {
 				out = append(out, Alert{Account: j.Account, Unit: lot.Unit, Rule: w.rule, Lot: lot.ID, At: j.at, Left: left, Until: lot.Until})
 			}
 			raised = true

@@ -157,6 +157,12 @@ func (l *Ledger) openExact(tx *storage.Tx, tenant string, id AccountID, create b
 // save writes an account back: lots that came or went, the journal, the head.
 func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 	o.finish()
+	// A commit has room for so many records; the rest of the finished lots stay
+	// in the head for the next one, where every read takes them as gone.
+	for len(o.gone) > maxFinished && o.MergedInto == "" {
+		o.insert(o.gone[len(o.gone)-1])
+		o.gone = o.gone[:len(o.gone)-1]
+	}
 	for _, lot := range o.born {
 		if err := lots.Create(tx, o.tenant, string(lot.ID), lotRecord{Account: o.Account, Lot: lot}); err != nil {
 			return err

@@ -302,19 +302,23 @@ func (in *importer) book(tx *storage.Tx, end bool) error {
 		if h.Seq != in.account.Seq {
 			return badRequest("import", "entries of an account are missing")
 		}
-		// Usage and marks do not follow from the journal; all else does.
-		h.Usage, h.Marks = in.account.Usage, in.account.Marks
+		// Usage and marks do not follow from the journal, nor which finished lots
+		// still wait in the head; all else does.
+		want := in.account.clone()
+		(&journal{head: &want}).finish()
+		h.Usage, h.Marks = want.Usage, want.Marks
 		a, err := heads.Encode(h)
 		if err != nil {
 			return err
 		}
-		b, err := heads.Encode(*in.account)
+		b, err := heads.Encode(want)
 		if err != nil {
 			return err
 		}
 		if !bytes.Equal(a, b) {
 			return &CorruptError{h.Account, "the journal of an import does not lead to its account"}
 		}
+		h = in.account.clone()
 	}
 	h.quiet = in.l.cfg.NoAlerts
 	return heads.Put(tx, in.tenant, id, h)

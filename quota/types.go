@@ -36,6 +36,8 @@ const (
 // Limits of the engine.
 const (
 	maxLots           = 1000 // live lots of an account
+	maxFinished       = 250  // lots that one commit takes out of an account
+	maxAlerts         = 100  // alerts that one commit raises
 	maxLines          = 1000 // lines of a hold
 	clockTolerance    = 5 * time.Minute
 	checkpointEntries = 1024 // entries between two checkpoints
