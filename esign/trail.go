@@ -167,3 +167,20 @@ func parseAbout(ref string) (about, bool) {
 	}
 	return about{Recipient: p[1], Address: p[2], Envelopes: p[3:]}, true
 }
+
+// EventTypes lists every type of event that an envelope's chain may hold, the
+// seal apart.
+func EventTypes() []string {
+	var out []string
+	for _, table := range [][]rule{envelopeRules, rowRules} {
+		for _, r := range table {
+			out = append(out, r.event...)
+		}
+	}
+	for _, typ := range textEvents {
+		out = append(out, typ)
+	}
+	out = append(out, "units.held", "units.captured", "units.released", "units.charged", "document.downloaded", "notice.failed")
+	slices.Sort(out)
+	return slices.Compact(out)
+}
