@@ -230,7 +230,12 @@ func TestHard11ApproverReturnsThenPasses(t *testing.T) {
 	w.rowIs("li", esign.RecipientBlocked)
 	require.ErrorIs(t, answer(esign.OpPass, "nobody", 1), esign.ErrForbidden)
 	require.ErrorIs(t, answer(esign.OpPass, "cfo", 2), esign.ErrStaleRound)
-	w.must(esign.Command{Op: esign.OpResubmit, By: esign.WhoRecipient, Recipient: "li", Round: 1})
+	resubmit := esign.Command{Op: esign.OpResubmit, By: esign.WhoOwner, Recipient: "li", Round: 2}
+	require.ErrorIs(t, w.try(resubmit), esign.ErrStaleRound)
+	resubmit.Round = 1
+	w.copy().must(resubmit)
+	resubmit.By = esign.WhoRecipient
+	w.must(resubmit)
 	require.ErrorIs(t, answer(esign.OpPass, "cfo", 1), esign.ErrStaleRound)
 	require.NoError(t, answer(esign.OpPass, "cfo", 2))
 	w.rowIs("li", esign.RecipientBlocked)
@@ -240,6 +245,7 @@ func TestHard11ApproverReturnsThenPasses(t *testing.T) {
 	w.must(esign.Command{Op: esign.OpLapse, By: esign.WhoSystem, Recipient: "li", Reopen: true})
 	w.rowIs("li", esign.RecipientBlocked)
 	w.forget()
+	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpRefuse, By: esign.WhoApprover, Recipient: "li", Approver: "cto", Round: 3}), esign.ErrField)
 	require.NoError(t, answer(esign.OpRefuse, "cto", 3))
 	w.is(esign.StateDeclined)
 	assert.Equal(t, []string{"gate.refused:li", "envelope.declined"}, w.happened())

@@ -62,7 +62,7 @@ var rowRules = []rule{
 		row: RecipientRevoked, units: []act{settleIt(CauseRemoved)}, event: []string{"recipient.removed"}, tells: []tell{tellItIfNotified}},
 	{id: "R18", in: runningStates, from: live, op: opDue, who: system, when: []cond{deadlinePassed},
 		row: RecipientExpired, event: []string{"recipient.expired"}, tells: []tell{tellOwner}},
-	{id: "R13", in: runningStates, from: ready, op: opDue, who: system, when: []cond{identityOver}, do: []act{forgetIdentity}},
+	{id: "R13", in: []State{StateInProgress}, from: ready, op: opDue, who: system, when: []cond{identityOver}, do: []act{forgetIdentity}},
 	{id: "R19", in: []State{StateInProgress}, from: live, op: opSettle, who: system, when: []cond{metByOthers},
 		row: RecipientSatisfied, units: []act{settleIt(CauseSatisfied)}, event: []string{"recipient.satisfied"}, tells: []tell{tellItIfNotified}},
 	{id: "R20", in: []State{StateExpired}, from: live, op: opSettle, who: system, when: []cond{notCopied}, row: RecipientExpired},

@@ -316,6 +316,8 @@ func TestR14ApproverAndViewer(t *testing.T) {
 	w.open("auditor")
 	w.is(esign.StateFinalizing)
 	assert.Equal(t, esign.OutcomeViewed, w.row("auditor").Outcome)
+	assert.Contains(t, w.happened(), "recipient.opened:auditor")
+	assert.Equal(t, []string{"owner"}, w.told("recipient.opened"))
 }
 
 func TestR15NoDecline(t *testing.T) {
@@ -403,4 +405,138 @@ func TestOffered(t *testing.T) {
 	assert.False(t, esign.Op("fly").Offered())
 	_, _, _, err := esign.Apply(esign.Envelope{}, esign.Command{Op: "fly", By: esign.WhoSystem}, t0)
 	require.ErrorIs(t, err, esign.ErrField)
+}
+
+// alive has row x in each live state, beside a row y that has been told.
+func alive(t *testing.T, change ...func(*esign.Recipient)) map[esign.RecipientState]*world {
+	out := map[esign.RecipientState]*world{}
+	y := signer("y", 1)
+	row := func(order int, more ...func(*esign.Recipient)) esign.Recipient {
+		return signer("x", order, append(change, more...)...)
+	}
+	out[esign.RecipientPending] = sent(t, draft(row(2), y))
+	out[esign.RecipientNotified] = sent(t, draft(row(1), y))
+	w := sent(t, draft(row(1), y))
+	c := w.opening("x")
+	c.Facts.Certificate, c.Facts.Identified = false, false
+	w.must(c)
+	out[esign.RecipientViewed] = w
+	d := draft(row(1), y)
+	d.Fields = []esign.Field{fill("f", "x"), fill("g", "y")}
+	w = sent(t, d)
+	w.open("x")
+	w.must(esign.Command{Op: esign.OpSaveFill, By: esign.WhoRecipient, Recipient: "x"})
+	out[esign.RecipientFilling] = w
+	if r := row(1); r.Role.Signer() {
+		w = sent(t, draft(row(1, gate(esign.Gate{Approvers: []string{"boss"}})), y))
+		w.open("x")
+		out[esign.RecipientBlocked] = w
+	}
+	w = sent(t, draft(row(1), y))
+	w.open("x")
+	out[esign.RecipientReady] = w
+	for state, w := range out {
+		w.rowIs("x", state)
+		w.forget()
+	}
+	return out
+}
+
+func TestR18R20FromEveryLiveState(t *testing.T) {
+	for state, w := range alive(t, until(t0.Add(time.Hour))) {
+		w.now = t0.Add(time.Hour)
+		w.sweep()
+		w.rowIs("x", esign.RecipientExpired)
+		assert.Equal(t, []string{"recipient.expired:x"}, w.happened(), state)
+		assert.Equal(t, []string{"owner"}, w.told("recipient.expired"), state)
+	}
+	reviewed := draft(signer("x", 1, until(t0.Add(time.Hour))))
+	reviewed.Review = &esign.Gate{Approvers: []string{"boss"}}
+	w := sent(t, reviewed)
+	w.now = t0.Add(time.Hour)
+	w.sweep()
+	w.rowIs("x", esign.RecipientExpired)
+	w.is(esign.StateInReview)
+
+	for state, w := range alive(t) {
+		ends := map[esign.State]esign.Command{
+			esign.StateExpired: {Op: esign.OpSweep, By: esign.WhoSystem}, esign.StateDeclined: w.declining("y"),
+			esign.StateRevoked: w.ending(esign.OpRevoke), esign.StateClosed: w.ending(esign.OpClose),
+			esign.StateInvalidated: {Op: esign.OpInvalidate, By: esign.WhoSystem},
+		}
+		for end, c := range ends {
+			w := w.copy()
+			if end == esign.StateExpired {
+				w.now = w.env.Deadline
+			}
+			w.must(c)
+			w.is(end)
+			want := esign.RecipientRevoked
+			if end == esign.StateExpired {
+				want = esign.RecipientExpired
+			}
+			assert.Equal(t, want, w.row("x").State, "%s, %s", state, end)
+			assert.NotContains(t, w.happened(), "recipient.expired:x", "R20 is no event of its own")
+		}
+	}
+}
+
+func TestR15RefuseFromEveryLiveState(t *testing.T) {
+	approver := func(r *esign.Recipient) { r.Role = esign.RoleApprover }
+	refuse := esign.Command{Op: esign.OpRefuse, By: esign.WhoApprover, Recipient: "x", Reason: "no"}
+	for state, w := range alive(t, approver) {
+		silent := refuse
+		silent.Reason = ""
+		require.ErrorIs(t, w.try(silent), esign.ErrField)
+		w.must(refuse)
+		w.is(esign.StateDeclined)
+		assert.Equal(t, []string{"recipient.declined:x", "envelope.declined"}, w.happened(), state)
+	}
+	w := sent(t, draft(signer("x", 1, approver, func(r *esign.Recipient) { r.NoDecline = true }), signer("y", 1)))
+	require.ErrorIs(t, w.try(refuse), esign.ErrNoDecline)
+}
+
+func TestR16NewRowIsChecked(t *testing.T) {
+	for field, change := range map[string]func(*esign.Recipient){
+		"recipients[2].id":       func(r *esign.Recipient) { r.ID = "" },
+		"recipients[2].channel":  func(r *esign.Recipient) { r.Channel = "pigeon" },
+		"recipients[2].consent":  func(r *esign.Recipient) { r.Consent = "" },
+		"recipients[2].deadline": func(r *esign.Recipient) { r.Deadline = t0 },
+	} {
+		for _, op := range []esign.Op{esign.OpReplace, esign.OpTransfer} {
+			w := sent(t, draft(signer("x", 1, org("acme")), signer("y", 1)))
+			n := signer("n", 0, org("acme"), change)
+			c := esign.Command{Op: op, By: esign.WhoOwner, Recipient: "x", Row: &n, RealNamed: true}
+			if op == esign.OpTransfer {
+				c.By = esign.WhoOrgAdmin
+			}
+			var f *esign.FieldError
+			require.ErrorAs(t, w.try(c), &f, field)
+			assert.Equal(t, field, f.Field)
+		}
+	}
+}
+
+func TestR19FromEveryLiveState(t *testing.T) {
+	for state, w := range alive(t) {
+		if state == esign.RecipientPending || state == esign.RecipientFilling {
+			continue // not while its stage is open
+		}
+		w.env.Stages = []esign.Stage{{Order: 1, Rule: esign.Any}}
+		w.sign("y")
+		w.rowIs("x", esign.RecipientSatisfied)
+		assert.Contains(t, w.units(), "settle:satisfied:x", state)
+	}
+}
+
+func TestR11SealOfAnOperator(t *testing.T) {
+	w := sent(t, draft(signer("li", 1, role(esign.RoleOperator), org("acme")), signer("seal", 2, role(esign.RoleSilent), org("acme"))))
+	w.open("li")
+	c := w.signing("li")
+	c.Seal = false
+	require.ErrorIs(t, w.try(c), esign.ErrSealNotGranted)
+	w.must(w.signing("li"))
+	w.env.Documents[0].Base = ""
+	c = esign.Command{Op: esign.OpSilentSign, By: esign.WhoSystem, Recipient: "seal", Seal: true, Documents: w.grown("seal")}
+	require.ErrorIs(t, w.try(c), esign.ErrNotReady, "no base revision")
 }
