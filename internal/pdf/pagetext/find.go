@@ -106,15 +106,35 @@ func (r *Reader) Find(ctx context.Context, text string) ([]Match, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		dirs, err := r.read(p)
+		found, err := r.findOn(p, needle)
 		if err != nil {
 			return nil, err
 		}
-		for _, d := range dirs {
-			out = append(out, d.find(p.Index, needle)...)
-			if len(out) > MaxMatches {
-				return nil, tooMuch("too many matches")
-			}
+		if out = append(out, found...); len(out) > MaxMatches {
+			return nil, tooMuch("too many matches")
+		}
+	}
+	return out, nil
+}
+
+// FindOn is [Reader.Find] on one page.
+func (r *Reader) FindOn(p pdf.Page, text string) ([]Match, error) {
+	needle := collapse(foldText(text))
+	if len(needle) == 0 {
+		return nil, ErrEmpty
+	}
+	return r.findOn(p, needle)
+}
+
+func (r *Reader) findOn(p pdf.Page, needle []rune) ([]Match, error) {
+	dirs, err := r.read(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []Match
+	for _, d := range dirs {
+		if out = append(out, d.find(p.Index, needle)...); len(out) > MaxMatches {
+			return nil, tooMuch("too many matches")
 		}
 	}
 	return out, nil

@@ -17,8 +17,7 @@ type font struct {
 
 	widths   map[uint32]float64 // by code, or CID; in text space units
 	missing  float64
-	standard bool // no widths given: one of the standard fonts
-	mono     bool
+	standard func(rune) float64 // no widths given: those of the standard font it is, or comes closest to
 
 	ascent, descent float64
 }
@@ -136,8 +135,9 @@ func (r *Reader) loadSimple(f *font, dict *pdf.Dict, sub pdf.Name) error {
 			f.widths[uint32(c)] = v * scale
 		}
 	}
-	f.standard = len(w) == 0
-	f.mono = strings.Contains(string(base), "Courier")
+	if len(w) == 0 {
+		f.standard = standardWidth(string(base))
+	}
 	return nil
 }
 
@@ -363,16 +363,44 @@ func (f *font) simpleWidth(c uint32, text string) float64 {
 	if w, ok := f.widths[c]; ok {
 		return w
 	}
-	if !f.standard {
+	if f.standard == nil {
 		return f.missing
-	}
-	if f.mono {
-		return 0.6
 	}
 	for _, r := range text {
 		if r >= ' ' && r <= '~' {
-			return typeset.Width(r, false)
+			return f.standard(r)
 		}
 	}
-	return 0.556
+	return f.standard('o')
+}
+
+// timesWidths are the widths of Times-Roman and Times-Bold from the space to the
+// tilde, in thousandths.
+var timesWidths = [2][95]uint16{{
+	250, 333, 408, 500, 500, 833, 778, 180, 333, 333, 500, 564, 250, 333, 250, 278, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 278, 278,
+	564, 564, 564, 444, 921, 722, 667, 667, 722, 611, 556, 722, 722, 333, 389, 722, 611, 889, 722, 722, 556, 722, 667, 556, 611, 722, 722, 944,
+	722, 722, 611, 333, 278, 333, 469, 500, 333, 444, 500, 444, 500, 444, 333, 500, 500, 278, 278, 500, 278, 778, 500, 500, 500, 500, 333, 389,
+	278, 500, 500, 722, 500, 500, 444, 480, 200, 480, 541,
+}, {
+	250, 333, 555, 500, 500, 1000, 833, 278, 333, 333, 500, 570, 250, 333, 250, 278, 500, 500, 500, 500, 500, 500, 500, 500, 500, 500, 333, 333,
+	570, 570, 570, 500, 930, 722, 667, 722, 722, 667, 611, 778, 778, 389, 500, 778, 667, 944, 722, 778, 611, 778, 722, 556, 667, 722, 722, 1000,
+	722, 722, 667, 333, 278, 333, 581, 500, 333, 500, 556, 444, 556, 444, 333, 500, 556, 278, 333, 556, 278, 833, 556, 500, 556, 556, 444, 389,
+	333, 556, 500, 722, 500, 500, 444, 394, 220, 394, 520,
+}}
+
+// standardWidth returns the widths of the standard font that a font is or that
+// viewers put in its place.
+func standardWidth(base string) func(rune) float64 {
+	bold := strings.Contains(base, "Bold")
+	switch {
+	case strings.Contains(base, "Courier") || strings.Contains(base, "Mono"):
+		return func(rune) float64 { return 0.6 }
+	case strings.Contains(base, "Times") || strings.Contains(base, "Serif") || strings.Contains(base, "Song"):
+		table := &timesWidths[0]
+		if bold {
+			table = &timesWidths[1]
+		}
+		return func(r rune) float64 { return float64(table[r-' ']) / 1000 }
+	}
+	return func(r rune) float64 { return typeset.Width(r, bold) }
 }
