@@ -200,6 +200,9 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 		}
 		return old.ref(q.Tenant, q.ID), nil
 	}
+	if err := s.maySend(tx, q.Tenant); err != nil {
+		return ChallengeRef{}, err
+	}
 	t, err := s.approved(q.Kind, q.Template, q.Signature)
 	if err != nil {
 		return ChallengeRef{}, err
@@ -386,6 +389,9 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 			return &LimitError{Scope: "resend", Next: c.Expires}
 		case now.Before(last.Add(resendAfter)):
 			return &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
+		}
+		if err := s.maySend(tx, q.Tenant); err != nil {
+			return err
 		}
 		t, err := s.approved(c.Kind, c.Template, c.Signature)
 		if err != nil {

@@ -178,6 +178,7 @@ func (s *Service) Send(ctx context.Context, m Message) (Ref, error) {
 // ([privacy.Vault.Unlock]).
 //
 // Before any unit is held it refuses, changing nothing, with
+//   - [*StandingError] a tenant that may not send (S21),
 //   - [*ApprovalError] what is not approved by us and by a provider (S08),
 //   - [*VariableError] values that break their rule,
 //   - [*ConsentError] a person who did not consent (S10), or opted out (S15),
@@ -225,6 +226,9 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 			return Ref{}, fmt.Errorf("sms: send: %w", ErrIntentMismatch)
 		}
 		return ref, nil
+	}
+	if err := s.maySend(tx, m.Tenant); err != nil {
+		return Ref{}, err
 	}
 	t, err := s.approved(m.Kind, m.Template, m.Signature)
 	if err != nil {

@@ -41,6 +41,11 @@ func (s *Service) prepare(ctx context.Context, tx *storage.Tx, ref Ref, r *row) 
 	if !now.Before(r.Until) {
 		return p, droppedError("late")
 	}
+	if err := s.maySend(tx, ref.Tenant); errors.Is(err, ErrStanding) {
+		return p, droppedError("standing")
+	} else if err != nil {
+		return p, err
+	}
 	if p.template, err = s.version(r.Template, r.Version); err != nil {
 		return p, droppedError("template")
 	}
