@@ -98,6 +98,7 @@ func validOrigin(s string) bool {
 // A noteSigner signs notes as the log; it is a note.Signer.
 type noteSigner struct {
 	name, verifier string
+	verify         note.Verifier
 	hash           uint32
 	key            crypto.Signer
 }
@@ -114,7 +115,7 @@ func newNoteSigner(name string, pub ed25519.PublicKey, key crypto.Signer) noteSi
 	if err != nil {
 		panic("evidence: " + err.Error())
 	}
-	return noteSigner{name: name, verifier: vkey, hash: v.KeyHash(), key: key}
+	return noteSigner{name: name, verifier: vkey, verify: v, hash: v.KeyHash(), key: key}
 }
 
 func (s noteSigner) Name() string    { return s.name }
@@ -249,19 +250,8 @@ func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
 	if err := e.check(); err != nil {
 		return Ref{}, err
 	}
-	for _, p := range d.Personal {
-		if p.Subject.Tenant != d.Tenant || p.Value == nil {
-			return Ref{}, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
-		}
-		f := p.Field
-		if f == "" {
-			f = p.Value.Field()
-		}
-		c, err := l.vault.CommitTx(tx, p.Subject, privacy.Context{Env: d.Env, Seq: e.Seq}, f, p.Value)
-		if err != nil {
-			return Ref{}, err
-		}
-		e.Personal = append(e.Personal, Committed{Field: c.Field, C: c.C, K: c.K})
+	if e.Personal, err = l.commit(tx, &e, d); err != nil {
+		return Ref{}, err
 	}
 	if e.raw, err = e.encode(make([]byte, 0, 1024)); err != nil {
 		return Ref{}, err
@@ -285,6 +275,40 @@ func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
 		return Ref{}, err
 	}
 	return Ref{Tenant: d.Tenant, Env: d.Env, Seq: e.Seq, Hash: h.Hash}, nil
+}
+
+// commit commits to the personal values of a draft, subject by subject; the
+// commitments stand in the order of the draft's subjects.
+func (l *Log) commit(tx *storage.Tx, e *Event, d Draft) ([]Committed, error) {
+	if len(d.Personal) == 0 {
+		return nil, nil
+	}
+	var subjects []privacy.Subject
+	fields := map[privacy.Subject][]privacy.Committing{}
+	for _, p := range d.Personal {
+		if p.Subject.Tenant != d.Tenant || p.Value == nil {
+			return nil, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
+		}
+		f := p.Field
+		if f == "" {
+			f = p.Value.Field()
+		}
+		if fields[p.Subject] == nil {
+			subjects = append(subjects, p.Subject)
+		}
+		fields[p.Subject] = append(fields[p.Subject], privacy.Committing{Field: f, Value: p.Value})
+	}
+	out := make([]Committed, 0, len(d.Personal))
+	for _, s := range subjects {
+		list, err := l.vault.CommitAllTx(tx, s, privacy.Context{Env: d.Env, Seq: e.Seq}, fields[s])
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range list {
+			out = append(out, Committed{Field: c.Field, C: c.C, K: c.K})
+		}
+	}
+	return out, nil
 }
 
 func checkChain(tenant, env string) error {

@@ -57,6 +57,16 @@ func (l *liar) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, e
 	return recs, err
 }
 
+func (l *liar) List(ctx context.Context, tenant, kind, after string, limit int) ([]storage.Record, error) {
+	recs, err := l.Store.List(ctx, tenant, kind, after, limit)
+	for i := range recs {
+		if l.record != nil {
+			recs[i] = l.record(recs[i])
+		}
+	}
+	return recs, err
+}
+
 func lyingWorld(t *testing.T) (*world, *liar) {
 	l := &liar{}
 	w := newWorld(t, func(s storage.Store) storage.Store { l.Store = s; return l })

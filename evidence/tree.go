@@ -163,7 +163,19 @@ func (l *Log) head(ctx context.Context) (treeHead, error) {
 		empty := sha256.Sum256(nil)
 		return treeHead{Root: empty[:]}, nil
 	}
-	return trees.Decode(recs[0])
+	h, err := trees.Decode(recs[0])
+	if err != nil {
+		return treeHead{}, err
+	}
+	// The log never builds on a head that it did not sign: who edits the store
+	// has no key.
+	cp, n, err := parseCheckpoint([]byte(h.Note))
+	if err == nil && cp.Origin == l.origin && cp.Size == h.Size && bytes.Equal(cp.Root, h.Root) {
+		if _, good := n.signedBy(l.signer.verify); good {
+			return h, nil
+		}
+	}
+	return treeHead{}, fmt.Errorf("evidence: tree head is not what the log signed: %w", storage.ErrCorrupt)
 }
 
 // Checkpoint is the newest signed checkpoint; its Size is 0 before the first.

@@ -117,59 +117,82 @@ func seedAAD(s Subject, c Context) []byte {
 // revealed. It fails with [ErrLocked], [ErrErased], [ErrInvalid] (biometrics
 // are never committed), or [ErrConflict] if the event has the field already.
 func (v *Vault) CommitTx(tx *storage.Tx, s Subject, c Context, f Field, val Value) (Commitment, error) {
-	if err := checkValue(s, f, val); err != nil {
+	list, err := v.CommitAllTx(tx, s, c, []Committing{{f, val}})
+	if err != nil {
 		return Commitment{}, err
 	}
-	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || val.Class() == ClassBiometric {
-		return Commitment{}, fmt.Errorf("%w: commitment", ErrInvalid)
+	return list[0], nil
+}
+
+// A Committing is a field and the value to commit to.
+type Committing struct {
+	Field Field
+	Value Value
+}
+
+// CommitAllTx is [Vault.CommitTx] for several fields of one subject, which it
+// seals together; the commitments come in the order of list.
+func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
+	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || len(list) == 0 {
+		return nil, fmt.Errorf("%w: commitment", ErrInvalid)
+	}
+	for _, p := range list {
+		if err := checkValue(s, p.Field, p.Value); err != nil {
+			return nil, err
+		}
+		if p.Value.Class() == ClassBiometric {
+			return nil, fmt.Errorf("%w: commitment to biometrics", ErrInvalid)
+		}
 	}
 	alias, err := v.Alias(s, c.Env)
 	if err != nil {
-		return Commitment{}, err
+		return nil, err
 	}
 	x, err := v.openSubject(tx, s, true)
 	if err != nil {
-		return Commitment{}, err
+		return nil, err
 	}
 	if x.fresh {
 		if err := x.put(tx); err != nil {
-			return Commitment{}, err
+			return nil, err
 		}
 	}
 	body := seedBody{Seed: make([]byte, 32), Values: map[Field]string{}}
 	row, ok, err := seeds.Get(tx, s.Tenant, seedID(s.ID, c))
 	if err != nil {
-		return Commitment{}, err
+		return nil, err
 	}
 	if ok {
 		if body, err = v.openSeed(x, c, row); err != nil {
-			return Commitment{}, err
-		}
-		if _, dup := body.Values[f]; dup {
-			return Commitment{}, ErrConflict
+			return nil, err
 		}
 	} else {
 		_, _ = rand.Read(body.Seed)
 		if _, known, err := aliases.Get(tx, s.Tenant, storage.JoinID(c.Env, alias)); err != nil {
-			return Commitment{}, err
+			return nil, err
 		} else if !known {
 			if err := aliases.Create(tx, s.Tenant, storage.JoinID(c.Env, alias), aliasRecord{s.ID}); err != nil {
-				return Commitment{}, err
+				return nil, err
 			}
 		}
 	}
-	body.Values[f] = val.clearText()
+	out := make([]Commitment, 0, len(list))
+	for _, p := range list {
+		if _, dup := body.Values[p.Field]; dup {
+			return nil, ErrConflict
+		}
+		text := p.Value.clearText()
+		body.Values[p.Field] = text
+		out = append(out, Commitment{Field: p.Field, C: commitment(salt(body.Seed, p.Field), c, p.Field, text), K: alias})
+	}
 	plain, err := json.Marshal(body)
 	if err != nil {
-		return Commitment{}, fmt.Errorf("privacy: seed: %w", err)
+		return nil, fmt.Errorf("privacy: seed: %w", err)
 	}
 	if row.C, err = v.suite.seal(x.dek, subjectKeyID, plain, seedAAD(s, c)); err != nil {
-		return Commitment{}, fmt.Errorf("privacy: seed: %w", err)
+		return nil, fmt.Errorf("privacy: seed: %w", err)
 	}
-	if err := seeds.Put(tx, s.Tenant, seedID(s.ID, c), row); err != nil {
-		return Commitment{}, err
-	}
-	return Commitment{Field: f, C: commitment(salt(body.Seed, f), c, f, body.Values[f]), K: alias}, nil
+	return out, seeds.Put(tx, s.Tenant, seedID(s.ID, c), row)
 }
 
 func (v *Vault) openSeed(x *subject, c Context, row seedRecord) (seedBody, error) {

@@ -42,8 +42,8 @@ type Hold struct {
 
 type subjectRecord struct {
 	State  State         `json:"state"`
-	DEK    []byte        `json:"dek,omitempty"` // wrapped by the tenant's KEK
-	Bio    []byte        `json:"bio,omitempty"` // wrapped by the tenant's biometric KEK
+	DEK    []byte        `json:"dek,omitempty"`    // wrapped by the tenant's KEK
+	Bio    []byte        `json:"bio,omitempty"`    // wrapped by the tenant's biometric KEK
 	Fields map[Field]int `json:"fields,omitempty"` // newest version of each
 	Last   int           `json:"last,omitempty"`   // newest version of all: none is used twice
 	Holds  []Hold        `json:"holds,omitempty"`
