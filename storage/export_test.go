@@ -10,3 +10,16 @@ func Waiting(g *Grouped) int {
 	}
 	return n
 }
+
+// Cached returns how much a group keeps in memory.
+func Cached(g *Grouped) (records int, bytes int64) {
+	g.cache.mu.Lock()
+	defer g.cache.mu.Unlock()
+	for _, r := range g.cache.records {
+		bytes += recordSize(r.rec)
+	}
+	if bytes != g.cache.bytes {
+		panic("the cache miscounts its bytes")
+	}
+	return len(g.cache.records), bytes
+}

@@ -264,6 +264,54 @@ func TestGroupConfirmsRefusals(t *testing.T) {
 	require.ErrorIs(t, err, errInsufficient)
 }
 
+// Even one that rests on a single record.
+func TestGroupConfirmsRefusalsOfOneRecord(t *testing.T) {
+	mem := new(storage.Mem)
+	g := storage.Group(mem, oneShard())
+	require.NoError(t, increment(t.Context(), g, key("a")))
+	require.NoError(t, increment(t.Context(), mem, key("a"))) // past the group
+	require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+		recs, err := tx.Get(key("a"))
+		if err == nil && string(recs[0].Data) != "2" {
+			err = errors.New("not yet")
+		}
+		return err
+	}))
+}
+
+// What a refusal saw of others in its round must have been committed.
+func TestGroupRefusesOnlyOnWhatIsCommitted(t *testing.T) {
+	mem := new(storage.Mem)
+	_, err := scenarioAccount(t.Context(), mem, 5)
+	require.NoError(t, err)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	first, taking := make(chan error, 1), make(chan error, 2)
+	go func() { first <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	for _, id := range []string{"a", "b"} { // one of them takes all, the other sees nothing left
+		go func() {
+			_, err := take(t.Context(), g, id, "li", 5)
+			taking <- err
+		}()
+	}
+	for storage.Waiting(g) < 2 {
+		runtime.Gosched()
+	}
+	s.let <- nil
+	<-s.entered
+	require.NoError(t, storage.Update(t.Context(), mem, func(tx *storage.Tx) error { // another process
+		return accounts.Put(tx, "acme", "li", account{Units: 10})
+	}))
+	s.let <- nil // the batch loses, so the refusal rests on nothing
+	<-s.entered
+	s.let <- nil
+	require.NoError(t, <-first)
+	require.NoError(t, <-taking)
+	require.NoError(t, <-taking)
+	assert.JSONEq(t, `{"v":1,"d":{"units":0}}`, string(get(t, mem, accounts.Key("acme", "li")).Data))
+}
+
 func scenarioAccount(ctx context.Context, s storage.Store, units int) (account, error) {
 	a := account{Units: units}
 	return a, storage.Update(ctx, s, func(tx *storage.Tx) error { return accounts.Put(tx, "acme", "li", a) })
@@ -350,13 +398,17 @@ func TestGroupCreatesAndDeletesInOneRound(t *testing.T) {
 			require.NoError(t, <-errs)
 			require.NoError(t, <-errs)
 			err := <-created
-			if err != nil {
-				require.ErrorIs(t, err, storage.ErrExists)
-				assert.True(t, exists)
-			}
 			require.NoError(t, g.Close())
-			if err != nil || !exists {
-				assert.Zero(t, get(t, mem, key("a")).Version)
+			switch r := get(t, mem, key("a")); {
+			case !exists:
+				require.NoError(t, err)
+				assert.Zero(t, r.Version)
+			case err != nil: // created, then deleted
+				require.ErrorIs(t, err, storage.ErrExists)
+				assert.Zero(t, r.Version)
+			default: // deleted, then created
+				assert.Equal(t, storage.Record{Key: key("a"), Version: 2}, storage.Record{Key: r.Key, Version: r.Version, Data: nil})
+				assert.Empty(t, r.Data)
 			}
 		})
 	}
@@ -434,4 +486,214 @@ func TestGroupChaos(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refusing is a store that finds batches with a key malformed.
+type refusing struct {
+	storage.Store
+	key storage.Key
+}
+
+func (r refusing) Commit(ctx context.Context, batches []storage.Batch) ([]storage.Outcome, error) {
+	for _, b := range batches {
+		for _, w := range b.Writes {
+			if w.Key == r.key {
+				return nil, storage.ErrTooLarge
+			}
+		}
+	}
+	return r.Store.Commit(ctx, batches)
+}
+
+func TestGroupOneMistakeIsNotTheOthers(t *testing.T) {
+	mem := new(storage.Mem)
+	s := newGate(refusing{mem, key("bad")})
+	g := storage.Group(s, oneShard())
+	errs := make(map[string]chan error)
+	start := func(id string) {
+		errs[id] = make(chan error, 1)
+		go func() { errs[id] <- increment(t.Context(), g, key(id)) }()
+	}
+	start("first")
+	<-s.entered
+	start("bad")
+	start("good")
+	for storage.Waiting(g) < 2 {
+		runtime.Gosched()
+	}
+	go func() {
+		for range 3 { // together, and then each alone
+			<-s.entered
+			s.let <- nil
+		}
+	}()
+	s.let <- nil
+	require.NoError(t, <-errs["first"])
+	require.NoError(t, <-errs["good"])
+	require.ErrorIs(t, <-errs["bad"], storage.ErrTooLarge)
+}
+
+func TestGroupCutsLargeRounds(t *testing.T) {
+	mem := new(storage.Mem)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	const callers, each = 5, 400 // 2000 keys that hang together by one
+	errs := make(chan error, callers+1)
+	go func() { errs <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	for c := range callers {
+		go func() {
+			errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+				for i := range each {
+					if err := tx.Create(key(fmt.Sprint(c, " ", i)), make([]byte, 1<<14), time.Time{}); err != nil {
+						return err
+					}
+				}
+				return tx.Put(key("shared"), nil, time.Time{})
+			})
+		}()
+	}
+	for storage.Waiting(g) < callers {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for s.let <- nil; ; s.let <- nil {
+			select {
+			case <-s.entered:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for range callers + 1 {
+		require.NoError(t, <-errs)
+	}
+	cancel()
+	assert.Equal(t, uint64(3), get(t, mem, key("shared")).Version, "400 keys twice fit into one batch, not thrice")
+}
+
+func TestGroupErrorsOfTheStore(t *testing.T) {
+	for _, want := range []error{storage.ErrRetryTx, storage.ErrClosed, storage.ErrCorrupt} {
+		g := storage.Group(failing{new(storage.Mem), want}, nil)
+		require.ErrorIs(t, increment(t.Context(), g, key("a")), want)
+	}
+	dead := storagetest.CrashBefore(new(storage.Mem), 1)
+	_, _ = dead.Commit(t.Context(), nil)
+	require.ErrorIs(t, increment(t.Context(), storage.Group(dead, nil), key("a")), storagetest.ErrInjected)
+	lost := storage.Group(lostAnswers{new(storage.Mem)}, nil)
+	require.ErrorIs(t, increment(t.Context(), lost, key("a")), storage.ErrUnknown)
+	mem := new(storage.Mem)
+	busy := storage.Group(&meddle{Store: mem, before: func(n int) { put(t, mem, key("a"), fmt.Sprint(n)) }}, nil)
+	err := storage.UpdateWith(t.Context(), busy, &storage.UpdateOptions{Attempts: 5, Near: []storage.Key{key("a")}}, func(tx *storage.Tx) error {
+		return tx.Put(key("a"), nil, time.Time{})
+	})
+	require.ErrorIs(t, err, storage.ErrContended)
+}
+
+func TestGroupMemoryIsBounded(t *testing.T) {
+	mem := new(storage.Mem)
+	g := storage.Group(mem, &storage.GroupOptions{CacheRecords: 10, CacheBytes: 4096})
+	for i := range 100 {
+		require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			return tx.Put(key(fmt.Sprint(i)), make([]byte, i*10), time.Time{})
+		}))
+		records, bytes := storage.Cached(g)
+		require.LessOrEqual(t, records, 10)
+		require.LessOrEqual(t, bytes, int64(4096))
+	}
+}
+
+// An update that read what another of the round writes joins its batch, so that
+// the order in which they ran is the order in which they happened.
+func TestGroupJoinsReadersAndWriters(t *testing.T) {
+	mem := new(storage.Mem)
+	put(t, mem, key("k"), "1")
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	errs := make(chan error, 4)
+	go func() { errs <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	go func() {
+		errs <- storage.UpdateWith(t.Context(), g, &storage.UpdateOptions{Near: []storage.Key{key("k"), key("copy"), key("late")}}, func(tx *storage.Tx) error {
+			recs, err := tx.Get(key("k"))
+			if err != nil {
+				return err
+			}
+			return tx.Put(key("copy"), recs[0].Data, time.Time{})
+		})
+	}()
+	for storage.Waiting(g) < 1 {
+		runtime.Gosched()
+	}
+	go func() { errs <- increment(t.Context(), g, key("k")) }()
+	for storage.Waiting(g) < 2 {
+		runtime.Gosched()
+	}
+	go func() {
+		errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			recs, err := tx.Peek(key("k"))
+			if err != nil {
+				return err
+			}
+			return tx.Put(key("late"), recs[0].Data, time.Time{})
+		})
+	}()
+	for storage.Waiting(g) < 3 {
+		runtime.Gosched()
+	}
+	s.let <- nil
+	batches := <-s.entered
+	require.Len(t, batches, 1)
+	assert.Len(t, batches[0].Writes, 3)
+	s.let <- nil
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+	assert.Equal(t, "2", string(get(t, mem, key("late")).Data))
+	assert.Equal(t, "1", string(get(t, mem, key("copy")).Data))
+	assert.Equal(t, "2", string(get(t, mem, key("k")).Data))
+}
+
+// What Get read in memory guards the commit, written or not.
+func TestGroupReadsGuardTheCommit(t *testing.T) {
+	mem := new(storage.Mem)
+	put(t, mem, key("price"), "1")
+	g := storage.Group(mem, oneShard())
+	for want := range 3 {
+		want := fmt.Sprint(want + 1)
+		require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			recs, err := tx.Get(key("price"))
+			if err != nil {
+				return err
+			}
+			return tx.Put(key("order"), recs[0].Data, time.Time{})
+		}))
+		assert.Equal(t, want, string(get(t, mem, key("order")).Data))
+		put(t, mem, key("price"), fmt.Sprint(len(want)+int(want[0]-'0'))) // another process
+	}
+}
+
+// A function never runs after its caller left.
+func TestGroupRunsNothingForThoseWhoLeft(t *testing.T) {
+	mem := new(storage.Mem)
+	s := newGate(mem)
+	g := storage.Group(s, oneShard())
+	ctx, cancel := context.WithCancel(t.Context())
+	runs := 0 // no lock: the race detector would object to a run after the return
+	done := make(chan error, 1)
+	go func() {
+		done <- storage.Update(ctx, g, func(tx *storage.Tx) error {
+			runs++
+			return tx.Put(key("a"), nil, time.Time{})
+		})
+	}()
+	<-s.entered
+	put(t, mem, key("a"), "another process")
+	cancel()
+	require.ErrorIs(t, <-done, storage.ErrUnknown)
+	before := runs
+	s.let <- nil // the commit loses its race
+	require.NoError(t, g.Close())
+	assert.Equal(t, before, runs)
 }
