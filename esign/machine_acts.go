@@ -227,7 +227,8 @@ func (m *run) takeFacts() {
 	f := m.cmd.Facts
 	f.Until = micro(f.Until)
 	f.Identified = f.identified(m.eff)
-	m.r().Facts = f
+	r := m.r()
+	r.Facts, r.Asked = f, r.Asked && !f.Certificate
 }
 
 // start is what every Send has in common.

@@ -281,6 +281,10 @@ func TestR10Certificate(t *testing.T) {
 	c.Op, c.By, c.Facts = esign.OpProgress, esign.WhoSystem, shown
 	w.must(c)
 	w.rowIs("li", esign.RecipientReady)
+	c.Facts.Certificate = false
+	w.must(c)
+	w.rowIs("li", esign.RecipientViewed)
+	assert.Equal(t, 2, w.count(esign.EffectCertificate), "revoked since: asked for again")
 }
 
 func TestR13IdentityLapsesAtItsInstant(t *testing.T) {
