@@ -127,14 +127,23 @@ func (s *Service) decide(ctx context.Context, tx *storage.Tx, req CheckRequest, 
 	if err != nil {
 		return Decision{}, err
 	}
-	if err := m.mayAct(); err != nil {
+	other, err := linked(tx, req.Tenant, &m)
+	if err != nil {
 		return Decision{}, err
+	}
+	for _, each := range []*Member{&m, other} {
+		if each == nil {
+			continue
+		}
+		if err := each.mayAct(); err != nil {
+			return Decision{}, err
+		}
 	}
 	changed, err := s.accepted(ctx, tx, req.Tenant, &m, req.Client, record)
 	if err != nil {
 		return Decision{}, err
 	}
-	d, used, err := s.entitle(tx, req, &m, now, record)
+	d, used, err := s.entitle(tx, req, &m, other, now, record)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -164,7 +173,7 @@ func (m *Member) mayAct() error {
 }
 
 // entitle looks for a term that makes the feature free, and notes its first use.
-func (s *Service) entitle(tx *storage.Tx, req CheckRequest, m *Member, now time.Time, record bool) (d Decision, used bool, err error) {
+func (s *Service) entitle(tx *storage.Tx, req CheckRequest, m, other *Member, now time.Time, record bool) (d Decision, used bool, err error) {
 	want := req.Feature
 	switch {
 	case want == FeaturePayOrdinary && s.cfg.MembersSignFree:
@@ -176,20 +185,30 @@ func (s *Service) entitle(tx *storage.Tx, req CheckRequest, m *Member, now time.
 	if want == FeatureApproval {
 		types = []PlanType{Team}
 	}
-	for _, t := range types {
-		seg := s.inForce(m, t, want, now)
-		if seg == nil {
+	why := FreeMember
+	if want == FeatureApproval {
+		why = FreeTeam
+	}
+	for _, each := range []*Member{m, other} {
+		if each == nil {
 			continue
 		}
-		used = seg.FirstUse.IsZero()
-		if used {
-			seg.FirstUse = now
+		for _, t := range types {
+			seg := s.inForce(each, t, want, now)
+			if seg == nil {
+				continue
+			}
+			used = seg.FirstUse.IsZero()
+			if used {
+				seg.FirstUse = now
+			}
+			if used && record && each == other {
+				if err := save(tx, req.Tenant, *other); err != nil {
+					return Decision{}, false, err
+				}
+			}
+			return Decision{Free: why, Item: seg.Item}, used && each == m, nil
 		}
-		why := FreeMember
-		if want == FeatureApproval {
-			why = FreeTeam
-		}
-		return Decision{Free: why, Item: seg.Item}, used, nil
 	}
 	if req.Team != "" && req.Team != req.Account {
 		d, err := s.seated(tx, req, want, now, record)

@@ -33,7 +33,10 @@ type Member struct {
 	Lanes    []Lane          `json:"lanes,omitempty"`
 	Seats    []Seat          `json:"seats,omitempty"`
 	Accepted []TermsRef      `json:"accepted,omitempty"` // the versions it last acted under
+	Linked   quota.AccountID `json:"linked,omitempty"`   // another account of the same person
 	Rev      uint64          `json:"rev"`
+
+	told []reminded // thresholds before an end that were told of
 }
 
 // Lane returns the timeline of a plan type, empty if nothing was ever bought.
@@ -70,20 +73,37 @@ func (m *Member) lane(t PlanType) *Lane {
 	return &m.Lanes[len(m.Lanes)-1]
 }
 
-var members = storage.Kind[Member]{Name: "mem.member", Schema: 1}
+// memberRecord is a member as stored.
+type memberRecord struct {
+	Member
+	Told []reminded `json:"told,omitempty"`
+}
+
+var members = storage.Kind[memberRecord]{Name: "mem.member", Schema: 1, Due: func(r memberRecord) time.Time {
+	r.told = r.Told
+	return r.nextReminder()
+}}
 
 // load reads a member; an absent one is active and has nothing.
 func load(tx *storage.Tx, tenant string, account quota.AccountID) (Member, error) {
-	m, ok, err := members.Get(tx, tenant, string(account))
+	r, ok, err := members.Get(tx, tenant, string(account))
 	if err == nil && !ok {
-		m = Member{Account: account, Status: Active}
+		return Member{Account: account, Status: Active}, nil
 	}
+	r.told = r.Told
+	return r.Member, err
+}
+
+// shown is a member as an answer: the same whether fresh or kept.
+func shown(tx *storage.Tx, tenant string, account quota.AccountID) (Member, error) {
+	m, err := load(tx, tenant, account)
+	m.told = nil
 	return m, err
 }
 
 func save(tx *storage.Tx, tenant string, m Member) error {
 	m.Rev++
-	return members.Put(tx, tenant, string(m.Account), m)
+	return members.Put(tx, tenant, string(m.Account), memberRecord{m, m.told})
 }
 
 // A MemberRequest names an account.
@@ -103,5 +123,5 @@ func (s *Service) MemberTx(ctx context.Context, tx *storage.Tx, req MemberReques
 	if err := checkIDs(req.Tenant, string(req.Account)); err != nil {
 		return Member{}, err
 	}
-	return load(tx, req.Tenant, req.Account)
+	return shown(tx, req.Tenant, req.Account)
 }

@@ -57,6 +57,7 @@ type Order struct {
 	Payment     string          `json:"payment,omitempty"` // the platform's id of the payment
 	Claimed     time.Time       `json:"claimed,omitzero"`  // when a gift was accepted
 	Lots        []quota.LotID   `json:"lots,omitempty"`    // granted when it was paid
+	After       PlanType        `json:"after,omitempty"`   // the term begins when that timeline ends
 	Segment     PlanType        `json:"segment,omitempty"` // the lane it gave a term to
 	Refund      string          `json:"refund,omitempty"`  // the refund that is or was made
 	Returned    Money           `json:"returned,omitzero"` // what went back
@@ -149,6 +150,8 @@ type PurchaseRequest struct {
 	Channel     string          `json:"channel,omitzero"`     // decides the price (H63)
 	Client      string          `json:"client,omitzero"`      // recorded, decides nothing (H10)
 	Method      string          `json:"method,omitzero"`      // the payment method
+	// After, if set, is a plan type whose timeline the term follows, see [AtEnd].
+	After PlanType `json:"after,omitzero"`
 	// Shown, if set, is the price that was shown; another one fails.
 	Shown Money `json:"shown,omitzero"`
 	// Terms are the versions that were shown, all of [Config].Documents. Empty
@@ -244,7 +247,7 @@ func (s *Service) PurchaseTx(ctx context.Context, tx *storage.Tx, req PurchaseRe
 		ID: req.ID, Payer: req.Payer, Beneficiary: req.Beneficiary, Contract: contract,
 		Price: summary.Price, Tax: summary.Tax, TaxBps: c.Price.TaxBps, FeeRule: s.cfg.Fees[req.Method],
 		Channel: req.Channel, Client: req.Client, Method: req.Method,
-		Terms: summary.Terms, At: tx.Now(s.cfg.Now), State: Pending,
+		Terms: summary.Terms, At: tx.Now(s.cfg.Now), State: Pending, After: req.After,
 	}}
 	return rec.Order, summary, s.create(tx, req.Tenant, rec)
 }
@@ -317,16 +320,16 @@ func (s *Service) offer(tx *storage.Tx, req PurchaseRequest) (Contract, Summary,
 			return Contract{}, Summary{}, fmt.Errorf("%w: price", ErrOverflow)
 		}
 	}
-	lane := Lane{}
+	lane, start := Lane{}, now
 	if item.Kind == Plan {
 		m, err := load(tx, req.Tenant, req.Beneficiary)
 		if err != nil {
 			return Contract{}, Summary{}, err
 		}
-		lane = m.Lane(item.Type)
+		lane, start = m.Lane(item.Type), m.after(req.After, now)
 		lane.Segments = slices.Clone(lane.Segments)
 	}
-	if err := lane.add(Segment{Term: item.Term}, now); err != nil {
+	if err := lane.add(Segment{Term: item.Term}, start); err != nil {
 		return Contract{}, Summary{}, err
 	}
 	last := lane.Segments[len(lane.Segments)-1]

@@ -138,7 +138,7 @@ func (s *Service) begin(tx *storage.Tx, tenant string, rec *orderRecord, item It
 		return err
 	}
 	seg := Segment{Order: rec.ID, Item: item.Ref(), Term: item.Term, Grants: item.Grants, Seats: item.Seats}
-	if err := m.lane(item.Type).add(seg, now); err != nil {
+	if err := m.lane(item.Type).add(seg, m.after(rec.After, now)); err != nil {
 		return err
 	}
 	rec.Segment = item.Type
@@ -177,7 +177,7 @@ func (s *Service) AcceptGiftTx(ctx context.Context, tx *storage.Tx, req GiftRequ
 		return Member{}, fmt.Errorf("%w: order", ErrNotFound)
 	}
 	if !rec.Claimed.IsZero() {
-		return load(tx, req.Tenant, req.Account)
+		return shown(tx, req.Tenant, req.Account)
 	}
 	if rec.State != Paid || !rec.Gift() || !rec.unclaimed() {
 		return Member{}, fmt.Errorf("%w: no gift to accept", ErrState)
@@ -203,7 +203,7 @@ func (s *Service) AcceptGiftTx(ctx context.Context, tx *storage.Tx, req GiftRequ
 	if err := orders.Put(tx, req.Tenant, rec.ID, rec); err != nil {
 		return Member{}, err
 	}
-	return load(tx, req.Tenant, req.Account)
+	return shown(tx, req.Tenant, req.Account)
 }
 
 // takeGift records that accepting a gift accepted the agreements.
@@ -360,7 +360,7 @@ func (s *Service) extend(tx *storage.Tx, req ExtendRequest) (Member, error) {
 	if err := s.create(tx, req.Tenant, rec); err != nil {
 		return Member{}, err
 	}
-	return load(tx, req.Tenant, req.Account)
+	return shown(tx, req.Tenant, req.Account)
 }
 
 func checkCall(tenant, id, actor, reason string) error {

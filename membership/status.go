@@ -83,7 +83,7 @@ func (s *Service) status(ctx context.Context, tx *storage.Tx, op string, to Stat
 		if err := save(tx, req.Tenant, m); err != nil {
 			return Member{}, err
 		}
-		return load(tx, req.Tenant, req.Account)
+		return shown(tx, req.Tenant, req.Account)
 	})
 }
 
@@ -201,7 +201,7 @@ func (s *Service) seat(tx *storage.Tx, op string, req SeatRequest, change func(*
 		if err := save(tx, req.Tenant, m); err != nil {
 			return Member{}, err
 		}
-		return load(tx, req.Tenant, req.Team)
+		return shown(tx, req.Tenant, req.Team)
 	})
 }
 

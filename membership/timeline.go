@@ -41,6 +41,16 @@ func (l *Lane) End() time.Time {
 	return l.Segments[len(l.Segments)-1].Until
 }
 
+// after is the instant from which a term may begin that follows a timeline of
+// another type: its end, or now.
+func (m *Member) after(t PlanType, now time.Time) time.Time {
+	lane := m.Lane(t)
+	if end := lane.End(); t != "" && end.After(now) {
+		return end
+	}
+	return now
+}
+
 // add appends a term at the later of now and the lane's end, so that an early
 // renewal extends the old end (H54), on the chain's anchor day; after a lapse a
 // new chain begins.
