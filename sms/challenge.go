@@ -203,7 +203,7 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 	if err := s.maySend(tx, q.Tenant); err != nil {
 		return ChallengeRef{}, err
 	}
-	t, err := s.approved(q.Kind, q.Template, q.Signature)
+	t, err := s.approved(tx, q.Tenant, q.Kind, q.Template, q.Signature)
 	if err != nil {
 		return ChallengeRef{}, err
 	}
@@ -214,7 +214,7 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 	if err != nil {
 		return ChallengeRef{}, err
 	}
-	if _, err := s.route(t, q.Signature, num, nil); err != nil {
+	if _, err := s.route(tx, q.Tenant, t, q.Signature, num, nil); err != nil {
 		return ChallengeRef{}, err
 	}
 	now := tx.Now(s.now)
@@ -393,7 +393,7 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		if err := s.maySend(tx, q.Tenant); err != nil {
 			return err
 		}
-		t, err := s.approved(c.Kind, c.Template, c.Signature)
+		t, err := s.approved(tx, q.Tenant, c.Kind, c.Template, c.Signature)
 		if err != nil {
 			return err
 		}

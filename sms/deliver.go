@@ -239,7 +239,7 @@ func (s *Service) begin(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p 
 	if r.State, err = next(r.State, stepSubmit); err != nil {
 		return Submission{}, err
 	}
-	sig, err := s.signature(r.Signature)
+	sig, err := s.signature(tx, ref.Tenant, r.Signature)
 	if err != nil {
 		return Submission{}, err
 	}
@@ -344,7 +344,7 @@ func (s *Service) settle(ctx context.Context, ref Ref, key string, res SubmitRes
 			a.Retry = now.Add(max(res.RetryAfter, time.Minute))
 		}
 		if p != nil && r.State == StateSubmitting && res.Cause == "" && len(r.Attempts) < s.policy.Tries {
-			until, ok, err := s.again(tx, r, *p)
+			until, ok, err := s.again(tx, ref.Tenant, r, *p)
 			if err != nil {
 				return false, err
 			}
@@ -360,8 +360,8 @@ func (s *Service) settle(ctx context.Context, ref Ref, key string, res SubmitRes
 }
 
 // again says when a refused text may be tried, if it may.
-func (s *Service) again(tx *storage.Tx, r *row, p ready) (time.Time, bool, error) {
-	_, err := s.open(tx, r, p)
+func (s *Service) again(tx *storage.Tx, tenant string, r *row, p ready) (time.Time, bool, error) {
+	_, err := s.open(tx, tenant, r, p)
 	var later laterError
 	var drop droppedError
 	at := tx.Now(s.now)

@@ -230,7 +230,7 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 	if err := s.maySend(tx, m.Tenant); err != nil {
 		return Ref{}, err
 	}
-	t, err := s.approved(m.Kind, m.Template, m.Signature)
+	t, err := s.approved(tx, m.Tenant, m.Kind, m.Template, m.Signature)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -250,7 +250,7 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 		if err := s.mayReceive(tx, m.Tenant, index, m.Kind, m.Consent); err != nil {
 			return Ref{}, err
 		}
-		if _, err := s.route(t, m.Signature, num, nil); err != nil {
+		if _, err := s.route(tx, m.Tenant, t, m.Signature, num, nil); err != nil {
 			return Ref{}, err
 		}
 		if m.Ref == "" || m.Vars != nil {
@@ -272,7 +272,7 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 		if err := m.Consent.allows(m.Kind); err != nil {
 			return Ref{}, err
 		}
-		if _, err := s.route(t, m.Signature, Number{}, nil); err != nil {
+		if _, err := s.route(tx, m.Tenant, t, m.Signature, Number{}, nil); err != nil {
 			return Ref{}, err
 		}
 	}

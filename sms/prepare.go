@@ -46,8 +46,10 @@ func (s *Service) prepare(ctx context.Context, tx *storage.Tx, ref Ref, r *row) 
 	} else if err != nil {
 		return p, err
 	}
-	if p.template, err = s.version(r.Template, r.Version); err != nil {
+	if p.template, err = s.version(tx, ref.Tenant, r.Template, r.Version); errors.Is(err, ErrNotApproved) {
 		return p, droppedError("template")
+	} else if err != nil {
+		return p, err
 	}
 	if r.To != nil {
 		p.to = *r.To
@@ -104,7 +106,7 @@ func (s *Service) prepare(ctx context.Context, tx *storage.Tx, ref Ref, r *row) 
 		return p, droppedError("units") // another unit pays for numbers abroad (D15)
 	}
 	p.counted = seg.Units
-	p.gateways, err = s.open(tx, r, p)
+	p.gateways, err = s.open(tx, ref.Tenant, r, p)
 	return p, err
 }
 
@@ -194,7 +196,7 @@ func (s *Service) gate(tx *storage.Tx, ref Ref, r *row, index string) error {
 }
 
 // open lists the gateways that may take the text now.
-func (s *Service) open(tx *storage.Tx, r *row, p ready) ([]Gateway, error) {
+func (s *Service) open(tx *storage.Tx, tenant string, r *row, p ready) ([]Gateway, error) {
 	now := tx.Now(s.now)
 	var later time.Time
 	soonest := func(t time.Time) {
@@ -213,7 +215,7 @@ func (s *Service) open(tx *storage.Tx, r *row, p ready) ([]Gateway, error) {
 		}
 		tried = append(tried, a.Gateway)
 	}
-	list, err := s.route(p.template, r.Signature, p.number, tried)
+	list, err := s.route(tx, tenant, p.template, r.Signature, p.number, tried)
 	var open []Gateway
 	for _, g := range list {
 		rec, _, err := rests.Peek(tx, storage.Deployment, g.Name())

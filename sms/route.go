@@ -3,30 +3,38 @@ package sms
 import (
 	"slices"
 	"strings"
+
+	"github.com/countersign/countersign/storage"
 )
 
 // approved is the newest approved version of a template, and the check of its
-// signature (S08, S20): refused before any unit is held (D16).
-func (s *Service) approved(k Kind, template, signature string) (Template, error) {
-	var found, best Template
-	for _, t := range s.cat.Templates {
-		if t.Name != template {
-			continue
-		}
-		found = t
-		if t.State == Approved && t.Version > best.Version {
-			best = t
+// signature (S08, S20): refused before any unit is held (D16). A template of the
+// tenant's own comes before one of the catalogue.
+func (s *Service) approved(tx *storage.Tx, tenant string, k Kind, template, signature string) (Template, error) {
+	best, found, err := ownTemplate(tx, tenant, template)
+	if err != nil {
+		return Template{}, err
+	}
+	if !found {
+		for _, t := range s.cat.Templates {
+			if t.Name != template {
+				continue
+			}
+			found = true
+			if t.State == Approved && t.Version > best.Version {
+				best = t
+			}
 		}
 	}
 	switch {
-	case found.Name == "":
+	case !found:
 		return Template{}, &ApprovalError{Template: template, Missing: "unknown"}
 	case best.Name == "":
 		return Template{}, &ApprovalError{Template: template, Missing: "state"}
 	case best.Kind != k:
 		return Template{}, &ApprovalError{Template: template, Missing: "kind"}
 	}
-	sig, err := s.signature(signature)
+	sig, err := s.signature(tx, tenant, signature)
 	if err != nil {
 		return Template{}, err
 	}
@@ -36,53 +44,73 @@ func (s *Service) approved(k Kind, template, signature string) (Template, error)
 	return best, nil
 }
 
-// CheckTemplate reports whether texts by a template may be sent at all, without
-// queueing one: for callers that must know before they hold units (D16). An
-// empty signature is Policy.Signature. It fails with [*ApprovalError] or
-// [ErrNoGateway].
+// CheckTemplate reports whether texts by a template of the catalogue may be sent
+// at all, without queueing one: for callers that must know before they hold
+// units (D16). An empty signature is Policy.Signature. It fails with
+// [*ApprovalError] or [ErrNoGateway].
 func (s *Service) CheckTemplate(k Kind, template, signature string) error {
+	return s.CheckTemplateTx(nil, "", k, template, signature)
+}
+
+// CheckTemplateTx is CheckTemplate for a tenant, whose own templates and
+// signatures come first. A nil tx looks into the catalogue alone.
+func (s *Service) CheckTemplateTx(tx *storage.Tx, tenant string, k Kind, template, signature string) error {
 	if signature == "" {
 		signature = s.policy.Signature
 	}
-	t, err := s.approved(k, template, signature)
+	t, err := s.approved(tx, tenant, k, template, signature)
 	if err != nil {
 		return err
 	}
-	_, err = s.route(t, signature, Number{}, nil)
+	_, err = s.route(tx, tenant, t, signature, Number{}, nil)
 	return err
 }
 
 // version is the template a queued text was accepted with, if it still may be
 // sent.
-func (s *Service) version(name string, version int) (Template, error) {
-	for _, t := range s.cat.Templates {
-		if t.Name == name && t.Version == version {
-			if t.State != Approved {
-				return Template{}, &ApprovalError{Template: name, Missing: "state"}
-			}
-			return t, nil
+func (s *Service) version(tx *storage.Tx, tenant, name string, version int) (Template, error) {
+	t, found, err := ownVersion(tx, tenant, name, version)
+	if err != nil {
+		return Template{}, err
+	}
+	for i := 0; !found && i < len(s.cat.Templates); i++ {
+		if s.cat.Templates[i].Name == name && s.cat.Templates[i].Version == version {
+			t, found = s.cat.Templates[i], true
 		}
 	}
-	return Template{}, &ApprovalError{Template: name, Missing: "unknown"}
+	switch {
+	case !found:
+		return Template{}, &ApprovalError{Template: name, Missing: "unknown"}
+	case t.State != Approved:
+		return Template{}, &ApprovalError{Template: name, Missing: "state"}
+	}
+	return t, nil
 }
 
-func (s *Service) signature(name string) (Signature, error) {
-	for _, sig := range s.cat.Signatures {
-		if sig.Name == name {
-			if sig.State != Approved {
-				return Signature{}, &ApprovalError{Signature: name, Missing: "state"}
-			}
-			return sig, nil
+func (s *Service) signature(tx *storage.Tx, tenant, name string) (Signature, error) {
+	sig, found, err := ownSignature(tx, tenant, name)
+	if err != nil {
+		return Signature{}, err
+	}
+	for i := 0; !found && i < len(s.cat.Signatures); i++ {
+		if s.cat.Signatures[i].Name == name {
+			sig, found = s.cat.Signatures[i], true
 		}
 	}
-	return Signature{}, &ApprovalError{Signature: name, Missing: "unknown"}
+	switch {
+	case !found:
+		return Signature{}, &ApprovalError{Signature: name, Missing: "unknown"}
+	case sig.State != Approved:
+		return Signature{}, &ApprovalError{Signature: name, Missing: "state"}
+	}
+	return sig, nil
 }
 
 // route lists the gateways that may carry a text, in the order of
 // configuration, without those that refused it already. A zero number is one
 // not known yet.
-func (s *Service) route(t Template, signature string, to Number, tried []string) ([]Gateway, error) {
-	sig, err := s.signature(signature)
+func (s *Service) route(tx *storage.Tx, tenant string, t Template, signature string, to Number, tried []string) ([]Gateway, error) {
+	sig, err := s.signature(tx, tenant, signature)
 	if err != nil {
 		return nil, err
 	}

@@ -92,41 +92,43 @@ func (r Rule) longest() int {
 // A Template is one version of a wording. An approved version never changes; an
 // edit is a new version.
 type Template struct {
-	Name    string // at most 64 bytes, such as "invite"
-	Version int    // from 1
-	Kind    Kind
-	Body    string          // variables as ${name}
-	Vars    map[string]Rule // every variable of Body
-	State   Review
-	Author  string
+	Name    string          `json:"name"`    // at most 64 bytes, such as "invite"
+	Version int             `json:"version"` // from 1
+	Kind    Kind            `json:"kind"`
+	Body    string          `json:"body"`           // variables as ${name}
+	Vars    map[string]Rule `json:"vars,omitempty"` // every variable of Body
+	State   Review          `json:"state"`
+	Author  string          `json:"author"`
 	// Reviewer approved it and is not the author. Required with Approved.
-	Reviewer string
+	Reviewer string `json:"reviewer,omitempty"`
+	Reason   string `json:"reason,omitempty"` // a code: why it was rejected, suspended or revoked
 	// Gateways is the provider's side, by gateway name or [AnyGateway]. A gateway
 	// without a PASS does not send it.
-	Gateways map[string]TemplateAt
+	Gateways map[string]TemplateAt `json:"gateways,omitempty"`
 }
 
 // TemplateAt is a template at one provider.
 type TemplateAt struct {
-	Code   string // the provider's code; gateways that take text need none
-	Review ProviderReview
+	Code   string         `json:"code,omitempty"` // the provider's code; gateways that take text need none
+	Review ProviderReview `json:"review"`
 }
 
 // A Signature is the name in 【】 at the head of a text.
 type Signature struct {
-	Name     string // 2 to 12 characters, without brackets
-	Kinds    []Kind // what it may head; empty: codes and notices
-	State    Review
-	Author   string
-	Reviewer string
-	Gateways map[string]SignatureAt // by gateway name or [AnyGateway]
+	Name     string                 `json:"name"`            // 2 to 12 characters, without brackets
+	Kinds    []Kind                 `json:"kinds,omitempty"` // what it may head; empty: codes and notices
+	State    Review                 `json:"state"`
+	Author   string                 `json:"author"`
+	Reviewer string                 `json:"reviewer,omitempty"`
+	Reason   string                 `json:"reason,omitempty"`
+	Gateways map[string]SignatureAt `json:"gateways,omitempty"` // by gateway name or [AnyGateway]
 }
 
 // SignatureAt is a signature at one provider.
 type SignatureAt struct {
-	Code   string
-	Review ProviderReview
-	Filing map[Carrier]Filing // by carrier or [AnyCarrier]
+	Code   string             `json:"code,omitempty"`
+	Review ProviderReview     `json:"review"`
+	Filing map[Carrier]Filing `json:"filing,omitempty"` // by carrier or [AnyCarrier]
 }
 
 // A Catalogue holds the templates and signatures that the host declares with
