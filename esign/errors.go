@@ -83,6 +83,7 @@ type StateError struct {
 	why       error
 }
 
+// Error implements error.
 func (e *StateError) Error() string {
 	if e.Recipient != "" {
 		return "esign: not possible: recipient " + e.Recipient + " is " + string(e.Row)
@@ -103,6 +104,7 @@ func (e *StateError) Code() string { return finer(ErrState, e.why) }
 // used. Waiting holds the ids of the rows that come first. It unwraps to [ErrTurn].
 type TurnError struct{ Waiting []string }
 
+// Error implements error.
 func (e *TurnError) Error() string {
 	return "esign: not its turn: waiting for " + strings.Join(e.Waiting, ", ")
 }
@@ -120,6 +122,7 @@ type DeadlineError struct {
 	state *StateError
 }
 
+// Error implements error.
 func (e *DeadlineError) Error() string {
 	return "esign: the deadline passed at " + e.At.UTC().Format(time.RFC3339Nano)
 }
@@ -143,6 +146,7 @@ type FieldError struct {
 	why        error
 }
 
+// Error implements error.
 func (e *FieldError) Error() string { return "esign: " + e.Field + ": " + e.Why }
 
 // Unwrap gives the classes of the error.
@@ -159,6 +163,7 @@ type NotReadyError struct {
 	level   *LevelError
 }
 
+// Error implements error.
 func (e *NotReadyError) Error() string {
 	return "esign: not ready: missing " + strings.Join(e.Missing, ", ")
 }
@@ -178,6 +183,7 @@ func (e *NotReadyError) Code() string { return ErrorCode(ErrNotReady) }
 // unwraps to [ErrLevel].
 type LevelError struct{ Have, Need string }
 
+// Error implements error.
 func (e *LevelError) Error() string {
 	return "esign: identity level " + e.Have + " is below " + e.Need
 }
@@ -192,6 +198,7 @@ func (e *LevelError) Code() string { return ErrorCode(ErrLevel) }
 // would be accepted, zero if none will be. It unwraps to [ErrReminder].
 type ReminderError struct{ Next time.Time }
 
+// Error implements error.
 func (e *ReminderError) Error() string {
 	if e.Next.IsZero() {
 		return "esign: no reminder: none is left"

@@ -60,8 +60,10 @@ type ChainError struct {
 	Err   error
 }
 
+// Error implements error.
 func (e *ChainError) Error() string { return "cms: chain: " + string(e.Reason) + ": " + e.Err.Error() }
 
+// Unwrap returns what the error wraps.
 func (e *ChainError) Unwrap() error { return e.Err }
 
 // BuildChain returns a path from leaf to one of the roots, both included,

@@ -51,8 +51,10 @@ type VerifyError struct {
 	Err    error
 }
 
+// Error implements error.
 func (e *VerifyError) Error() string {
 	return "cms: signer info: " + string(e.Reason) + ": " + e.Err.Error()
 }
 
+// Unwrap returns what the error wraps.
 func (e *VerifyError) Unwrap() error { return e.Err }

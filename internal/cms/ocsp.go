@@ -22,6 +22,7 @@ var (
 // 6 unauthorized.
 type OCSPStatusError struct{ Status int }
 
+// Error implements error.
 func (e *OCSPStatusError) Error() string { return fmt.Sprintf("cms: OCSP status %d", e.Status) }
 
 // OCSP is a response that was read; nothing in it is verified.

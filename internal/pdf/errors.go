@@ -49,6 +49,7 @@ type Error struct {
 	Err    error  // the cause, or what was wrong
 }
 
+// Error implements error.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("pdf: ")

@@ -1,8 +1,10 @@
 package pdf
 
-import "iter"
+import (
+	"iter"
+)
 
-// A Kind of cross-reference section.
+// A SectionKind is a kind of cross-reference section.
 type SectionKind string
 
 // The kinds of cross-reference section. A hybrid section is a table whose
@@ -25,21 +27,8 @@ type Revision struct {
 	doc      *Doc
 }
 
-// Revisions returns the revisions of the document, newest first. The bytes
-// [0, EndEOL) of one are the document as it was then; see [Doc.At].
-func (d *Doc) Revisions() ([]Revision, error) { return d.revisions() }
-
 // Trailer returns the trailer dictionary of the revision.
 func (r Revision) Trailer() *Dict { return r.sections[0].trailer.Clone() }
-
-// XRefSpans returns where the cross-reference sections of the revision stand in
-// the file, trailers included.
-func (r Revision) XRefSpans() []Span { return r.spans() }
-
-// Entries yields what the revision's sections say of each object number,
-// freed ones included. A number may occur twice in a hybrid section: in the
-// table first, then in the stream.
-func (r Revision) Entries() iter.Seq2[Entry, error] { return r.entries() }
 
 // An EntryKind says what a cross-reference entry is.
 type EntryKind string
@@ -60,13 +49,107 @@ type Entry struct {
 	Index  int    // Compressed: index in it
 }
 
-// Entry returns what the document's cross-reference data says of an object
-// number; ok is false if it says nothing.
-func (d *Doc) Entry(num uint32) (e Entry, ok bool, err error) { return d.entry(num) }
+// Revisions returns the revisions of the document, newest first. The bytes
+// [0, EndEOL) of one are the document as it was then; see [Doc.At].
+func (d *Doc) Revisions() ([]Revision, error) {
+	if d.repaired {
+		return nil, &Error{Code: CodeRepaired, Op: "revisions", Offset: -1}
+	}
+	var out []Revision
+	sections := d.xref.sections
+	limit := d.src.size
+	for i := 0; i < len(sections); {
+		r := Revision{Start: sections[i].off, doc: d, Kind: sections[i].kind}
+		j := i + 1
+		// The first section of a linearised file stands before the one it
+		// continues; both were written together.
+		for j < len(sections) && sections[j].off > sections[j-1].off {
+			j++
+		}
+		r.sections = sections[i:j]
+		end := int64(0)
+		for _, s := range r.sections {
+			end = max(end, s.end)
+			if s.hidden != nil {
+				end = max(end, s.hidden.end)
+			}
+		}
+		if end < limit {
+			if err := d.spend(0, end); err != nil {
+				return nil, err
+			}
+			at, err := d.src.find([]byte("%%EOF"), end, limit)
+			if err != nil {
+				return nil, err
+			}
+			if at >= 0 {
+				if err := d.spend(at-end, end); err != nil {
+					return nil, err
+				}
+				r.End = at + 5
+				if r.EndEOL, err = d.afterEOL(r.End); err != nil {
+					return nil, err
+				}
+			} else if err := d.spend(limit-end, end); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, r)
+		i = j
+	}
+	return out, nil
+}
 
-// NextNum returns the first object number that no section defines and that is
-// not below any /Size: where an [Update] begins to count.
-func (d *Doc) NextNum() uint32 { return d.nextNum() }
+// afterEOL returns the offset behind the end-of-line marker at off, if any.
+func (d *Doc) afterEOL(off int64) (int64, error) {
+	b, err := d.src.at(&d.src.xref, off, 2)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case len(b) == 2 && b[0] == '\r' && b[1] == '\n':
+		return off + 2, nil
+	case len(b) > 0 && (b[0] == '\r' || b[0] == '\n'):
+		return off + 1, nil
+	}
+	return off, nil
+}
 
-// Numbers yields every object number that is in use, ascending.
-func (d *Doc) Numbers() iter.Seq2[Ref, error] { return d.numbers() }
+func (r Revision) each(f func(*section) bool) {
+	for _, s := range r.sections {
+		if !f(s) || s.hidden != nil && !f(s.hidden) {
+			return
+		}
+	}
+}
+
+// XRefSpans returns where the cross-reference sections of the revision stand in
+// the file, trailers included.
+func (r Revision) XRefSpans() []Span {
+	var out []Span
+	r.each(func(s *section) bool {
+		out = append(out, Span{s.off, s.end - s.off})
+		return true
+	})
+	return out
+}
+
+// Entries yields what the revision's sections say of each object number,
+// freed ones included. A number may occur twice in a hybrid section: in the
+// table first, then in the stream.
+func (r Revision) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		r.each(func(s *section) bool {
+			for k := range s.subs {
+				sub := &s.subs[k]
+				for i := int64(0); i < sub.n; i++ {
+					e, err := r.doc.entryAt(s, sub, i)
+					if !yield(e, err) || err != nil {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	}
+}

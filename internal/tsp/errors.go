@@ -37,8 +37,10 @@ type Error struct {
 	Err  error
 }
 
+// Error implements error.
 func (e *Error) Error() string { return "tsp: " + string(e.Code) + ": " + e.Err.Error() }
 
+// Unwrap returns what the error wraps.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is [ErrInvalid].
@@ -56,6 +58,7 @@ type StatusError struct {
 	Failures []int    // bit numbers of PKIFailureInfo
 }
 
+// Error implements error.
 func (e *StatusError) Error() string {
 	s := fmt.Sprintf("status %d, failures %v", e.Status, e.Failures)
 	if len(e.Text) > 0 {
