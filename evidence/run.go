@@ -15,11 +15,13 @@ const (
 	alarmAfter  = 15 * time.Minute
 	maxBackoff  = 30 * time.Second
 
-	// TypeBeat is the heartbeat of the chain "log" of the deployment, TypeAlarm
-	// says on it that anchoring fails.
-	TypeBeat  = "log.beat"
-	TypeAlarm = "log.alarm"
-	logEnv    = "log"
+	logEnv = "log"
+)
+
+// Types on the chain "log" of the deployment.
+const (
+	TypeBeat  = "log.beat"  // the hourly heartbeat
+	TypeAlarm = "log.alarm" // anchoring has failed for long
 )
 
 // Run sequences events, anchors checkpoints and keeps the heartbeat until ctx

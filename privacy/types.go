@@ -163,28 +163,6 @@ func NewText(s string) (Text, error) {
 	return Text{newCell(FieldText, s, maskAll)}, nil
 }
 
-func (Name) Field() Field      { return FieldName }
-func (Phone) Field() Field     { return FieldPhone }
-func (Email) Field() Field     { return FieldEmail }
-func (IDNumber) Field() Field  { return FieldIDNumber }
-func (BankCard) Field() Field  { return FieldBankCard }
-func (IP) Field() Field        { return FieldIP }
-func (Address) Field() Field   { return FieldAddress }
-func (Location) Field() Field  { return FieldLocation }
-func (Biometric) Field() Field { return FieldBiometric }
-func (Text) Field() Field      { return FieldText }
-
-func (Name) Class() Class      { return ClassPersonal }
-func (Phone) Class() Class     { return ClassPersonal }
-func (Email) Class() Class     { return ClassPersonal }
-func (IDNumber) Class() Class  { return ClassSensitive }
-func (BankCard) Class() Class  { return ClassSensitive }
-func (IP) Class() Class        { return ClassPersonal }
-func (Address) Class() Class   { return ClassPersonal }
-func (Location) Class() Class  { return ClassSensitive }
-func (Biometric) Class() Class { return ClassBiometric }
-func (Text) Class() Class      { return ClassPersonal }
-
 // Strict is the shortest mask of an identity number: its ends.
 func (n IDNumber) Strict() string { return maskEnds(n.clearText(), 1, 1) }
 

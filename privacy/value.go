@@ -68,7 +68,7 @@ const (
 type Value interface {
 	fmt.Formatter
 	slog.LogValuer
-	// Field is the field this type is made for.
+	// Field is the field this type is made for; the zero value has none.
 	Field() Field
 	// Class is the harm class of the type.
 	Class() Class
@@ -114,6 +114,20 @@ func (c cell) clearText() string {
 		return ""
 	}
 	return c.get()
+}
+
+// Field is the field the type is made for; the zero value has none.
+func (c cell) Field() Field { return c.of }
+
+// Class is the harm class of the type.
+func (c cell) Class() Class {
+	switch c.of {
+	case FieldIDNumber, FieldBankCard, FieldLocation:
+		return ClassSensitive
+	case FieldBiometric:
+		return ClassBiometric
+	}
+	return ClassPersonal
 }
 
 // IsZero reports whether the value is the zero value.
