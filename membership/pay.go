@@ -159,7 +159,8 @@ type GiftRequest struct {
 // when the beneficiary accepts (H52), which is also acceptance of the agreements
 // where they allow it (H01). Repeating it changes nothing. It fails with
 // [ErrNotFound] for anyone but the beneficiary, [ErrState] if the order is not a
-// paid gift of a membership, [DeniedError], [ErrTerms] or [ErrRequest].
+// paid gift of a membership, [DeniedError], [ErrTerms], [ErrRequest] or
+// [ErrIntentMismatch].
 func (s *Service) AcceptGift(ctx context.Context, req GiftRequest) (Member, error) {
 	return update(ctx, s, req, s.AcceptGiftTx)
 }
@@ -176,9 +177,12 @@ func (s *Service) AcceptGiftTx(ctx context.Context, tx *storage.Tx, req GiftRequ
 	if rec.Beneficiary != req.Account {
 		return Member{}, fmt.Errorf("%w: order", ErrNotFound)
 	}
-	if !rec.Claimed.IsZero() {
-		return shown(tx, req.Tenant, req.Account)
-	}
+	return once(tx, req.Tenant, "gift/"+req.Order, "gift", req, func() (Member, error) {
+		return s.claim(ctx, tx, rec, req)
+	})
+}
+
+func (s *Service) claim(ctx context.Context, tx *storage.Tx, rec orderRecord, req GiftRequest) (Member, error) {
 	if rec.State != Paid || !rec.Gift() || !rec.unclaimed() {
 		return Member{}, fmt.Errorf("%w: no gift to accept", ErrState)
 	}
