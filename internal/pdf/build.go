@@ -31,7 +31,7 @@ func newUpdate(d *Doc, repaired bool) (*Update, error) {
 	if d.headless { // what is appended cannot make it a PDF file
 		return nil, &Error{Code: CodeNotPDF, Op: "update", Offset: -1}
 	}
-	u := &Update{doc: d, next: d.nextNum(), objs: make(map[uint32]updated)}
+	u := &Update{doc: d, next: d.NextNum(), objs: make(map[uint32]updated)}
 	if u.next > maxObject-1<<20 {
 		return nil, limit("update", -1, "no object numbers left")
 	}
@@ -42,14 +42,17 @@ func newUpdate(d *Doc, repaired bool) (*Update, error) {
 	return u, nil
 }
 
-func (u *Update) set(ref Ref, o Object) {
+// Set gives the object ref a new value. ref comes from Alloc or is an object of
+// the document, whose generation number it must have.
+func (u *Update) Set(ref Ref, o Object) {
 	if o == nil {
 		o = Null{}
 	}
 	u.objs[ref.Num] = updated{ref, o}
 }
 
-func (u *Update) object(ref Ref) (Object, error) {
+// Object returns the value ref has with the update applied.
+func (u *Update) Object(ref Ref) (Object, error) {
 	if e, ok := u.objs[ref.Num]; ok {
 		if e.ref != ref {
 			return Null{}, nil
@@ -59,7 +62,8 @@ func (u *Update) object(ref Ref) (Object, error) {
 	return u.doc.Object(ref)
 }
 
-func (u *Update) resolve(o Object) (Object, error) {
+// Resolve is [Doc.Resolve] with the update applied.
+func (u *Update) Resolve(o Object) (Object, error) {
 	for range 32 {
 		r, ok := o.(Ref)
 		if !ok {
@@ -68,7 +72,7 @@ func (u *Update) resolve(o Object) (Object, error) {
 			}
 			return o, nil
 		}
-		v, err := u.object(r)
+		v, err := u.Object(r)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +81,11 @@ func (u *Update) resolve(o Object) (Object, error) {
 	return nil, limit("object", -1, "chain of references too long")
 }
 
-func (u *Update) build() (*Increment, error) {
+// Build lays out the update: an end of line if the file lacks one, the objects
+// in ascending order, a cross-reference section of the kind of the newest one,
+// a trailer made from the parsed one. The same input gives the same bytes. It
+// may be called again after changes.
+func (u *Update) Build() (*Increment, error) {
 	d := u.doc
 	inc := &Increment{Start: d.src.size, Objects: make(map[Ref]int64, len(u.objs))}
 	w := &writer{doc: d, crypt: d.crypt, start: inc.Start}
@@ -169,8 +177,8 @@ func (w *writer) indirect(ref Ref, o Object) error {
 
 // streamData returns the data as it goes into the file.
 func (w *writer) streamData(s *Stream) ([]byte, error) {
-	if s.start >= 0 && w.verbatim(s.org) {
-		span, err := s.span()
+	if s.org != nil && w.verbatim(s.org) {
+		span, err := s.DataSpan()
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +188,7 @@ func (w *writer) streamData(s *Stream) ([]byte, error) {
 		b := make([]byte, span.Len)
 		return b, s.org.doc.src.read(b, span.Off)
 	}
-	b, err := s.raw()
+	b, err := s.Raw()
 	if err != nil || w.crypt == nil {
 		return b, err
 	}

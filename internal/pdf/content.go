@@ -2,10 +2,6 @@ package pdf
 
 import "iter"
 
-// Content returns the content of a page: its streams decoded and joined. Data
-// that breaks off counts as far as it goes.
-func (d *Doc) Content(p Page) ([]byte, error) { return d.pageContent(p) }
-
 // maxOperands bounds the operands kept for one operator. A CMap has up to 300
 // by its rules, and more in practice.
 const maxOperands = 1 << 16

@@ -9,7 +9,9 @@ import (
 	"sync"
 )
 
-func deflate(dict *Dict, data []byte) *Stream {
+// Deflate returns a stream of data compressed by /FlateDecode, which is set in
+// dict.
+func Deflate(dict *Dict, data []byte) *Stream {
 	var b bytes.Buffer
 	w := zlib.NewWriter(&b)
 	_, err := w.Write(data)

@@ -17,7 +17,11 @@ type importer struct {
 	count int
 }
 
-func (u *Update) importObject(src *Doc, o Object) (Object, error) {
+// Import copies an object of another document, and everything it refers to,
+// into the update under new numbers, and returns it with its references
+// renumbered. Repeated imports share what was copied before. References to
+// pages, /Parent among them, become null.
+func (u *Update) Import(src *Doc, o Object) (Object, error) {
 	im := importer{u: u, src: src}
 	if u.imports == nil {
 		u.imports = make(map[importKey]Ref)
@@ -158,12 +162,15 @@ func (im *importer) stream(s *Stream) (*Stream, error) {
 	return NewStream(dict, data), im.spend(int64(len(data)))
 }
 
-func (u *Update) importPage(src *Doc, index int) (form Ref, width, height float64, err error) {
+// ImportPage makes a form XObject of a page of another document: its content,
+// its resources, /BBox its crop box, /Matrix such that the page as shown
+// (rotated, lower left corner at the origin) has the given width and height.
+func (u *Update) ImportPage(src *Doc, index int) (form Ref, width, height float64, err error) {
 	p, err := src.Page(index)
 	if err != nil {
 		return Ref{}, 0, 0, err
 	}
-	content, err := src.pageContent(p)
+	content, err := src.Content(p)
 	if err != nil {
 		return Ref{}, 0, 0, err
 	}
@@ -202,8 +209,9 @@ func (u *Update) importPage(src *Doc, index int) (form Ref, width, height float6
 	return u.Add(Deflate(dict, content)), width, height, nil
 }
 
-// pageContent returns the content of a page, its streams joined.
-func (d *Doc) pageContent(p Page) ([]byte, error) {
+// Content returns the content of a page: its streams decoded and joined. Data
+// that breaks off counts as far as it goes.
+func (d *Doc) Content(p Page) ([]byte, error) {
 	o, err := d.Lookup(p.Dict, "Contents")
 	if err != nil {
 		return nil, err

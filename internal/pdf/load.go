@@ -1,10 +1,5 @@
 package pdf
 
-// Object returns the indirect object ref refers to. What is not defined, free
-// or of another generation is Null. Errors are about bytes that are there and
-// cannot be read.
-func (d *Doc) Object(ref Ref) (Object, error) { return d.load(ref) }
-
 // Resolve follows o if it is a reference, and references it leads to.
 func (d *Doc) Resolve(o Object) (Object, error) {
 	for range 32 {
@@ -124,8 +119,3 @@ func (d *Doc) dictAt(ref Ref) (*Dict, error) {
 	}
 	return nil, inObject(malformed("object", -1, "not a dictionary"), ref)
 }
-
-// ObjectSpan returns where an uncompressed indirect object stands in the file,
-// from its number to the end of endobj. ok is false if ref is not defined or
-// compressed.
-func (d *Doc) ObjectSpan(ref Ref) (s Span, ok bool, err error) { return d.objectSpan(ref) }

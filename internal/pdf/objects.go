@@ -145,8 +145,10 @@ func dataStart(b []byte, i int) int64 {
 	return int64(i)
 }
 
-// load returns the object ref refers to.
-func (d *Doc) load(ref Ref) (Object, error) {
+// Object returns the indirect object ref refers to. What is not defined, free
+// or of another generation is Null. Errors are about bytes that are there and
+// cannot be read.
+func (d *Doc) Object(ref Ref) (Object, error) {
 	if ref.Num == 0 {
 		return Null{}, nil
 	}
@@ -161,7 +163,7 @@ func (d *Doc) load(ref Ref) (Object, error) {
 		return nil, inObject(limit("object", -1, "objects depend on each other too deeply"), ref)
 	}
 	defer func() { d.depth-- }()
-	e, ok, err := d.entry(ref.Num)
+	e, ok, err := d.Entry(ref.Num)
 	if err != nil {
 		return nil, inObject(err, ref)
 	}
@@ -218,8 +220,11 @@ func fresh(o Object) Object {
 	return o
 }
 
-func (d *Doc) objectSpan(ref Ref) (Span, bool, error) {
-	e, ok, err := d.entry(ref.Num)
+// ObjectSpan returns where an uncompressed indirect object stands in the file,
+// from its number to the end of endobj. ok is false if ref is not defined or
+// compressed.
+func (d *Doc) ObjectSpan(ref Ref) (Span, bool, error) {
+	e, ok, err := d.Entry(ref.Num)
 	if err != nil || !ok || e.Kind != InUse || e.Ref.Gen != ref.Gen {
 		return Span{}, false, err
 	}
@@ -231,7 +236,7 @@ func (d *Doc) objectSpan(ref Ref) (Span, bool, error) {
 		return Span{}, false, inObject(err, ref)
 	}
 	if s, isStream := o.(*Stream); isStream {
-		data, err := s.span()
+		data, err := s.DataSpan()
 		if err != nil {
 			return Span{}, false, err
 		}
@@ -328,14 +333,14 @@ func (d *Doc) objStream(num uint32) (*objstm, error) {
 	if s, ok := d.cache.streams.get(num); ok {
 		return s, nil
 	}
-	e, ok, err := d.entry(num)
+	e, ok, err := d.Entry(num)
 	if err != nil {
 		return nil, err
 	}
 	if !ok || e.Kind != InUse {
 		return nil, malformed("object stream", -1, "object stream is missing or itself compressed")
 	}
-	o, err := d.load(e.Ref)
+	o, err := d.Object(e.Ref)
 	if err != nil {
 		return nil, err
 	}
@@ -351,7 +356,7 @@ func (d *Doc) objStream(num uint32) (*objstm, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := st.decode()
+	data, err := st.Decode()
 	if err != nil && (CodeOf(err) != CodeMalformed || len(data) == 0) {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package pdf
 
-import "iter"
+import (
+	"iter"
+	"math"
+)
 
 // A Page is a leaf of the page tree with what it inherits.
 type Page struct {
@@ -14,14 +17,6 @@ type Page struct {
 
 	resources Object
 }
-
-// Pages yields the pages in order. A node met twice, a tree deeper than
-// Limits.Tree and other faults end it with an error.
-func (d *Doc) Pages() iter.Seq2[Page, error] { return d.pages() }
-
-// Page returns page index, from 0. It is MALFORMED if there is none; PageCount
-// of /Count is not trusted.
-func (d *Doc) Page(index int) (Page, error) { return d.page(index) }
 
 // PageCount counts the pages by walking the tree.
 func (d *Doc) PageCount() (int, error) {
@@ -48,6 +43,170 @@ type Annot struct {
 	Dict *Dict
 }
 
+// inherited is what page tree nodes hand down.
+type inherited struct {
+	resources, media, crop, rotate Object
+}
+
+func (in *inherited) take(d *Dict) {
+	for _, e := range []struct {
+		key Name
+		to  *Object
+	}{{"Resources", &in.resources}, {"MediaBox", &in.media}, {"CropBox", &in.crop}, {"Rotate", &in.rotate}} {
+		if v := d.Get(e.key); v != nil {
+			*e.to = v
+		}
+	}
+}
+
+// pageWalk walks the page tree.
+type pageWalk struct {
+	d     *Doc
+	seen  map[Ref]bool // inner nodes
+	index int
+	yield func(Page, error) bool
+}
+
+// Pages yields the pages in order. A node met twice, a tree deeper than
+// Limits.Tree and other faults end it with an error.
+func (d *Doc) Pages() iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		c, _, err := d.Catalog()
+		if err != nil {
+			yield(Page{}, err)
+			return
+		}
+		w := pageWalk{d: d, seen: make(map[Ref]bool), yield: yield}
+		w.node(c.Get("Pages"), inherited{}, 0)
+	}
+}
+
+// node visits a node and reports whether to go on.
+func (w *pageWalk) node(o Object, in inherited, depth int) bool {
+	ref, _ := o.(Ref)
+	fail := func(err error) bool {
+		w.yield(Page{}, inObject(err, ref))
+		return false
+	}
+	if depth > w.d.opt.Limits.Tree {
+		return fail(limit("pages", -1, "page tree too deep"))
+	}
+	v, err := w.d.Resolve(o)
+	if err != nil {
+		return fail(err)
+	}
+	dict, ok := v.(*Dict)
+	if !ok {
+		if IsNull(v) && depth > 0 { // a page that is not there is shown by nobody
+			return true
+		}
+		return fail(malformed("pages", -1, "node of the page tree is no dictionary"))
+	}
+	in.take(dict)
+	kids, _, err := w.d.LookupArray(dict, "Kids")
+	if err != nil {
+		return fail(err)
+	}
+	if t, _ := dict.Get("Type").(Name); kids == nil || t == "Page" {
+		p, err := w.d.newPage(w.index, ref, dict, in)
+		if err != nil {
+			return fail(err)
+		}
+		w.index++
+		return w.yield(p, nil)
+	}
+	if ref.Num != 0 {
+		if w.seen[ref] {
+			return fail(malformed("pages", -1, "node met twice in the page tree"))
+		}
+		w.seen[ref] = true
+	}
+	for _, k := range kids.All() {
+		if !w.node(k, in, depth+1) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *Doc) newPage(index int, ref Ref, dict *Dict, in inherited) (Page, error) {
+	p := Page{Index: index, Ref: ref, Dict: dict, UserUnit: 1, resources: in.resources}
+	p.MediaBox = [4]float64{0, 0, 612, 792}
+	if b, ok, err := d.box(in.media); err != nil {
+		return p, err
+	} else if ok {
+		p.MediaBox = b
+	}
+	p.CropBox = p.MediaBox
+	if b, ok, err := d.box(in.crop); err != nil {
+		return p, err
+	} else if ok {
+		m := p.MediaBox
+		c := [4]float64{max(b[0], m[0]), max(b[1], m[1]), min(b[2], m[2]), min(b[3], m[3])}
+		if c[0] < c[2] && c[1] < c[3] {
+			p.CropBox = c
+		}
+	}
+	o, err := d.Resolve(in.rotate)
+	if err != nil {
+		return p, err
+	}
+	if f, ok := Number(o); ok && math.Abs(f) < 1e6 {
+		p.Rotate = ((int(f)/90*90)%360 + 360) % 360
+	}
+	if o, err = d.Lookup(dict, "UserUnit"); err != nil {
+		return p, err
+	}
+	if f, ok := Number(o); ok && f > 0 {
+		p.UserUnit = f
+	}
+	return p, nil
+}
+
+// box returns a rectangle with its corners in order; ok is false if o is none
+// or an empty one.
+func (d *Doc) box(o Object) (b [4]float64, ok bool, err error) {
+	if o == nil {
+		return b, false, nil
+	}
+	f, err := d.LookupNumbers(MakeDict(KV{"B", o}), "B")
+	if err != nil || len(f) < 4 {
+		return b, false, err
+	}
+	b = [4]float64{min(f[0], f[2]), min(f[1], f[3]), max(f[0], f[2]), max(f[1], f[3])}
+	return b, b[0] < b[2] && b[1] < b[3], nil
+}
+
+// Page returns page index, from 0. It is MALFORMED if there is none; PageCount
+// of /Count is not trusted.
+func (d *Doc) Page(index int) (Page, error) {
+	for p, err := range d.Pages() {
+		if err != nil {
+			return Page{}, err
+		}
+		if p.Index == index {
+			return p, nil
+		}
+	}
+	return Page{}, malformed("pages", -1, "no such page")
+}
+
 // Annots returns the annotations of a page. Elements that are no dictionaries
 // are left out.
-func (d *Doc) Annots(p Page) ([]Annot, error) { return d.annots(p) }
+func (d *Doc) Annots(p Page) ([]Annot, error) {
+	a, _, err := d.LookupArray(p.Dict, "Annots")
+	if err != nil {
+		return nil, err
+	}
+	var out []Annot
+	for _, o := range a.All() {
+		ref, _ := o.(Ref)
+		if o, err = d.Resolve(o); err != nil {
+			return nil, err
+		}
+		if dict, ok := o.(*Dict); ok {
+			out = append(out, Annot{ref, dict})
+		}
+	}
+	return out, nil
+}

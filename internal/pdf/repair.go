@@ -198,7 +198,7 @@ func (d *Doc) searchCatalog() error {
 	}
 	for i := len(keys) - 1; i >= 0; i-- {
 		e := d.found[keys[i]]
-		o, err := d.load(e.Ref)
+		o, err := d.Object(e.Ref)
 		if CodeOf(err) == CodeIO || CodeOf(err) == CodeLimit {
 			return err
 		}

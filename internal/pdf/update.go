@@ -37,22 +37,12 @@ func (u *Update) Alloc() Ref {
 	return r
 }
 
-// Set gives the object ref a new value. ref comes from Alloc or is an object of
-// the document, whose generation number it must have.
-func (u *Update) Set(ref Ref, o Object) { u.set(ref, o) }
-
 // Add is Alloc and Set.
 func (u *Update) Add(o Object) Ref {
 	r := u.Alloc()
 	u.Set(r, o)
 	return r
 }
-
-// Object returns the value ref has with the update applied.
-func (u *Update) Object(ref Ref) (Object, error) { return u.object(ref) }
-
-// Resolve is [Doc.Resolve] with the update applied.
-func (u *Update) Resolve(o Object) (Object, error) { return u.resolve(o) }
 
 // Touched reports whether ref has been Set.
 func (u *Update) Touched(ref Ref) bool {
@@ -64,19 +54,6 @@ func (u *Update) Touched(ref Ref) bool {
 // cross-reference streams are Build's own.
 func (u *Update) SetTrailer(key Name, o Object) { u.trailer.Set(key, o) }
 
-// Import copies an object of another document, and everything it refers to,
-// into the update under new numbers, and returns it with its references
-// renumbered. Repeated imports share what was copied before. References to
-// pages, /Parent among them, become null.
-func (u *Update) Import(src *Doc, o Object) (Object, error) { return u.importObject(src, o) }
-
-// ImportPage makes a form XObject of a page of another document: its content,
-// its resources, /BBox its crop box, /Matrix such that the page as shown
-// (rotated, lower left corner at the origin) has the given width and height.
-func (u *Update) ImportPage(src *Doc, page int) (form Ref, width, height float64, err error) {
-	return u.importPage(src, page)
-}
-
 // An Increment is what Build made: the bytes to append to the document.
 type Increment struct {
 	Bytes   []byte
@@ -85,9 +62,3 @@ type Increment struct {
 	XRef    int64         // physical offset of the new cross-reference section
 	Objects map[Ref]int64 // physical offset of each object written
 }
-
-// Build lays out the update: an end of line if the file lacks one, the objects
-// in ascending order, a cross-reference section of the kind of the newest one,
-// a trailer made from the parsed one. The same input gives the same bytes. It
-// may be called again after changes.
-func (u *Update) Build() (*Increment, error) { return u.build() }

@@ -86,7 +86,7 @@ func (w *writer) array(a *Array) error {
 		w.buf.WriteString("null")
 		return nil
 	}
-	if !a.changed && w.verbatim(a.org) {
+	if a.src != nil && !a.changed && w.verbatim(a.org) {
 		w.buf.Write(a.src)
 		return nil
 	}
@@ -110,7 +110,7 @@ func (w *writer) dict(d *Dict) error {
 		w.buf.WriteString("null")
 		return nil
 	}
-	if !d.changed && w.verbatim(d.org) {
+	if d.src != nil && !d.changed && w.verbatim(d.org) {
 		w.buf.Write(d.src)
 		return nil
 	}

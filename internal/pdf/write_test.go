@@ -318,3 +318,44 @@ func TestErrors(t *testing.T) {
 	assert.NotEmpty(t, e.Op)
 	assert.Empty(t, pdf.CodeOf(errors.New("other")))
 }
+
+func TestZeroValues(t *testing.T) {
+	var d pdf.Dict
+	var a pdf.Array
+	assert.Equal(t, "<<>>", source(t, &d))
+	assert.Equal(t, "[]", source(t, &a))
+	for range a.All() {
+		t.Fatal("empty")
+	}
+	for range d.All() {
+		t.Fatal("empty")
+	}
+	a.Append(&d, pdf.Int(1))
+	d.Set("A", &a)
+	d.Delete("A")
+	d.Set("B", pdf.Bool(false))
+	assert.Equal(t, "[<</B false>> 1]", source(t, &a))
+	_, ok := d.ValueSpan("B")
+	assert.False(t, ok)
+	s := &pdf.Stream{Data: []byte("x")}
+	b, err := s.Decode()
+	require.NoError(t, err)
+	assert.Equal(t, "x", string(b))
+	_, err = s.DataSpan()
+	require.ErrorIs(t, err, pdf.ErrMalformed)
+	_, err = pdf.Source(s)
+	require.ErrorIs(t, err, pdf.ErrMalformed)
+
+	var none *pdf.Dict
+	assert.Nil(t, none.Get("A"))
+	assert.Zero(t, none.Len())
+	assert.Equal(t, "<<>>", source(t, none.Clone()))
+	doc := open(t, simple().Bytes(), nil)
+	u, err := pdf.NewUpdate(doc)
+	require.NoError(t, err)
+	u.Set(pdf.Ref{Num: 4}, s)
+	all := append(simple().Bytes(), build(t, u)...)
+	b, err = object(t, open(t, all, nil), 4).(*pdf.Stream).Raw()
+	require.NoError(t, err)
+	assert.Equal(t, "x", string(b))
+}

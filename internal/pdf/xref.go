@@ -100,9 +100,9 @@ func (d *Doc) entryAt(s *section, sub *subsection, i int64) (Entry, error) {
 	return d.tableEntry(sub, i)
 }
 
-// entry searches the chain. In a hybrid section an entry in use counts first,
-// then the stream, then a free entry (ISO 32000-2 7.5.8.4).
-func (d *Doc) entry(num uint32) (Entry, bool, error) {
+// Entry returns what the document's cross-reference data says of an object
+// number; ok is false if it says nothing.
+func (d *Doc) Entry(num uint32) (Entry, bool, error) {
 	if d.repaired {
 		e, ok := d.found[num]
 		return e, ok, nil
@@ -153,7 +153,9 @@ func (d *Doc) highest() int64 {
 	return h
 }
 
-func (d *Doc) nextNum() uint32 {
+// NextNum returns the first object number that no section defines and that is
+// not below any /Size: where an [Update] begins to count.
+func (d *Doc) NextNum() uint32 {
 	n := d.highest() + 1
 	for _, s := range d.xref.sections {
 		if v, ok := s.trailer.Get("Size").(Int); ok && int64(v) <= maxObject {
@@ -163,8 +165,8 @@ func (d *Doc) nextNum() uint32 {
 	return uint32(max(1, min(n, maxObject+1)))
 }
 
-// numbers yields the references of all objects in use, ascending.
-func (d *Doc) numbers() iter.Seq2[Ref, error] {
+// Numbers yields every object number that is in use, ascending.
+func (d *Doc) Numbers() iter.Seq2[Ref, error] {
 	return func(yield func(Ref, error) bool) {
 		if d.repaired {
 			for _, n := range sortedKeys(d.found) {
@@ -175,7 +177,7 @@ func (d *Doc) numbers() iter.Seq2[Ref, error] {
 			return
 		}
 		for num := range d.defined() {
-			e, ok, err := d.entry(uint32(num))
+			e, ok, err := d.Entry(uint32(num))
 			if err != nil {
 				yield(Ref{Num: uint32(num)}, err)
 				return

@@ -14,14 +14,14 @@ func (d *Doc) readXRefStream(off int64) (*section, error) {
 	if t, _ := st.Dict.Get("Type").(Name); t != "XRef" {
 		return nil, malformed("xref", off, "not a cross-reference stream")
 	}
-	data, err := st.decode()
+	data, err := st.Decode()
 	if err != nil && (CodeOf(err) != CodeMalformed || len(data) == 0) {
 		return nil, err
 	}
 	if d.xref.bytes += int64(len(data)); d.xref.bytes > d.opt.Limits.Inflated {
 		return nil, limit("xref", off, "cross-reference streams too large")
 	}
-	span, err := st.span()
+	span, err := st.DataSpan()
 	if err != nil {
 		return nil, err
 	}
