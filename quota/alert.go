@@ -141,6 +141,10 @@ func (l *Ledger) alert(tx *storage.Tx, o *opened) error {
 	if l.cfg.NoAlerts {
 		return nil
 	}
+	if o.MergedInto != "" {
+		o.Marks = nil // its units are another account's concern
+		return nil
+	}
 	for i, a := range o.raise() {
 		if err := alerts.Put(tx, o.tenant, alertID(a, o.Seq, i), a); err != nil {
 			return err
