@@ -228,6 +228,9 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 	if err := s.limitCode(tx, q.Tenant, index, q.Signature, q.Account, q.IP); err != nil {
 		return ChallengeRef{}, err
 	}
+	if err := s.pumped(tx, num); err != nil {
+		return ChallengeRef{}, err
+	}
 	if err := s.supersede(tx, q, index); err != nil {
 		return ChallengeRef{}, err
 	}
@@ -448,7 +451,7 @@ func (s *Service) CheckCode(ctx context.Context, tenant, id string, code Secret)
 		return Proof{}, err
 	}
 	try := rand.Text()
-	want, err := s.countTry(ctx, tenant, id, try)
+	want, prefix, err := s.countTry(ctx, tenant, id, try)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -484,6 +487,9 @@ func (s *Service) CheckCode(ctx context.Context, tenant, id string, code Secret)
 		if err := locks.Put(tx, tenant, c.Index, l); err != nil {
 			return err
 		}
+		if err := s.typedIn(tx, prefix); err != nil {
+			return err
+		}
 		return s.tell(ctx, tx, c.event(tenant, id, EventCodeRight, ""))
 	})
 	if err != nil {
@@ -492,11 +498,11 @@ func (s *Service) CheckCode(ctx context.Context, tenant, id string, code Secret)
 	return Proof{Tenant: tenant, Challenge: id, Token: token}, nil
 }
 
-// countTry commits the attempt and returns the code to compare with.
-func (s *Service) countTry(ctx context.Context, tenant, id, try string) (Secret, error) {
-	var want Secret
+// countTry commits the attempt and returns the code to compare with, and what
+// its number counts under.
+func (s *Service) countTry(ctx context.Context, tenant, id, try string) (want Secret, prefix string, err error) {
 	reason := ""
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+	err = storage.Update(ctx, s.store, func(tx *storage.Tx) error {
 		want, reason = "", ""
 		c, ok, err := challenges.Get(tx, tenant, id)
 		if err != nil {
@@ -548,7 +554,7 @@ func (s *Service) countTry(ctx context.Context, tenant, id, try string) (Secret,
 		if err != nil {
 			return err
 		}
-		want = c.code(s.peppers[i], num)
+		want, prefix = c.code(s.peppers[i], num), breakerID(num)
 		return nil
 	})
 	if err == nil && reason != "" {
@@ -557,7 +563,7 @@ func (s *Service) countTry(ctx context.Context, tenant, id, try string) (Secret,
 	if errors.Is(err, privacy.ErrErased) || errors.Is(err, privacy.ErrRestricted) {
 		err = ErrCode // nobody is told that a person was erased
 	}
-	return want, err
+	return want, prefix, err
 }
 
 // code derives the code; it is bound to number, purpose, envelope and digest.

@@ -53,7 +53,11 @@
 //   - Keep the peppers outside the store, the same in every process, and a former
 //     one ten minutes longer.
 //   - Unlock the tenant's keys (privacy.Vault.Unlock) before a SendTx of its own.
-//   - Enter templates and signatures only as approved as they are.
+//   - Enter templates and signatures only as approved as they are: those of the
+//     whole deployment in [Config], those of a tenant through
+//     [Service.DraftTemplate], [Service.Review] and [Service.Provider].
+//   - Stop a tenant that breaks the rules with [Service.Order] (S21, S28), and
+//     compare [Service.Reconcile] with the provider's bill (S24).
 //   - Obtain consent, record it with [Service.Grant] or declare it with each text,
 //     and pass a complaint to [Service.Complain].
 //   - Mount [Service.Receive] under a secret path, for the provider's addresses.
@@ -66,8 +70,8 @@
 // intercepted; where that matters, ask for more ([esign/identity]). The likely
 // carrier of a ported number is a guess.
 //
-// Limits count per tenant. Pumping is slowed by them; the breaker by prefix and
-// country, tenant standing and credentials for resellers are not built yet.
+// Limits count per tenant, the breaker against pumped codes per number prefix.
+// Daily budgets, credentials for resellers and audit streams are not built yet.
 //
 // [esign/identity]: https://pkg.go.dev/github.com/countersign/countersign/esign/identity
 package sms

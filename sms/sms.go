@@ -162,7 +162,7 @@ func (e *ConsentError) Unwrap() error { return ErrNoConsent }
 // A LimitError says which limit refused and when it ends. It unwraps to
 // [ErrLimited].
 type LimitError struct {
-	Scope string // "code", "phone", "notice", "same", "ip", "account", "resend", "lock"
+	Scope string // "code", "phone", "notice", "same", "ip", "account", "resend", "lock", "breaker"
 	Next  time.Time
 }
 
