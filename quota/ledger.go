@@ -215,7 +215,13 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 // update runs a Tx form on its own.
 func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
 	var answer A
-	err := storage.Update(ctx, l.cfg.Store, func(tx *storage.Tx) error {
+	var opts storage.UpdateOptions
+	if r, ok := any(req).(interface{ near() []storage.Key }); ok {
+		if keys := r.near(); storage.CheckKeys(keys...) == nil { // else the request will be refused
+			opts.Near = keys
+		}
+	}
+	err := storage.UpdateWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) error {
 		var err error
 		answer, err = do(ctx, tx, req)
 		return err
@@ -225,6 +231,33 @@ func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Con
 		return zero, err
 	}
 	return answer, nil
+}
+
+// The keys that a request will read are fetched together, and requests about one
+// account are committed together where the store groups.
+
+func (r ReserveRequest) near() []storage.Key {
+	return []storage.Key{heads.Key(r.Tenant, string(r.Account)), holds.Key(r.Tenant, string(r.ID))}
+}
+
+func (r ChargeRequest) near() []storage.Key {
+	return []storage.Key{heads.Key(r.Tenant, string(r.Account)), holds.Key(r.Tenant, string(r.ID))}
+}
+
+func (r GrantRequest) near() []storage.Key {
+	return []storage.Key{heads.Key(r.Tenant, string(r.Account)), lots.Key(r.Tenant, string(r.ID))}
+}
+
+func (r ClawRequest) near() []storage.Key {
+	return []storage.Key{heads.Key(r.Tenant, string(r.Account)), ops.Key(r.Tenant, r.ID)}
+}
+
+func (r CaptureRequest) near() []storage.Key {
+	return []storage.Key{holds.Key(r.Tenant, string(r.Hold)), ops.Key(r.Tenant, r.ID)}
+}
+
+func (r ReleaseRequest) near() []storage.Key {
+	return []storage.Key{holds.Key(r.Tenant, string(r.Hold)), ops.Key(r.Tenant, r.ID)}
 }
 
 // view runs a read on its own.

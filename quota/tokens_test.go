@@ -47,15 +47,6 @@ type mHold struct {
 	expires time.Time
 }
 
-func (h *mHold) line(slot quota.SlotID) *mLine {
-	for _, l := range h.lines {
-		if l.slot == slot {
-			return l
-		}
-	}
-	return nil
-}
-
 type model struct {
 	lots      map[quota.LotID]*mLot
 	tokens    []*token
