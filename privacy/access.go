@@ -42,6 +42,10 @@ type Accessor struct {
 	Account  string // who, by pseudonymous id; or what: "sms", "esign.run"
 	Role     string // in what capacity
 	Approver string // the second person, whom restricted data needs
+	// Integrator names the third party that reads through the tenant; it sees
+	// nothing of a subject who has not consented to purpose and integrator, the
+	// scope of the consent (T43). Empty: the tenant itself.
+	Integrator string
 }
 
 type accessKey struct{}
@@ -104,8 +108,14 @@ type Access struct {
 	Account  string    `json:"account"`
 	Role     string    `json:"role,omitempty"`
 	Approver string    `json:"approver,omitempty"`
-	Of       string    `json:"of,omitempty"`   // what the values stood in: an envelope
-	Prev     string    `json:"prev,omitempty"` // SHA-256 of the entry before
+	Of       string    `json:"of,omitempty"` // what the values stood in: an envelope
+
+	// Of a disclosure: to whom, on what ground, by which order (T46).
+	To       string     `json:"to,omitempty"`
+	Basis    LegalBasis `json:"basis,omitempty"`
+	Document string     `json:"document,omitempty"`
+
+	Prev string `json:"prev,omitempty"` // SHA-256 of the entry before
 }
 
 // accessHead is the record of one access stream; its hash binds the entries.
@@ -124,13 +134,29 @@ func accessStream(subject string) string {
 }
 
 func (v *Vault) logAccess(tx *storage.Tx, s Subject, a Accessor, why Purpose, f []Field, of string) error {
+	return v.logEntry(tx, s, Access{Fields: f, Why: why, Account: a.Account, Role: a.Role, Approver: a.Approver, Of: of, To: a.Integrator})
+}
+
+// integrator refuses a third party what the subject did not consent to.
+func (v *Vault) integrator(tx *storage.Tx, s Subject, a Accessor, why Purpose, class Class) error {
+	if a.Integrator == "" {
+		return nil
+	}
+	c, err := v.ConsentedTx(tx, s, why, a.Integrator, class)
+	if err == nil && c.Scope != a.Integrator { // a general consent names no third party
+		err = ErrNoConsent
+	}
+	return err
+}
+
+func (v *Vault) logEntry(tx *storage.Tx, s Subject, e Access) error {
 	id := accessStream(s.ID)
 	head, _, err := accessHeads.Get(tx, s.Tenant, id)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(Access{At: tx.Now(v.now), Subject: s.ID, Fields: f, Why: why,
-		Account: a.Account, Role: a.Role, Approver: a.Approver, Of: of, Prev: head.Hash})
+	e.At, e.Subject, e.Prev = tx.Now(v.now), s.ID, head.Hash
+	data, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("privacy: access log: %w", err)
 	}

@@ -235,6 +235,10 @@ func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Con
 	if err := x.readable(a.Accessor, why); err != nil {
 		return nil, err
 	}
+	// What a commitment stands for may be of any class below biometrics.
+	if err := v.integrator(tx, s, a.Accessor, why, ClassSensitive); err != nil {
+		return nil, err
+	}
 	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, c))
 	if err != nil {
 		return nil, err

@@ -8,7 +8,9 @@
 // [Vault.PutTx] keeps a value under its subject's key and returns a [Ref],
 // which is what other records hold; [Vault.RevealTx] opens it for a declared
 // [Purpose]; [Vault.EraseSubject] forgets the subject. [Terms] records which
-// version of which agreement an account accepted. [Earliest] says until when
+// version of which agreement an account accepted, [Vault.ConsentTx] what a
+// subject allowed, [Vault.DiscloseTx] what was given to whom on what ground, and
+// [Vault.ExportSubject] hands a person all of theirs. [Earliest] says until when
 // the law keeps data, [CheckAge] who is too young. Example shows the round.
 //
 // # Vocabulary
@@ -23,7 +25,8 @@
 //   - commitment: stands for a value in an event, opened by an [Opening] or by
 //     nothing; see [Vault.CommitTx].
 //   - restricted, shredded: readable for a dispute only; without keys.
-//   - acceptance (同意): an act that accepted a version of a document.
+//   - acceptance: an act that accepted a version of a document; consent
+//     (个人同意): a subject's own, to purposes.
 //
 // # Guarantees
 //

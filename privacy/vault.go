@@ -299,6 +299,18 @@ func valueID(subject string, f Field, version int) string {
 	return storage.JoinID(subject, string(f), strconv.Itoa(version))
 }
 
+func parseValueID(tenant, id string) (Ref, error) {
+	parts, err := storage.SplitID(id)
+	if err != nil || len(parts) != 3 {
+		return Ref{}, fmt.Errorf("privacy: value id: %w", storage.ErrCorrupt)
+	}
+	n, err := strconv.Atoi(parts[2])
+	if err != nil {
+		return Ref{}, fmt.Errorf("privacy: value id: %w", storage.ErrCorrupt)
+	}
+	return Ref{tenant, parts[0], Field(parts[1]), n}, nil
+}
+
 func valueAAD(r Ref, t Field) []byte {
 	return lps("countersign/value/v1", r.Tenant, values.Name, r.Subject, string(r.Field), strconv.Itoa(r.Version), string(t))
 }
@@ -384,8 +396,8 @@ func (v *Vault) ForgetTx(ctx context.Context, tx *storage.Tx, r Ref) error {
 // answers for this purpose without another entry.
 //
 // It fails with [ErrNoAccessor], [ErrPurpose], [ErrNotFound] (also for a value
-// of another tenant than the accessor's), [ErrErased], [ErrRestricted] or
-// [ErrLocked].
+// of another tenant than the accessor's), [ErrErased], [ErrRestricted],
+// [ErrNoConsent] for an integrator without the subject's consent, or [ErrLocked].
 func (v *Vault) RevealTx(ctx context.Context, tx *storage.Tx, r Ref, why Purpose) (Value, error) {
 	a, err := accessorOf(ctx)
 	if err != nil {
@@ -413,6 +425,9 @@ func (v *Vault) RevealTx(ctx context.Context, tx *storage.Tx, r Ref, why Purpose
 	}
 	val, err := v.read(tx, rec, r)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.integrator(tx, s, a.Accessor, why, val.Class()); err != nil {
 		return nil, err
 	}
 	if err := v.logAccess(tx, s, a.Accessor, why, []Field{r.Field}, ""); err != nil {
