@@ -697,3 +697,33 @@ func TestGroupRunsNothingForThoseWhoLeft(t *testing.T) {
 	require.NoError(t, g.Close())
 	assert.Equal(t, before, runs)
 }
+
+func TestGroupCommitsAreBounded(t *testing.T) {
+	s := newGate(new(storage.Mem))
+	g := storage.Group(s, oneShard())
+	const callers = 40 // of 1 MiB each
+	errs := make(chan error, callers+1)
+	go func() { errs <- increment(t.Context(), g, key("first")) }()
+	<-s.entered
+	for c := range callers {
+		go func() {
+			errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+				return tx.Create(key(fmt.Sprint(c)), make([]byte, storage.MaxData), time.Time{})
+			})
+		}()
+	}
+	for storage.Waiting(g) < callers {
+		runtime.Gosched()
+	}
+	total := 0
+	for total < callers {
+		s.let <- nil
+		n := len(<-s.entered)
+		assert.LessOrEqual(t, n, 17)
+		total += n
+	}
+	s.let <- nil
+	for range callers + 1 {
+		require.NoError(t, <-errs)
+	}
+}
