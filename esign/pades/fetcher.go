@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"net/http"
 	"time"
+
+	"github.com/countersign/countersign/internal/cms"
 )
 
 // Fetcher obtains revocation data from where certificates say it is: OCSP by
@@ -24,7 +26,17 @@ var _ RevocationSource = (*Fetcher)(nil)
 
 // OCSP asks the responder that cert names.
 func (f *Fetcher) OCSP(ctx context.Context, cert, issuer *x509.Certificate) ([]byte, error) {
-	return nil, refuse(ErrNotSupported, "ocsp", errNotBuilt)
+	for _, u := range cert.OCSPServer {
+		if webURL(u) != nil {
+			continue
+		}
+		req, err := cms.OCSPRequest(cert, issuer, nil)
+		if err != nil {
+			return nil, err
+		}
+		return f.get(ctx, u, req, "application/ocsp-request", "application/ocsp-response")
+	}
+	return nil, nil
 }
 
 // CRL downloads the list that cert names.

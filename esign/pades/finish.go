@@ -119,9 +119,6 @@ func Sign(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, s Spec, k
 	if s.Profile.timestamped() && o.Timestamper == nil {
 		return nil, refusef(ErrUsage, op, "profile %s needs a timestamper", s.Profile)
 	}
-	if s.Profile == ProfileBLT || s.Profile == ProfileBLTA {
-		return nil, refusef(ErrNotSupported, op, "profile %s: %w", s.Profile, errNotBuilt)
-	}
 	p, err := newPlan(ctx, op, r, size, s, tokenRoom)
 	if err != nil {
 		return nil, err
@@ -148,12 +145,37 @@ func Sign(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, s Spec, k
 	if err != nil {
 		return nil, err
 	}
+	if p.spec.Profile == ProfileBLT || p.spec.Profile == ProfileBLTA {
+		if err := raise(ctx, op, r, size, res, &s, o); err != nil {
+			return nil, err
+		}
+	}
 	if w != nil {
 		if _, err := w.Write(res.Increment); err != nil {
 			return nil, refuse(ErrIO, op, err)
 		}
 	}
 	return res, nil
+}
+
+// raise adds the revisions of the levels above B-T to a result.
+func raise(ctx context.Context, op string, r io.ReaderAt, size int64, res *Result, s *Spec, o *FinishOptions) error {
+	more, err := augment(ctx, op, joined{r, size, res.Increment}, res.Size, s.Profile, &AugmentOptions{
+		Open: s.Open, Timestamper: o.Timestamper, Revocation: o.Revocation, Roots: o.Roots,
+	})
+	if err != nil {
+		return err
+	}
+	res.Increment = append(res.Increment, more...)
+	res.Size += int64(len(more))
+	tail, err := tailOf(joined{r, size, res.Increment}, res.Size)
+	if err != nil {
+		return refuse(ErrIO, op, err)
+	}
+	if res.State, err = res.State.extend(more, tail); err != nil {
+		return wrap(op, err)
+	}
+	return nil
 }
 
 // sign makes the signature of a laid-out revision with a key in this process.

@@ -12,12 +12,6 @@ import (
 
 var errNotBuilt = errors.New("not available in this version")
 
-// Augment raises the signatures of a document, ours or foreign, to a profile
-// by adding timestamps, certificates and revocation data in a new revision.
-func Augment(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, to Profile, o *AugmentOptions) (*Result, error) {
-	return nil, refuse(ErrNotSupported, "augment", errNotBuilt)
-}
-
 // FindText finds text on the pages of a document, in reading order.
 func FindText(ctx context.Context, r io.ReaderAt, size int64, text string, o *OpenOptions) ([]Match, error) {
 	return nil, refuse(ErrNotSupported, "find text", errNotBuilt)

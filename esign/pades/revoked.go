@@ -82,7 +82,6 @@ func dssStreams(d *pdf.Doc, dss *pdf.Dict, key pdf.Name) [][]byte {
 type standing struct {
 	code      Code // "", ErrTryLater's or ReasonRevoked
 	revokedAt time.Time
-	complete  bool // every certificate that names a source has data in the document
 }
 
 // namesSource reports whether a certificate says where revocation data is. One
@@ -94,13 +93,12 @@ func namesSource(c *x509.Certificate) bool {
 // revocation looks for data about every certificate of path below the root, as
 // of an instant (V11).
 func (v *verifier) revocation(path []*x509.Certificate, at time.Time, own evidence) standing {
-	out := standing{complete: true}
-	own.add(v.held)
+	var out standing
+	own.add(v.dss)
 	for i := range len(path) - 1 {
 		cert, issuer := path[i], path[i+1]
 		r := v.best(cert, issuer, at, own)
 		if r == nil && namesSource(cert) {
-			out.complete = false
 			r = v.best(cert, issuer, at, v.fetch(cert, issuer))
 		}
 		switch {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/pdf"
 	"github.com/countersign/countersign/internal/tsp"
 )
 
@@ -39,8 +40,10 @@ func (v *verifier) times() {
 			continue
 		}
 		s.report.Trust = Trusted
-		st := v.revocation(path, at, evidence)
-		s.complete = st.complete
+		// The authority must have been good when it stamped; whether it is good
+		// at a later instant only newer data could tell, and a document cannot
+		// hold data newer than itself.
+		st := v.revocation(path, t.Time, evidence)
 		switch {
 		case st.code == ReasonRevoked && !st.revokedAt.After(at):
 			s.because(Indeterminate, ReasonRevokedNoPOE)
@@ -97,6 +100,7 @@ func (v *verifier) signatureTimestamps(s *signature) {
 			continue
 		}
 		s.stamped = true
+		s.tokens = append(s.tokens, t)
 		if !v.anchored() {
 			continue
 		}
@@ -110,8 +114,7 @@ func (v *verifier) signatureTimestamps(s *signature) {
 		if sd, err := cms.Parse(raw); err == nil && len(sd.Signers) == 1 {
 			own.add(inCMS(sd, sd.Signers[0]))
 		}
-		st := v.revocation(path, at, own)
-		s.stampComplete = st.complete
+		st := v.revocation(path, t.Time, own)
 		if st.code == ReasonTryLater || st.code == ReasonRevoked && !st.revokedAt.After(at) {
 			s.report.Warnings = append(s.report.Warnings, "signature timestamp: "+string(st.code))
 			continue
@@ -147,9 +150,8 @@ func (v *verifier) trust(s *signature) {
 		v.untrusted(s, err)
 		return
 	}
-	s.report.Trust = Trusted
+	s.report.Trust, s.chain = Trusted, path
 	st := v.revocation(path, at, inCMS(s.cms.data, s.cms.signer))
-	s.complete = st.complete
 	switch st.code {
 	case ReasonTryLater:
 		s.because(Indeterminate, ReasonTryLater)
@@ -240,16 +242,39 @@ func (v *verifier) level(s *signature) Profile {
 	if !s.stamped && !s.covered {
 		return ProfileBB
 	}
-	if v.dssRev < 0 || !s.complete || s.report.Trust != Trusted || s.rev < 0 || v.dssRev <= s.rev {
+	if s.chain == nil || s.rev < 0 || !v.held(s, v.doc) {
 		return ProfileBT
 	}
 	// The archive timestamp must cover the validation data.
 	for _, d := range v.sigs {
-		if d.report.SubFilter == subFilterStamp && d.report.Integrity == Intact && d.rev >= v.dssRev {
+		if d.report.SubFilter != subFilterStamp || d.report.Integrity != Intact || d.rev <= s.rev {
+			continue
+		}
+		if then, err := v.doc.At(v.revs[d.rev].EndEOL); err == nil && v.held(s, then) {
 			return ProfileBLTA
 		}
 	}
 	return ProfileBLT
+}
+
+// held reports whether the DSS of a state of the document, with what the
+// signature carries, holds all validation data of the signature's path.
+func (v *verifier) held(s *signature, d *pdf.Doc) bool {
+	certs, data := readDSS(d)
+	if len(certs)+len(data.ocsps)+len(data.crls) == 0 {
+		return false
+	}
+	data.add(inCMS(s.cms.data, s.cms.signer))
+	at := v.opt.At
+	if s.report.Timestamp != nil {
+		at = *s.report.Timestamp
+	}
+	for i := range len(s.chain) - 1 {
+		if namesSource(s.chain[i]) && v.best(s.chain[i], s.chain[i+1], at, data) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // seedValues compares a signature with the constraints of its field (V9).

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/pdf"
+	"github.com/countersign/countersign/internal/tsp"
 )
 
 // VerifyOptions say whom to trust and when. Nil trusts nobody.
@@ -33,9 +34,7 @@ type verifier struct {
 	revs []pdf.Revision // oldest first
 	sigs []*signature
 	more []*x509.Certificate // certificates in the DSS
-	held evidence            // revocation data in the DSS
-
-	dssRev int // index of the latest revision that wrote the DSS; -1 if there is none
+	dss  evidence            // revocation data in the DSS
 }
 
 // signature is one signature in the making of its report.
@@ -56,10 +55,10 @@ type signature struct {
 	cms      *parsedCMS
 	judgedAt time.Time // of a document timestamp
 
-	stamped       bool // a signature timestamp verifies
-	covered       bool // a trusted document timestamp covers it
-	complete      bool // the document holds all revocation data of its path
-	stampComplete bool // and of its timestamp's
+	stamped bool                // a signature timestamp verifies
+	covered bool                // a trusted document timestamp covers it
+	tokens  []*tsp.Token        // its timestamps that verify
+	chain   []*x509.Certificate // its path to a root
 }
 
 // Verify judges every signature and document timestamp of a document. The
@@ -104,8 +103,7 @@ func (v *verifier) run() error {
 	if err := v.digest(); err != nil {
 		return err
 	}
-	v.more, v.held = readDSS(v.doc)
-	v.findDSS()
+	v.more, v.dss = readDSS(v.doc)
 	for _, s := range v.sigs {
 		v.integrity(s)
 		if err := v.coverage(s); err != nil {
@@ -121,41 +119,6 @@ func (v *verifier) run() error {
 		v.conclude(s)
 	}
 	return v.ctx.Err()
-}
-
-// findDSS finds the revision that wrote the validation data there is now.
-func (v *verifier) findDSS() {
-	v.dssRev = -1
-	c, _, err := v.doc.Catalog()
-	if err != nil || !c.Has("DSS") {
-		return
-	}
-	nums := map[uint32]bool{}
-	collectRefs(v.doc, c.Get("DSS"), nums, 0)
-	for i, r := range v.revs {
-		for e, err := range r.Entries() {
-			if err != nil {
-				break
-			}
-			if nums[e.Ref.Num] {
-				v.dssRev = i
-				break
-			}
-		}
-	}
-}
-
-// collectRefs gathers the numbers of the objects o consists of.
-func collectRefs(d *pdf.Doc, o pdf.Object, nums map[uint32]bool, depth int) {
-	eachRef(o, "", 0, func(_ pdf.Name, to pdf.Ref) {
-		if nums[to.Num] || depth > 8 || len(nums) > 10*maxEvidence {
-			return
-		}
-		nums[to.Num] = true
-		if in, err := d.Object(to); err == nil {
-			collectRefs(d, in, nums, depth+1)
-		}
-	})
 }
 
 // end is where the bytes a signature claims to cover end.

@@ -78,12 +78,13 @@ func sign(ctx context.Context, args []string, stdout io.Writer) error {
 	if spec.Stamp, err = stamp(ctx, in, info.Size(), opt); err != nil {
 		return err
 	}
-	finish := &pades.FinishOptions{Roots: chain[len(chain)-1:]}
+	finish := &pades.FinishOptions{}
 	if opt.tsa != "" {
 		finish.Timestamper = &pades.TSA{URLs: []string{opt.tsa}}
 	}
 	if opt.profile == pades.ProfileBLT || opt.profile == pades.ProfileBLTA {
-		finish.Revocation = &pades.Fetcher{}
+		// The addresses come from the caller's own chain, not from a document.
+		finish.Revocation = &pades.Fetcher{InsecureAllowPrivate: true}
 	}
 
 	// The output appears under its name only when it is complete.
