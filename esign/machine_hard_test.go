@@ -52,7 +52,9 @@ func TestHard04LaterSignerUsesACopiedLinkFirst(t *testing.T) {
 		assert.Equal(t, []string{"li", "wang"}, turn.Waiting)
 	}
 	w.sign("li")
-	require.ErrorIs(t, w.try(w.signing("zhao")), esign.ErrTurn)
+	var turn *esign.TurnError
+	require.ErrorAs(t, w.try(w.signing("zhao")), &turn)
+	assert.Equal(t, []string{"wang"}, turn.Waiting, "who signed is not waited for")
 	w.sign("wang")
 	w.sign("zhao")
 	w.is(esign.StateFinalizing)

@@ -374,6 +374,20 @@ func TestR18ExpiryOfARow(t *testing.T) {
 	w.sweep()
 	w.is(esign.StateExpired)
 	assert.Equal(t, end, w.env.EndedAt, "at its own instant")
+	slow := draft(signer("li", 1, until(end)), signer("wang", 1))
+	slow.Fields = []esign.Field{fill("f", "li")}
+	w = sent(t, slow)
+	w.now = end
+	w.sweep()
+	w.is(esign.StateFilling)
+	var turn *esign.TurnError
+	require.ErrorAs(t, w.try(w.opening("wang")), &turn)
+	assert.Equal(t, []string{"li"}, turn.Waiting, "who expired holds it up until somebody takes its place")
+	w.must(esign.Command{Op: esign.OpReplace, By: esign.WhoOwner, Recipient: "li", Row: &n})
+	w.open("qian")
+	w.must(esign.Command{Op: esign.OpSubmitFill, By: esign.WhoRecipient, Recipient: "qian", Filled: []string{"f"}})
+	w.is(esign.StateInProgress)
+
 	filling := *d
 	filling.Fields = []esign.Field{fill("f", "zhao")}
 	w = sent(t, &filling)
