@@ -11,7 +11,8 @@
 //
 // The function reads through tx, whose writes are stored together when it
 // returns nil, or not at all. A [Kind] keeps a Go type as JSON; [Once] makes a
-// call that may be repeated; [Scan] and [Replay] list.
+// call that may be repeated; [Scan] and [Replay] list. [Group] makes one hot
+// record fast: concurrent updates share their commits.
 //
 // # Vocabulary
 //
@@ -43,8 +44,8 @@
 //
 // # What the host must do
 //
-// Give functions to Update that do no I/O but through tx and can run many
-// times. Choose the ids of calls, and repeat a call that ended in [ErrUnknown]
+// Give functions to Update that do no I/O but through tx, can run many times,
+// and return the errors of tx as they come. Choose the ids of calls, and repeat a call that ended in [ErrUnknown]
 // under the same id. Back up: records and blobs together, records first.
 // Delete blobs that no record names, after a week.
 //
