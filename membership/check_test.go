@@ -229,6 +229,8 @@ func TestStatus_H26_H33_T37(t *testing.T) {
 	k.free("li", membership.FeatureOrdinary, membership.FreeMember)
 	assert.Equal(t, end, k.member("li").Lanes[0].Segments[0].Until, "the clock ran on (H55)")
 
+	o, _, err := k.Purchase(t.Context(), membership.PurchaseRequest{Tenant: tenant, ID: "o4", Payer: "li", Item: "pack10"})
+	require.NoError(t, err)
 	stop.ID = "s3"
 	_, err = k.Terminate(t.Context(), stop)
 	require.NoError(t, err)
@@ -236,6 +238,8 @@ func TestStatus_H26_H33_T37(t *testing.T) {
 	b, err := k.ledger.Balance(t.Context(), quota.BalanceRequest{Tenant: tenant, Account: "li"})
 	require.NoError(t, err)
 	assert.Zero(t, b.Of(quota.UnitSign).Spendable)
+	_, err = k.MarkPaid(t.Context(), membership.PaidRequest{Tenant: tenant, Order: "o4", Payment: "p4", Amount: o.Price})
+	require.ErrorIs(t, err, membership.ErrPaymentMismatch, "nothing is sold to who was terminated")
 	stop.ID = "s4"
 	_, err = k.Resume(t.Context(), stop)
 	require.ErrorIs(t, err, membership.ErrState, "final")

@@ -24,7 +24,7 @@ type PaidRequest struct {
 // A PaymentMismatchError says why a payment does not settle an order: the host
 // must pay it back. It unwraps to [ErrPaymentMismatch].
 type PaymentMismatchError struct {
-	Why   string     // "amount", "state" or "payment_used"
+	Why   string     // "amount", "state", "payment_used" or "terminated"
 	State OrderState // of the order
 }
 
@@ -77,6 +77,11 @@ func (s *Service) settle(ctx context.Context, tx *storage.Tx, req PaidRequest) (
 		return Order{}, &PaymentMismatchError{Why: "state", State: rec.State}
 	case req.Amount != rec.Price:
 		return Order{}, &PaymentMismatchError{Why: "amount", State: rec.State}
+	}
+	if m, err := load(tx, req.Tenant, rec.Beneficiary); err != nil {
+		return Order{}, err
+	} else if m.Status == Terminated {
+		return Order{}, &PaymentMismatchError{Why: "terminated", State: rec.State}
 	}
 	now := tx.Now(s.cfg.Now)
 	for _, ref := range rec.Terms {

@@ -53,11 +53,15 @@ var warnings = [...]struct {
 
 func (h *head) marked(m mark) bool { return slices.Contains(h.Marks, m) }
 
-// nextWarning is the next threshold of a lot that has not been passed.
+// nextWarning is when the next threshold of a lot is passed that is not told of:
+// not before the lot begins, and never while it is frozen, which raises none.
 func (h *head) nextWarning(l *Lot) (time.Time, bool) {
+	if l.Frozen || l.Clawing {
+		return time.Time{}, false
+	}
 	for _, w := range slices.Backward(warnings[:]) {
 		if !h.marked(mark{Rule: w.rule, Lot: l.ID}) {
-			return l.Until.Add(-w.before), true
+			return latest(l.Until.Add(-w.before), l.From), true
 		}
 	}
 	return time.Time{}, false

@@ -518,6 +518,9 @@ func (m *machine) sweep(t *rapid.T) {
 	n, err := m.l.Sweep(m.ctx, 1000)
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, len(accounts))
+	n, err = m.l.Sweep(m.ctx, 1000)
+	require.NoError(t, err)
+	require.Zero(t, n, "what was swept is not due again")
 	for _, a := range accounts {
 		if m.m.exists[a] {
 			m.booked(a, m.m.at(a, m.now), false)
