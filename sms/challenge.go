@@ -340,7 +340,7 @@ func (s *Service) supersede(tx *storage.Tx, q ChallengeRequest, index string) er
 func (s *Service) sendCode(ctx context.Context, tx *storage.Tx, tenant, id string, c challenge, t Template) error {
 	last := c.Sends[len(c.Sends)-1]
 	to := c.To
-	r := row{Intent: c.Intent, Kind: c.Kind, Template: t.Name, Version: t.Version, Signature: c.Signature, To: &to, Index: c.Index,
+	r := row{Intent: c.Intent, Kind: t.Kind, Template: t.Name, Version: t.Version, Signature: c.Signature, To: &to, Index: c.Index,
 		Masked: c.Masked, About: c.About, Account: c.Account, Basis: OwnAct, Challenge: id, State: StateQueued,
 		Queued: last.At, Updated: last.At, Due: last.At, Until: c.Expires}
 	return s.queue(ctx, tx, Ref{tenant, codeMessage(id, last.ID)}, r, c.Metered, t.widest())
@@ -351,7 +351,11 @@ type ResendRequest struct {
 	Tenant    string
 	ID        string // the caller's, at most 64 bytes
 	Challenge string
-	IP        privacy.IP
+	// Kind and Template let the code go another way, as a call after a text; zero:
+	// as the challenge was asked for.
+	Kind     Kind
+	Template string
+	IP       privacy.IP
 }
 
 // Resend queues the same code again: not within 60 s of the last text, three
@@ -393,8 +397,21 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		if err := s.maySend(tx, q.Tenant); err != nil {
 			return err
 		}
-		t, err := s.approved(tx, q.Tenant, c.Kind, c.Template, c.Signature)
+		kind, template := c.Kind, c.Template
+		if q.Kind != "" {
+			kind = q.Kind
+		}
+		if q.Template != "" {
+			template = q.Template
+		}
+		if kind != OTP && kind != VoiceOTP {
+			return fmt.Errorf("sms: resend: %w", ErrKind)
+		}
+		t, err := s.approved(tx, q.Tenant, kind, template, c.Signature)
 		if err != nil {
+			return err
+		}
+		if err := codeWording(t, ChallengeRequest{Kind: kind, Digest: c.Digest, Title: "kept"}); err != nil {
 			return err
 		}
 		if err := s.limitCode(tx, q.Tenant, c.Index, c.Signature, c.Account, q.IP); err != nil {

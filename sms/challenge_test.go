@@ -174,9 +174,13 @@ func TestCodeTimes(t *testing.T) {
 		require.Len(t, r.gw.Texts(), 2)
 		assert.Equal(t, code, r.gw.Texts()[1].Code())
 		r.clock.add(time.Minute)
-		again.ID = "r-2"
+		again.ID, again.Kind, again.Template = "r-2", sms.VoiceOTP, "voice"
 		_, err = r.Resend(ctx, again)
 		require.NoError(t, err)
+		r.deliver(t)
+		call, _ := r.gw.Last(phone)
+		assert.Equal(t, sms.VoiceOTP, call.Kind, "S05 the same code, read out")
+		assert.Equal(t, code, call.Code())
 		r.clock.add(time.Minute)
 		again.ID = "r-3"
 		_, err = r.Resend(ctx, again)

@@ -80,7 +80,7 @@ func ExampleService_Challenge() {
 			return err
 		})
 	}
-	fmt.Println(ask.To, ask.Expires.Sub(time.Now()).Round(time.Minute))
+	fmt.Println(ask.To, time.Until(ask.Expires).Round(time.Minute))
 	fmt.Println(proof.Token, spend(), spend())
 	// Output:
 	// 138****5678 5m0s

@@ -1,6 +1,8 @@
 package sms
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -99,7 +101,8 @@ func (r recent) kept(rules []Window, now time.Time) recent {
 
 // limitNotice counts a notice (S18).
 func (s *Service) limitNotice(tx *storage.Tx, tenant, index, template, text string) error {
-	same, err := s.blind(tenant, text)
+	sum := sha256.Sum256([]byte(text)) // a text may be longer than what is indexed
+	same, err := s.blind(tenant, hex.EncodeToString(sum[:]))
 	if err != nil {
 		return err
 	}

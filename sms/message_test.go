@@ -341,6 +341,41 @@ func TestMarketing(t *testing.T) {
 	})
 }
 
+func TestTemplateValidate(t *testing.T) {
+	good := sms.Template{Name: "n", Version: 1, Kind: sms.Notice, Body: "a ${x}", Vars: map[string]sms.Rule{"x": sms.RuleName}, State: sms.Draft}
+	require.NoError(t, good.Validate())
+	for name, edit := range map[string]func(*sms.Template){
+		"no name":                    func(t *sms.Template) { t.Name = "" },
+		"no version":                 func(t *sms.Template) { t.Version = 0 },
+		"unknown kind":               func(t *sms.Template) { t.Kind = "fax" },
+		"brackets":                   func(t *sms.Template) { t.Body = "【x】${x}" },
+		"control character":          func(t *sms.Template) { t.Body = "\x00${x}" },
+		"nothing but a variable":     func(t *sms.Template) { t.Body = " ${x} " },
+		"malformed variable":         func(t *sms.Template) { t.Body = "a ${x} ${Y}" },
+		"undeclared variable":        func(t *sms.Template) { t.Body = "a ${x} ${y}" },
+		"unused variable":            func(t *sms.Template) { t.Body = "a" },
+		"unknown rule":               func(t *sms.Template) { t.Vars = map[string]sms.Rule{"x": "any"} },
+		"unknown state":              func(t *sms.Template) { t.State = "fine" },
+		"S20 approved by the author": func(t *sms.Template) { t.State, t.Author, t.Reviewer = sms.Approved, "a", "a" },
+		"S15 no opt-out wording":     func(t *sms.Template) { t.Kind = sms.Marketing },
+	} {
+		bad := good
+		edit(&bad)
+		require.ErrorIs(t, bad.Validate(), sms.ErrTemplate, name)
+	}
+}
+
+func TestFitTitle(t *testing.T) {
+	for in, want := range map[string]string{
+		"保密协议": "保密协议", "【重要】协议": "〔重要〕协议", " a\tb\u202ec ": "a b c",
+		"关于北方仓储管理软件开发与实施的专项技术服务合同之补充协议": "关于北方仓储管理软件开发…合同之补充协议",
+	} {
+		got := sms.FitTitle(in)
+		assert.Equal(t, want, got)
+		assert.LessOrEqual(t, len([]rune(got)), 20)
+	}
+}
+
 func TestNoticeLimits(t *testing.T) {
 	ctx := context.Background()
 	r := newRig(t)
@@ -428,4 +463,27 @@ func TestReceive(t *testing.T) {
 	assert.Equal(t, 200, post("memory", `[{"id":"memory-1","to":"13812345678","delivered":false}]`))
 	assert.Equal(t, sms.DeliveryDelivered, delivery(), "monotonic")
 	require.Len(t, r.seen(t, sms.EventDelivered), 1)
+}
+
+// TestLongText: a text of eight messages is as good as any.
+func TestLongText(t *testing.T) {
+	ctx := context.Background()
+	r := newRig(t, func(_ *rig, c *sms.Config) {
+		long := c.Catalogue.Templates[5]
+		long.Name, long.Body = "long", "《${title}》"+strings.Repeat("字", 480)
+		tooLong := long
+		tooLong.Name, tooLong.Body = "too long", long.Body+strings.Repeat("字", 20)
+		c.Catalogue.Templates = append(c.Catalogue.Templates, long, tooLong)
+	})
+	m := r.invite("m-1")
+	m.Template, m.Vars = "long", sms.Values{"title": "保密协议"}
+	ref, err := r.Send(ctx, m)
+	require.NoError(t, err)
+	r.deliver(t)
+	st, err := r.Status(ctx, ref)
+	require.NoError(t, err)
+	assert.Equal(t, 8, st.Counted)
+	m.ID, m.Template = "m-2", "too long"
+	_, err = r.Send(ctx, m)
+	require.ErrorIs(t, err, sms.ErrTooLong)
 }

@@ -201,6 +201,9 @@ func (t Template) Validate() error {
 	case strings.Contains(placeholder.ReplaceAllString(t.Body, ""), "${"):
 		return bad("malformed variable")
 	}
+	if t.Kind == Marketing && !strings.Contains(t.Body, "退订") && !strings.Contains(t.Body, "拒收") {
+		return bad("commercial text without opt-out wording") // S15
+	}
 	used := t.names()
 	for name, r := range t.Vars {
 		if r.longest() == 0 {
