@@ -126,6 +126,7 @@ func (s *Service) resolveText(ctx context.Context, tx *storage.Tx, m sms.Message
 	if err != nil {
 		return sms.Resolved{}, err
 	}
+	env = env.asOf(tx.Now(s.now))
 	r := env.row(a.Recipient)
 	if version == 0 || r == nil || strconv.FormatUint(r.AddressVersion, 10) != a.Address || !r.State.Live() || !env.State.running() {
 		return sms.Resolved{}, sms.ErrDropped

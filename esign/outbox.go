@@ -112,6 +112,9 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 		for _, k := range keys {
 			if err := pass.do(ctx, k); err != nil {
 				errs = append(errs, err)
+				if ctx.Err() != nil {
+					return n, errors.Join(errs...)
+				}
 				continue
 			}
 			n++
@@ -122,9 +125,24 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 
 // sweep books what fell due. It is bookkeeping: a late one changes no answer.
 func (s *Service) sweep(ctx context.Context, k storage.Key) error {
-	if err := s.vault.Unlock(ctx, k.Tenant); err != nil {
+	err := s.vault.Unlock(ctx, k.Tenant)
+	if err == nil {
+		err = s.book(ctx, k)
+	}
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
+	// What cannot be booked now stands aside, so that it keeps nothing else waiting.
+	return errors.Join(err, storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		recs, err := tx.Get(k)
+		if err != nil || recs[0].Version == 0 {
+			return err
+		}
+		return tx.Put(k, recs[0].Data, tx.Now(s.now).Add(retryBase))
+	}))
+}
+
+func (s *Service) book(ctx context.Context, k storage.Key) error {
 	return storage.Update(ctx, s.store, func(tx *storage.Tx) error {
 		x, err := s.system(tx, k.Tenant, k.ID)
 		if errors.Is(err, ErrNotFound) {
@@ -132,9 +150,6 @@ func (s *Service) sweep(ctx context.Context, k storage.Key) error {
 		}
 		if err != nil {
 			return err
-		}
-		if x.env.State == StateFinalizing { // its job does the work
-			return nil
 		}
 		if err := x.apply(ctx, Command{Op: OpSweep, By: WhoSystem}, note{}); err != nil {
 			return err

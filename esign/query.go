@@ -12,8 +12,9 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// Get returns an envelope as the actor may see it. What is unknown, another
-// tenant's or none of its business is [ErrNotFound].
+// Get returns an envelope as it stands now, whether or not a passed deadline has
+// been booked. What is unknown, another tenant's or none of the actor's business
+// is [ErrNotFound].
 func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, error) {
 	if err := a.check(); err != nil {
 		return Envelope{}, err
@@ -24,7 +25,7 @@ func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, 
 		if err != nil {
 			return err
 		}
-		env = x.env
+		env = x.env.asOf(tx.Now(s.now))
 		return nil
 	})
 	return env, err

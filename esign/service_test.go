@@ -339,12 +339,17 @@ func TestDeadline_HalfOpen(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, esign.ErrDeadline)
+			early, err := svc.Get(ctx, actor("hr"), "e1")
+			require.NoError(t, err)
 			_, err = svc.Deliver(ctx)
 			require.NoError(t, err)
 			env, err := svc.Get(ctx, actor("hr"), "e1")
 			require.NoError(t, err)
-			assert.Equal(t, esign.StateExpired, env.State)
-			assert.Equal(t, d.Deadline, env.EndedAt)
+			for _, e := range []esign.Envelope{early, env} {
+				assert.Equal(t, esign.StateExpired, e.State)
+				assert.Equal(t, d.Deadline, e.EndedAt)
+			}
+			assert.Equal(t, quota.Units(1), w.lots(svc, "hr").Used, "D03")
 		})
 	}
 }

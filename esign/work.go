@@ -11,7 +11,12 @@ import (
 )
 
 var (
-	envelopes = storage.Kind[Envelope]{Name: "esign.envelope", Schema: 1, Due: func(e Envelope) time.Time { return e.Due() }}
+	envelopes = storage.Kind[Envelope]{Name: "esign.envelope", Schema: 1, Due: func(e Envelope) time.Time {
+		if e.State == StateFinalizing {
+			return time.Time{} // its job knows when
+		}
+		return e.Due()
+	}}
 	// answers holds the answers of commands under the ids that callers gave them.
 	answers = "esign.op"
 )
