@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -123,4 +124,18 @@ func texts[T any](list []T, text func(T) string) string {
 		}
 	}
 	return strings.Join(out, ", ")
+}
+
+// TestReadsDoNotWaitForSweeps: what a reader sees at an instant is what a sweep
+// would have booked by then (invariant 10).
+func TestReadsDoNotWaitForSweeps(t *testing.T) {
+	end := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	e := Envelope{Tenant: "acme", ID: "nda", State: StateInProgress, Deadline: end, SentAt: end.Add(-time.Hour),
+		Recipients: []Recipient{{ID: "li", Role: RolePerson, Order: 1, State: RecipientNotified}}}
+	assert.Equal(t, StateInProgress, e.asOf(end.Add(-time.Microsecond)).State)
+	late := e.asOf(end.Add(time.Hour))
+	assert.Equal(t, StateExpired, late.State)
+	assert.Equal(t, end, late.EndedAt)
+	assert.Equal(t, RecipientExpired, late.Recipients[0].State)
+	assert.Equal(t, StateInProgress, e.State)
 }
