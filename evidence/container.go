@@ -180,8 +180,7 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 	fail := func(path, detail string) {
 		faults = append(faults, Check{Code: CodeContainer, Verdict: Failed, Path: path, Detail: detail})
 	}
-	central, centralAt := c.readCentral()
-	local, localEnd := c.readLocal()
+	central, local := c.readCentral(), c.readLocal()
 	switch {
 	case len(central) > 0 && (len(local) < len(central) || sameShape(central, local) || !inOrder(local)):
 		c.entries = central
@@ -191,7 +190,7 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 			}
 		}
 	case len(local) > 0:
-		c.entries, centralAt = local, localEnd
+		c.entries = local
 	default:
 		return nil, nil, fmt.Errorf("%w: no entries", ErrUnreadable)
 	}
@@ -215,18 +214,9 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 			fail(e.name, "position")
 		}
 		pos += int64(len(head)) + e.size
-		if _, dup := c.byName[e.name]; dup {
-			fail(e.name, "twice")
-			continue
-		}
-		c.byName[e.name] = i
 	}
-	for i := range c.entries {
-		if alt := c.entries[i].alt; alt != "" {
-			if _, taken := c.byName[alt]; !taken {
-				c.byName[alt] = i
-			}
-		}
+	for _, name := range c.index() {
+		fail(name, "twice")
 	}
 	if got := c.bytes(pos, int64(len(dir))); !bytes.Equal(got, dir) {
 		// Name the entry whose directory record differs.
@@ -248,8 +238,28 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 	if pos+int64(len(dir))+endSize != size {
 		fail("", "stray bytes")
 	}
-	_ = centralAt
 	return c, faults, nil
+}
+
+// index lets entries be found by either of their names, the proper one first,
+// and returns names that several have.
+func (c *container) index() (twice []string) {
+	clear(c.byName)
+	for i := range c.entries {
+		if _, dup := c.byName[c.entries[i].name]; dup {
+			twice = append(twice, c.entries[i].name)
+			continue
+		}
+		c.byName[c.entries[i].name] = i
+	}
+	for i := range c.entries {
+		if alt := c.entries[i].alt; alt != "" {
+			if _, taken := c.byName[alt]; !taken {
+				c.byName[alt] = i
+			}
+		}
+	}
+	return twice
 }
 
 // bytes reads a range, or nil if it is not there.
@@ -265,42 +275,42 @@ func (c *container) bytes(at, n int64) []byte {
 }
 
 // readCentral walks the directory that the end record points to.
-func (c *container) readCentral() (list []entry, at int64) {
+func (c *container) readCentral() (list []entry) {
 	le := binary.LittleEndian
 	end := c.bytes(c.size-endSize, endSize)
 	if end == nil || le.Uint32(end) != endSig {
-		return nil, 0
+		return nil
 	}
 	n := int(le.Uint16(end[10:]))
 	size, at := int64(le.Uint32(end[12:])), int64(le.Uint32(end[16:]))
 	if size != c.size-endSize-at || int64(n)*centralSize > size || size > maxEntries*(centralSize+maxEntryName) {
-		return nil, 0
+		return nil
 	}
 	dir := c.bytes(at, size)
 	for range n {
 		if len(dir) < centralSize || le.Uint32(dir) != centralSig {
-			return nil, 0
+			return nil
 		}
 		nameLen := int(le.Uint16(dir[28:]))
 		if len(dir) < centralSize+nameLen || nameLen > maxEntryName {
-			return nil, 0
+			return nil
 		}
 		e := entry{name: string(dir[centralSize : centralSize+nameLen]), crc: le.Uint32(dir[16:]), size: int64(le.Uint32(dir[24:]))}
 		e.at = int64(le.Uint32(dir[42:])) + localSize + int64(nameLen)
 		if e.at+e.size > at {
-			return nil, 0
+			return nil
 		}
 		list = append(list, e)
 		dir = dir[centralSize+nameLen:]
 	}
 	if len(dir) != 0 {
-		return nil, 0
+		return nil
 	}
-	return list, at
+	return list
 }
 
 // readLocal walks the local headers from the start.
-func (c *container) readLocal() (list []entry, end int64) {
+func (c *container) readLocal() (list []entry) {
 	le := binary.LittleEndian
 	pos := int64(0)
 	for len(list) < maxEntries {
@@ -317,7 +327,7 @@ func (c *container) readLocal() (list []entry, end int64) {
 		list = append(list, entry{name: string(name), crc: le.Uint32(h[14:]), size: size, at: pos + localSize + nameLen})
 		pos += localSize + nameLen + size
 	}
-	return list, pos
+	return list
 }
 
 func sameShape(a, b []entry) bool {

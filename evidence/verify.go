@@ -106,9 +106,13 @@ func (v *verifier) settleNames(faults []Check) {
 			}
 		}
 	}
+	count := map[string]int{}
+	for _, e := range v.c.entries {
+		count[e.name]++
+	}
 	for i := range v.c.entries {
 		e := &v.c.entries[i]
-		if e.alt == "" || known[e.name] || !known[e.alt] {
+		if e.alt == "" || !known[e.alt] || known[e.name] && count[e.name] == 1 {
 			continue
 		}
 		for j := range faults {
@@ -118,6 +122,7 @@ func (v *verifier) settleNames(faults []Check) {
 		}
 		e.name, e.alt = e.alt, e.name
 	}
+	v.c.index()
 }
 
 // read gets an entry; one too large for its kind fails its check.
