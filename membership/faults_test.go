@@ -36,6 +36,12 @@ func faultCases() []faultCase {
 		require.NoError(k.t, err)
 	}
 	team := func(k *kit) { k.buy("o1", "li", "team") }
+	refunding := func(k *kit) {
+		team(k)
+		_, err := k.BeginRefund(k.t.Context(), membership.RefundRequest{Tenant: tenant, ID: "r1", Order: "o1", Cause: membership.CauseUnused})
+		require.NoError(k.t, err)
+	}
+	upgrade := membership.PurchaseRequest{Tenant: tenant, ID: "up", Payer: "li", Item: "personal"}
 	stop := membership.StatusRequest{Tenant: tenant, ID: "s1", Account: "li", Reason: "crime", Actor: "ops"}
 	return []faultCase{
 		{"Purchase", func(*kit) {}, func(ctx context.Context, k *kit) (any, error) {
@@ -56,6 +62,34 @@ func faultCases() []faultCase {
 		}},
 		{"Suspend", team, func(ctx context.Context, k *kit) (any, error) { return answer(k.Suspend(ctx, stop)) }},
 		{"Terminate", team, func(ctx context.Context, k *kit) (any, error) { return answer(k.Terminate(ctx, stop)) }},
+		{"Resume", func(k *kit) {
+			team(k)
+			_, err := k.Suspend(k.t.Context(), membership.StatusRequest{Tenant: tenant, ID: "s0", Account: "li", Reason: "check", Actor: "ops"})
+			require.NoError(k.t, err)
+		}, func(ctx context.Context, k *kit) (any, error) { return answer(k.Resume(ctx, stop)) }},
+		{"BeginRefund", team, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.BeginRefund(ctx, membership.RefundRequest{Tenant: tenant, ID: "r1", Order: "o1", Cause: membership.CauseUnused}))
+		}},
+		{"ConfirmRefund", refunding, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.ConfirmRefund(ctx, membership.EndRefundRequest{Tenant: tenant, ID: "e1", Order: "o1"}))
+		}},
+		{"CancelRefund", refunding, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.CancelRefund(ctx, membership.EndRefundRequest{Tenant: tenant, ID: "e1", Order: "o1"}))
+		}},
+		{"Upgrade", team, func(ctx context.Context, k *kit) (any, error) {
+			q, err := k.QuoteUpgrade(ctx, upgrade, membership.AtEnd)
+			if err != nil {
+				return nil, err
+			}
+			o, s, err := k.Upgrade(ctx, q)
+			return []any{o, s}, err
+		}},
+		{"Link", team, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.Link(ctx, membership.LinkRequest{Tenant: tenant, ID: "l1", First: "li", Second: "phone", Actor: "li"}))
+		}},
+		{"TakeSeat", team, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.TakeSeat(ctx, membership.SeatRequest{Tenant: tenant, ID: "s1", Team: "li", Account: "wang"}))
+		}},
 		{"GiveSeat", team, func(ctx context.Context, k *kit) (any, error) {
 			return answer(k.GiveSeat(ctx, membership.SeatRequest{Tenant: tenant, ID: "s1", Team: "li", Account: "wang"}))
 		}},
