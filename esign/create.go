@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -135,7 +137,44 @@ func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft)
 		env.Recipients = append(env.Recipients, r)
 		personal = append(personal, known...)
 	}
-	return env, personal, nil
+	return env, personal, env.served()
+}
+
+// served refuses what the machine knows but this version could not bring to an
+// end: better no draft than one that gets stuck.
+func (e *Envelope) served() error {
+	for i, r := range e.Recipients {
+		switch r.Role {
+		case RoleApprover, RoleOperator, RoleSilent:
+			return fmt.Errorf("%w: %s: role %s", ErrNotOffered, at("recipients", i, "role"), r.Role)
+		}
+	}
+	for i, f := range e.Fields {
+		if f.Fill {
+			return fmt.Errorf("%w: %s", ErrNotOffered, at("fields", i, "fill"))
+		}
+		doc := e.document(f.Document)
+		if doc == nil {
+			continue // the machine refuses it by its own path
+		}
+		if f.Form == "" && (f.Page < 0 || f.Page > doc.Pages) {
+			return badField(at("fields", i, "page"), "is not in the document")
+		}
+		for _, c := range f.Rect {
+			if math.IsNaN(c) || math.IsInf(c, 0) || math.Abs(c) > 1e6 {
+				return badField(at("fields", i, "rect"), "is not a place on a page")
+			}
+		}
+		if f.Rect[0] > f.Rect[2] || f.Rect[1] > f.Rect[3] {
+			return badField(at("fields", i, "rect"), "must be left, bottom, right, top")
+		}
+	}
+	for _, d := range e.Documents {
+		if _, err := e.baseFields(d.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // invite is the row of an invitee. Name and address go to the vault, under the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -440,4 +441,46 @@ func TestLists_OwnedAndInbox(t *testing.T) {
 	assert.Equal(t, []string{"e1"}, ids(actor("hr"), esign.Query{State: esign.StateInProgress}))
 	assert.Equal(t, []string{"e2"}, ids(actor("hr"), esign.Query{State: esign.StateCompleted}))
 	assert.Equal(t, []string{"e2"}, ids(actor("li"), esign.Query{Inbox: true, Row: esign.RecipientSigned}))
+}
+
+// TestDrafts_NotServed: what this version could not bring to an end is refused
+// when it is drafted, typed, and leaves nothing.
+func TestDrafts_NotServedAreRefused(t *testing.T) {
+	w := newSite(t)
+	svc := w.service()
+	field := func(f esign.Field) esign.Field {
+		f.ID, f.Document, f.Recipient = "f", "contract", "li"
+		return f
+	}
+	for name, c := range map[string]struct {
+		change func(*esign.Draft)
+		want   error
+	}{
+		"approver": {func(d *esign.Draft) { d.Recipients[0].Role = esign.RoleApprover }, esign.ErrNotOffered},
+		"silent":   {func(d *esign.Draft) { d.Recipients[0].Role = esign.RoleSilent }, esign.ErrNotOffered},
+		"fill phase": {func(d *esign.Draft) {
+			d.Fields = []esign.Field{field(esign.Field{Type: esign.FieldText, Page: 1, Fill: true, Rect: [4]float64{10, 10, 90, 30}})}
+		}, esign.ErrNotOffered},
+		"image": {func(d *esign.Draft) {
+			d.Fields = []esign.Field{field(esign.Field{Type: esign.FieldImage, Page: 1, Rect: [4]float64{10, 10, 90, 30}})}
+		}, esign.ErrNotOffered},
+		"no such page": {func(d *esign.Draft) {
+			d.Fields = []esign.Field{field(esign.Field{Type: esign.FieldSignature, Page: 2, Rect: [4]float64{10, 10, 90, 30}})}
+		}, esign.ErrField},
+		"no account":         {func(d *esign.Draft) { d.Recipients[0].Party = esign.Party{} }, esign.ErrField},
+		"no recipients":      {func(d *esign.Draft) { d.Recipients = nil }, nil}, // a draft may be unfinished
+		"undeclared channel": {func(d *esign.Draft) { d.Recipients[0].Channel = "pigeon" }, esign.ErrUnknownChannel},
+		"id with a slash":    {func(d *esign.Draft) { d.ID = "a/b" }, esign.ErrField},
+	} {
+		d := w.draft(svc, "e-"+strings.ReplaceAll(name, " ", "-"), w.invitee("li", 1, esign.ChannelApp))
+		c.change(&d)
+		_, err := svc.Create(t.Context(), actor("hr"), d)
+		if c.want == nil {
+			assert.NoError(t, err, name)
+			continue
+		}
+		require.ErrorIs(t, err, c.want, name)
+		_, err = svc.Get(t.Context(), actor("hr"), d.ID)
+		assert.Error(t, err, name)
+	}
 }
