@@ -125,3 +125,17 @@ func TestRefund_rules_one_by_one(t *testing.T) {
 	assert.Equal(t, quota.AccountID("phone"), owner)
 	assert.Equal(t, quota.Units(1), lot.Used)
 }
+
+func TestLapse_of_one_lot_before_the_end_of_another(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	a, err := k.Grant(t.Context(), quota.GrantRequest{
+		Tenant: tenant, ID: "a", Account: account, Unit: quota.UnitSign, Units: 1, Scope: []quota.ChargeKind{quota.KindRealNameOrg}, Term: quota.Term{Days: 1},
+	})
+	require.NoError(t, err)
+	k.lot("b", 1, 30)
+	k.at = a.Until.Add(-30 * time.Minute)
+	_, err = k.Reserve(t.Context(), quota.ReserveRequest{Tenant: tenant, ID: "c/1", Account: account, TTL: 30 * time.Minute, Lines: []quota.LineRequest{line("li", "")}})
+	require.NoError(t, err)
+	k.at = a.Until
+	assert.Equal(t, []quota.EntryKind{quota.EntryGrant, quota.EntryGrant, quota.EntryHold, quota.EntryLapse, quota.EntryExpire}, k.kinds())
+}
