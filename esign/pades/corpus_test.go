@@ -154,6 +154,10 @@ var explained = map[string]string{
 // sound is a file whose label is about something else than the file.
 const sound = "pyhanko-gen__test_timestamp_wrong_type.pdf" // the error was to validate a plain signature as a timestamp
 
+// later is a file whose newest timestamp was made after the last date we can
+// assume for this test: what is valid before is so under -at only.
+const later = "pyhanko-gen__test_pades_lta_happy_path_past_time_with_chain.pdf"
+
 // Every signed file gets the verdict its source states.
 func TestCorpusSigned(t *testing.T) {
 	t.Parallel()
@@ -187,6 +191,12 @@ func TestCorpusSigned(t *testing.T) {
 		case "VALID", "VALID_CRYPTO", "VALID_UNTRUSTED", "VALID_PERMITTED_CHANGES", "CONSENSUS_VALID", "MAJORITY_VALID", "LEVEL", "ADES":
 			require.NotEmpty(t, r.Signatures)
 			assert.NotEqual(t, pades.Failed, r.Verdict, "%+v", r.Signatures)
+			if _, level, ok := strings.Cut(e.Expected, "LEVEL:B"); ok {
+				assert.Equal(t, "b-"+strings.ToLower(strings.Trim(level, "_")), string(r.Signatures[0].Profile))
+			}
+			if e.Expected == "ADES:OK" && filepath.Base(e.Path) != later {
+				assert.Equal(t, pades.Passed, r.Verdict, "%+v", r.Signatures)
+			}
 		case "INVALID", "CONSENSUS_INVALID", "INVALID_OR_INDETERMINATE", "PROFILE_ERROR_OR_INDETERMINATE":
 			assert.NotEqual(t, pades.Passed, r.Verdict)
 		case "SEED_VALUE_VIOLATION":

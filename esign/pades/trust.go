@@ -242,7 +242,7 @@ func (v *verifier) level(s *signature) Profile {
 	if !s.stamped && !s.covered {
 		return ProfileBB
 	}
-	if s.chain == nil || s.rev < 0 || !v.held(s, v.doc) {
+	if s.rev < 0 || !v.held(s, v.doc) {
 		return ProfileBT
 	}
 	// The archive timestamp must cover the validation data.
@@ -258,19 +258,45 @@ func (v *verifier) level(s *signature) Profile {
 }
 
 // held reports whether the DSS of a state of the document, with what the
-// signature carries, holds all validation data of the signature's path.
+// signature carries, holds revocation data for the signature's path and those
+// of its timestamps. How fresh it is matters to the verdict, not to the level.
 func (v *verifier) held(s *signature, d *pdf.Doc) bool {
 	certs, data := readDSS(d)
 	if len(certs)+len(data.ocsps)+len(data.crls) == 0 {
 		return false
 	}
 	data.add(inCMS(s.cms.data, s.cms.signer))
-	at := v.opt.At
-	if s.report.Timestamp != nil {
-		at = *s.report.Timestamp
+	path := s.chain
+	if path == nil {
+		path = partialPath(s.cms.proved.Certificate, append(s.cms.data.Embedded(), certs...))
 	}
-	for i := range len(s.chain) - 1 {
-		if namesSource(s.chain[i]) && v.best(s.chain[i], s.chain[i+1], at, data) == nil {
+	if !v.documented(path, data) {
+		return false
+	}
+	for _, t := range s.tokens {
+		if !v.documented(partialPath(t.Certificate, append(slices.Clone(t.Embedded), certs...)), data) {
+			return false
+		}
+	}
+	return true
+}
+
+// documented reports whether there is an answer about every certificate of a
+// path, below the root, that names a source.
+func (v *verifier) documented(path []*x509.Certificate, data evidence) bool {
+	for i := range len(path) - 1 {
+		cert, issuer := path[i], path[i+1]
+		if !namesSource(cert) {
+			continue
+		}
+		found := slices.ContainsFunc(data.ocsps, func(b []byte) bool {
+			_, err := cms.CheckOCSP(b, cert, issuer, v.more)
+			return err == nil
+		}) || slices.ContainsFunc(data.crls, func(b []byte) bool {
+			_, err := cms.CheckCRL(b, cert, issuer)
+			return err == nil
+		})
+		if !found {
 			return false
 		}
 	}
