@@ -163,8 +163,8 @@ func TestCheckTx_M9_FirstUse_is_set_once(t *testing.T) {
 	assert.Equal(t, rev, m.Rev, "later uses only check")
 }
 
-// TestLapsesBetweenQuoteAndSend: membership is judged at the send (D01).
-func TestLapsesBetweenQuoteAndSend_M3_half_open(t *testing.T) {
+// TestLapsesBetweenQuoteAndSend_H05_M3_half_open: membership is judged at the send (D01).
+func TestLapsesBetweenQuoteAndSend_H05_M3_half_open(t *testing.T) {
 	k := newKit(t, nil)
 	k.buy("o1", "li", "personal")
 	end := k.member("li").Lanes[0].Segments[0].Until
@@ -205,7 +205,7 @@ func TestCheckTx_and_Reserve_one_commit(t *testing.T) {
 	assert.Equal(t, "member", h.Lines[0].Free)
 }
 
-func TestStatus_H26_H33_T37(t *testing.T) {
+func TestStatus_H26_H33_H55_T37_T53_T67(t *testing.T) {
 	k := newKit(t, nil)
 	k.buy("o1", "li", "personal")
 	k.buy("o2", "li", "pack10")

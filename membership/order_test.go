@@ -93,7 +93,7 @@ func TestPurchase_H01_T01_terms(t *testing.T) {
 	k.charged("wang", membership.FeatureOrdinary, quota.KindOrdinary, 1)
 }
 
-func TestPurchase_is_idempotent_and_readable_H35(t *testing.T) {
+func TestPurchase_is_idempotent_and_readable_H35_H62_T40(t *testing.T) {
 	k := newKit(t, nil)
 	k.accept("li")
 	req := membership.PurchaseRequest{Tenant: tenant, ID: "o1", Payer: "li", Item: "personal", Method: "wxpay", Client: "app", Channel: "ios", Shown: cny(22800)}
@@ -169,7 +169,7 @@ func TestMarkPaid_once_M7(t *testing.T) {
 	assert.Equal(t, quota.Units(10), b.Of(quota.UnitSign).Spendable, "granted once")
 }
 
-func TestOrder_H16_H27_T39_M6_contract_is_a_snapshot(t *testing.T) {
+func TestOrder_H16_H27_T38_T39_M6_contract_is_a_snapshot(t *testing.T) {
 	k := newKit(t, nil)
 	o := k.buy("o1", "li", "personal")
 	sold, err := o.Sold()
@@ -211,7 +211,7 @@ func TestOrder_H16_H27_T39_M6_contract_is_a_snapshot(t *testing.T) {
 	require.ErrorIs(t, err, membership.ErrCatalogue)
 }
 
-func TestPackage_H06_H11_H13_H44_without_membership(t *testing.T) {
+func TestPackage_H06_H11_H13_H44_T08_without_membership(t *testing.T) {
 	k := newKit(t, nil)
 	o := k.buy("o1", "li", "checks")
 	assert.Equal(t, []quota.LotID{"o1/1", "o1/2"}, o.Lots)

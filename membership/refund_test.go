@@ -63,7 +63,7 @@ func TestRefund_H58_seven_days_unused_less_the_fee(t *testing.T) {
 	assert.Zero(t, b.Of(quota.UnitSign).Spendable)
 }
 
-func TestRefund_H57_any_hold_counts_as_use(t *testing.T) {
+func TestRefund_H57_D11_any_hold_counts_as_use(t *testing.T) {
 	k := newKit(t, nil)
 	k.buy("o1", "li", "pack10")
 	_, err := k.ledger.Reserve(t.Context(), quota.ReserveRequest{Tenant: tenant, ID: "env/1", Account: "li", Lines: []quota.LineRequest{{Slot: "s", Kind: quota.KindOrdinary, Channel: quota.WeChat}}})
@@ -73,7 +73,7 @@ func TestRefund_H57_any_hold_counts_as_use(t *testing.T) {
 	k.refuse(t, membership.RefundRequest{Tenant: tenant, ID: "r1", Order: "o1", Cause: membership.CauseUnused}, quota.RefundUsed)
 }
 
-func TestRefund_D17_never_but_for_breach_or_law(t *testing.T) {
+func TestRefund_D17_T66_S02_never_but_for_breach_or_law(t *testing.T) {
 	k := newKit(t, nil)
 	k.buy("o1", "li", "checks")
 	k.refuse(t, membership.RefundRequest{Tenant: tenant, ID: "r1", Order: "o1", Cause: membership.CauseUnused}, quota.RefundNever)

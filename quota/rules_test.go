@@ -148,7 +148,7 @@ func TestChannels_D02_undeclared_is_an_error(t *testing.T) {
 	require.ErrorIs(t, err, quota.ErrRequest, "SMS cannot be declared refundable")
 }
 
-func TestBalance_H14_H15_half_open_windows(t *testing.T) {
+func TestBalance_H12_H14_H15_half_open_windows(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	start := noon.Add(time.Hour)
 	lot, err := k.Grant(t.Context(), quota.GrantRequest{Tenant: tenant, ID: "a", Account: account, Unit: quota.UnitSign, Units: 2, From: start, Term: quota.Term{Years: 1}})
@@ -240,7 +240,7 @@ func TestAmend_D08_adding_charges_now_removing_settles(t *testing.T) {
 	k.verify()
 }
 
-func TestClaw_H24_takes_at_most_what_is_free(t *testing.T) {
+func TestClaw_H24_T33_takes_at_most_what_is_free(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	k.lot("a", 5, 30)
 	k.reserve("env/1", line("li", ""), line("wang", ""))
