@@ -65,5 +65,5 @@
 // not seen: give every party a [Receipt], and verify with those held. The
 // environment file of a bundle is what the host says of itself. Documents are
 // bytes here; their signatures are for VerifyOptions.Document to check.
-// Witnesses and RFC 4998 renewal are not built yet: bundles claim neither.
+// RFC 4998 renewal is not built yet, and no bundle claims it.
 package evidence

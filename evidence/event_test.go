@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -285,25 +286,26 @@ func TestTrustFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	s := newTSA(t, w.clock)
-	good := "# roots\n\nlog " + w.log.VerifierKey() + "\nlog " + w.log.VerifierKey() + " 77\nwitness " + w.log.VerifierKey() + "\n" + s.trustLines() + "ca\n" + strings.TrimPrefix(s.trustLines(), "tsa\n") + "\n"
+	good := "# roots\n\nlog " + w.log.VerifierKey() + "\nlog " + w.log.VerifierKey() + " 77\nwitness " + evidence.WitnessKey("w.example.com", newTestKey(1).Public().(ed25519.PublicKey)) + "\n" + s.trustLines() + "ca\n" + strings.TrimPrefix(s.trustLines(), "tsa\n") + "\n"
 	trust, err := evidence.ParseTrust(strings.NewReader(strings.ReplaceAll(good, "\n", "\r\n")))
 	require.NoError(t, err)
 	assert.Len(t, trust.TSA, 1)
 	assert.Len(t, trust.CA, 1)
 	for name, bad := range map[string]string{
-		"unknown word":     "logs x\n",
-		"no key":           "log\n",
-		"bad key":          "log example.com+00000000+AAAA\n",
-		"bad size":         "log " + w.log.VerifierKey() + " many\n",
-		"zero size":        "log " + w.log.VerifierKey() + " 0\n",
-		"stray PEM":        strings.TrimPrefix(s.trustLines(), "tsa\n"),
-		"PEM after log":    "tsa\nlog " + w.log.VerifierKey() + "\n" + strings.TrimPrefix(s.trustLines(), "tsa\n"),
-		"open PEM":         "tsa\n-----BEGIN CERTIFICATE-----\nAAAA\n",
-		"not a cert":       "ca\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-		"private key":      "ca\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-		"too long":         strings.Repeat("# x\n", 1<<19),
-		"line of a MiB":    strings.Repeat("x", 1<<20),
-		"words behind tsa": "tsa example.com\n",
+		"unknown word":       "logs x\n",
+		"no key":             "log\n",
+		"bad key":            "log example.com+00000000+AAAA\n",
+		"log key as witness": "witness " + w.log.VerifierKey() + "\n",
+		"bad size":           "log " + w.log.VerifierKey() + " many\n",
+		"zero size":          "log " + w.log.VerifierKey() + " 0\n",
+		"stray PEM":          strings.TrimPrefix(s.trustLines(), "tsa\n"),
+		"PEM after log":      "tsa\nlog " + w.log.VerifierKey() + "\n" + strings.TrimPrefix(s.trustLines(), "tsa\n"),
+		"open PEM":           "tsa\n-----BEGIN CERTIFICATE-----\nAAAA\n",
+		"not a cert":         "ca\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		"private key":        "ca\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"too long":           strings.Repeat("# x\n", 1<<19),
+		"line of a MiB":      strings.Repeat("x", 1<<20),
+		"words behind tsa":   "tsa example.com\n",
 	} {
 		_, err := evidence.ParseTrust(strings.NewReader(bad))
 		assert.ErrorIs(t, err, evidence.ErrTrust, name)

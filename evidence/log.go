@@ -27,6 +27,10 @@ type Config struct {
 	// such as "sign.example.com/log", without spaces and plus signs. It never
 	// changes. Required.
 	Origin string
+	// Former are verifier keys that the log had before, for the tree head that
+	// the last of them signed. In trust files they end at the size where they
+	// were replaced.
+	Former []string
 	// Anchors bind checkpoints to somebody outside; without one the verdict on
 	// a bundle is INDETERMINATE. The first that accepts a checkpoint is enough.
 	Anchors []Anchor
@@ -45,6 +49,7 @@ type Config struct {
 type Log struct {
 	signer  noteSigner
 	origin  string
+	keys    []note.Verifier // the signer's and former ones
 	anchors []Anchor
 	store   storage.Store
 	vault   *privacy.Vault
@@ -66,8 +71,20 @@ func New(c Config) (*Log, error) {
 	}
 	l := &Log{signer: newNoteSigner(c.Origin, pub, c.LogSigner), origin: c.Origin, anchors: slices.Clone(c.Anchors),
 		store: c.Store, vault: c.Vault, now: c.Now, log: c.Logger}
+	l.keys = []note.Verifier{l.signer.verify}
+	for _, k := range c.Former {
+		v, err := note.NewVerifier(k)
+		if err != nil || v.Name() != c.Origin {
+			return nil, errors.New("evidence: config: Former has a key that is not this log's")
+		}
+		l.keys = append(l.keys, v)
+	}
 	seen := map[string]bool{}
-	for _, a := range l.anchors {
+	for i, a := range l.anchors {
+		if w, ok := a.(Witness); ok {
+			w.prove = l.Consistency
+			l.anchors[i] = w
+		}
 		if a == nil || !validAnchorName(a.Name()) || seen[a.Name()] {
 			return nil, errors.New("evidence: config: an anchor has no name of its own of a-z, 0-9 and -")
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/internal/tsp"
+	"github.com/countersign/countersign/storage"
 )
 
 // A tsa is a timestamp authority in process that may be made to fail.
@@ -297,4 +298,31 @@ func TestSequencer(t *testing.T) {
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, cp.Size)
 	})
+}
+
+// The log goes on under a new key; the old one stays good for what it signed.
+func TestKeyRotation(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredWorld(t)
+	w.envelope("first")
+	w.anchor()
+	oldKey := w.log.VerifierKey()
+	config := evidence.Config{LogSigner: newTestKey(9), Origin: origin, Store: w.mem, Vault: w.vault, Now: w.clock, Anchors: []evidence.Anchor{evidence.TSA{Client: s}}}
+	fresh := must(evidence.New(config))
+	w.log = fresh
+	w.envelope("nda-17")
+	_, err := w.log.Sequence(w.ctx)
+	require.ErrorIs(t, err, storage.ErrCorrupt, "a key that is nobody's builds on nothing")
+	config.Former = []string{oldKey}
+	w.log = must(evidence.New(config))
+	w.anchor()
+	trust, err := evidence.ParseTrust(strings.NewReader("log " + oldKey + " 8\nlog " + w.log.VerifierKey() + "\n" + s.trustLines()))
+	require.NoError(t, err)
+	for _, env := range []string{"first", "nda-17"} {
+		r := verify(t, w.export(env, nil), &evidence.VerifyOptions{Keys: trust})
+		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
+	}
+	config.Former = []string{"elsewhere+00000000+AAAA"}
+	_, err = evidence.New(config)
+	require.Error(t, err)
 }

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -111,7 +112,15 @@ func (l *Log) anchorAfter(ctx context.Context, n uint64) (anchorRecord, bool, er
 		return anchorRecord{}, false, nil
 	}
 	r, err := anchored.Decode(page[0])
-	return r, err == nil, err
+	if err != nil {
+		return anchorRecord{}, false, err
+	}
+	// The checkpoint is what was signed; size and root only repeat it.
+	cp, _, err := parseCheckpoint([]byte(r.Note))
+	if err != nil || cp.Origin != l.origin || cp.Size != r.Size || !bytes.Equal(cp.Root, r.Root) || cp.Size <= n {
+		return anchorRecord{}, false, fmt.Errorf("evidence: stored anchor: %w", storage.ErrCorrupt)
+	}
+	return r, true, nil
 }
 
 func sortSources(list []*source) {

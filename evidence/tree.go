@@ -171,8 +171,10 @@ func (l *Log) head(ctx context.Context) (treeHead, error) {
 	// has no key.
 	cp, n, err := parseCheckpoint([]byte(h.Note))
 	if err == nil && cp.Origin == l.origin && cp.Size == h.Size && bytes.Equal(cp.Root, h.Root) {
-		if _, good := n.signedBy(l.signer.verify); good {
-			return h, nil
+		for _, v := range l.keys {
+			if _, good := n.signedBy(v); good {
+				return h, nil
+			}
 		}
 	}
 	return treeHead{}, fmt.Errorf("evidence: tree head is not what the log signed: %w", storage.ErrCorrupt)

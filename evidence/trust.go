@@ -25,7 +25,7 @@ type Trust struct {
 	TSA, CA []*x509.Certificate
 
 	logs      []logKey
-	witnesses []note.Verifier
+	witnesses []witnessKey
 }
 
 // A logKey is a log's key and the last tree size that it may sign; 0: any.
@@ -37,7 +37,7 @@ type logKey struct {
 // ParseTrust reads a trust file:
 //
 //	log <vkey> [<size>]    a log's key; with a size, up to that tree size only
-//	witness <vkey>         a witness's key
+//	witness <vkey>         a witness's key (cosignature/v1)
 //	tsa                    followed by PEM certificates: timestamp authorities
 //	ca                     followed by PEM certificates: signers' authorities
 //	# a comment
@@ -100,11 +100,11 @@ func ParseTrust(r io.Reader) (*Trust, error) {
 			t.logs = append(t.logs, k)
 			into = nil
 		case f[0] == "witness" && len(f) == 2:
-			v, err := note.NewVerifier(f[1])
+			k, err := parseWitnessKey(f[1])
 			if err != nil {
 				return nil, bad(n, "key")
 			}
-			t.witnesses = append(t.witnesses, v)
+			t.witnesses = append(t.witnesses, k)
 			into = nil
 		default:
 			return nil, bad(n, "not log, witness, tsa, ca, PEM or comment")

@@ -208,6 +208,9 @@ func (v *verifier) attest(cp Checkpoint, r AnchorReceipt) (Attestation, error) {
 			return a.Verify(cp, r, v.o)
 		}
 	}
+	if _, err := parseCosignature(r.Data); err == nil {
+		return verifyCosignature(cp, r, v.o)
+	}
 	return Attestation{}, fmt.Errorf("%w: no verifier for it", ErrUntrusted)
 }
 
