@@ -53,10 +53,25 @@ func (d testDoc) streams() []byte {
 		c    uint16
 	}
 	n := len(d.objects)
-	entries := make([]entry, n+3)
+	entries := make([]entry, n+1, n+n/100+8)
 	entries[0] = entry{0, 0, 65535}
+	// Object streams of 200, as writers make them; their numbers come last.
+	const per = 200
 	var head, body bytes.Buffer
-	index := 0
+	index, count := 0, 0
+	flush := func() {
+		if index == 0 {
+			return
+		}
+		count++
+		entries = append(entries[:n+count], entry{1, uint32(b.Len()), 0})
+		data := deflate(append(head.Bytes(), body.Bytes()...))
+		fmt.Fprintf(&b, "%d 0 obj\n<< /Type /ObjStm /N %d /First %d /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream\nendobj\n",
+			n+count, index, head.Len(), len(data), data)
+		index = 0
+		head.Reset()
+		body.Reset()
+	}
 	for i, o := range d.objects {
 		if bytes.Contains([]byte(o), []byte("stream\n")) {
 			entries[i+1] = entry{1, uint32(b.Len()), 0}
@@ -65,15 +80,15 @@ func (d testDoc) streams() []byte {
 		}
 		fmt.Fprintf(&head, "%d %d ", i+1, body.Len())
 		body.WriteString(o + "\n")
-		entries[i+1] = entry{2, uint32(n + 1), uint16(index)}
-		index++
+		entries[i+1] = entry{2, uint32(n + count + 1), uint16(index)}
+		if index++; index == per {
+			flush()
+		}
 	}
-	entries[n+1] = entry{1, uint32(b.Len()), 0}
-	data := deflate(append(head.Bytes(), body.Bytes()...))
-	fmt.Fprintf(&b, "%d 0 obj\n<< /Type /ObjStm /N %d /First %d /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream\nendobj\n",
-		n+1, index, head.Len(), len(data), data)
+	flush()
+	n += count - 1
 	start := b.Len()
-	entries[n+2] = entry{1, uint32(start), 0}
+	entries = append(entries, entry{1, uint32(start), 0})
 	var rows bytes.Buffer
 	prev := make([]byte, 7)
 	for _, e := range entries {
@@ -86,7 +101,7 @@ func (d testDoc) streams() []byte {
 		}
 		prev = row
 	}
-	data = deflate(rows.Bytes())
+	data := deflate(rows.Bytes())
 	fmt.Fprintf(&b, "%d 0 obj\n<< /Type /XRef /Size %d /W [1 4 2] %s /Filter /FlateDecode /DecodeParms << /Predictor 15 /Columns 7 >> /Length %d >>\nstream\n%s\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n",
 		n+2, n+3, d.trailer, len(data), data, start)
 	return b.Bytes()
