@@ -607,52 +607,52 @@ func TestGroupMemoryIsBounded(t *testing.T) {
 // An update that read what another of the round writes joins its batch, so that
 // the order in which they ran is the order in which they happened.
 func TestGroupJoinsReadersAndWriters(t *testing.T) {
-	mem := new(storage.Mem)
-	put(t, mem, key("k"), "1")
-	s := newGate(mem)
-	g := storage.Group(s, oneShard())
-	errs := make(chan error, 4)
-	go func() { errs <- increment(t.Context(), g, key("first")) }()
-	<-s.entered
-	go func() {
-		errs <- storage.UpdateWith(t.Context(), g, &storage.UpdateOptions{Near: []storage.Key{key("k"), key("copy"), key("late")}}, func(tx *storage.Tx) error {
-			recs, err := tx.Get(key("k"))
-			if err != nil {
-				return err
+	for name, readerFirst := range map[string]bool{"read, then written": true, "written, then read": false} {
+		t.Run(name, func(t *testing.T) {
+			mem := new(storage.Mem)
+			put(t, mem, key("k"), "1")
+			s := newGate(mem)
+			g := storage.Group(s, oneShard())
+			errs := make(chan error, 3)
+			near := &storage.UpdateOptions{Near: []storage.Key{key("k"), key("copy")}} // so that nothing runs twice
+			read := func() {
+				errs <- storage.UpdateWith(t.Context(), g, near, func(tx *storage.Tx) error {
+					get := tx.Get
+					if !readerFirst {
+						get = tx.Peek // what is not committed yet binds even those who only peek
+					}
+					recs, err := get(key("k"))
+					if err != nil {
+						return err
+					}
+					return tx.Put(key("copy"), recs[0].Data, time.Time{})
+				})
 			}
-			return tx.Put(key("copy"), recs[0].Data, time.Time{})
-		})
-	}()
-	for storage.Waiting(g) < 1 {
-		runtime.Gosched()
-	}
-	go func() { errs <- increment(t.Context(), g, key("k")) }()
-	for storage.Waiting(g) < 2 {
-		runtime.Gosched()
-	}
-	go func() {
-		errs <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
-			recs, err := tx.Peek(key("k"))
-			if err != nil {
-				return err
+			write := func() { errs <- increment(t.Context(), g, key("k")) }
+			go func() { errs <- increment(t.Context(), g, key("first")) }()
+			<-s.entered
+			want, then := "1", []func(){read, write}
+			if !readerFirst {
+				want, then = "2", []func(){write, read}
 			}
-			return tx.Put(key("late"), recs[0].Data, time.Time{})
+			for i, fn := range then {
+				go fn()
+				for storage.Waiting(g) < i+1 {
+					runtime.Gosched()
+				}
+			}
+			s.let <- nil
+			batches := <-s.entered
+			require.Len(t, batches, 1)
+			assert.Len(t, batches[0].Writes, 2)
+			s.let <- nil
+			for range 3 {
+				require.NoError(t, <-errs)
+			}
+			assert.Equal(t, want, string(get(t, mem, key("copy")).Data))
+			assert.Equal(t, "2", string(get(t, mem, key("k")).Data))
 		})
-	}()
-	for storage.Waiting(g) < 3 {
-		runtime.Gosched()
 	}
-	s.let <- nil
-	batches := <-s.entered
-	require.Len(t, batches, 1)
-	assert.Len(t, batches[0].Writes, 3)
-	s.let <- nil
-	for range 4 {
-		require.NoError(t, <-errs)
-	}
-	assert.Equal(t, "2", string(get(t, mem, key("late")).Data))
-	assert.Equal(t, "1", string(get(t, mem, key("copy")).Data))
-	assert.Equal(t, "2", string(get(t, mem, key("k")).Data))
 }
 
 // What Get read in memory guards the commit, written or not.
