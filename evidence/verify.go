@@ -153,7 +153,7 @@ func (v *verifier) manifest() {
 		v.fail(CodeManifestNote, 0, pathManifest, "the note names another manifest")
 	default:
 		v.signed = true
-		switch known, good := n.byLog(v.o.Keys.log(m.origin), 0); {
+		switch known, good := n.byLog(v.o.Keys.log(m.origin), m.claim.Size); {
 		case !known:
 			v.r.add(Check{Code: CodeLogKey, Verdict: Indeterminate, Path: pathNote, Detail: "no trusted key of this log"})
 		case !good:
