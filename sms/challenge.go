@@ -427,8 +427,11 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 	return ref, err
 }
 
-// Unlock lets a number try codes again after an operator looked at it.
-func (s *Service) Unlock(ctx context.Context, tenant string, to privacy.Phone) error {
+// Unlock lets a number try codes again after an operator, by, looked at it.
+func (s *Service) Unlock(ctx context.Context, tenant string, to privacy.Phone, by string) error {
+	if by == "" || len(by) > 64 {
+		return badRequest("by of 1 to 64 bytes")
+	}
 	if err := s.unlock(ctx, tenant); err != nil {
 		return err
 	}
@@ -438,6 +441,9 @@ func (s *Service) Unlock(ctx context.Context, tenant string, to privacy.Phone) e
 			return err
 		}
 		if _, ok, err := locks.Get(tx, tenant, index); err != nil || !ok {
+			return err
+		}
+		if err := s.audit(tx, tenant, OperatorLog, AuditEntry{Who: by, What: "number.unlock", On: to.Masked()}); err != nil {
 			return err
 		}
 		return locks.Put(tx, tenant, index, lock{})

@@ -280,7 +280,7 @@ func TestPhoneLock(t *testing.T) {
 	r.clock.add(24 * time.Hour)
 	_, err = r.Challenge(ctx, r.ask("next day"))
 	require.ErrorIs(t, err, sms.ErrLimited, "100 in a row need an operator")
-	require.NoError(t, r.Unlock(ctx, tenant, p))
+	require.NoError(t, r.Unlock(ctx, tenant, p, "op-1"))
 	_, err = r.CheckCode(ctx, tenant, "x", "1")
 	require.ErrorIs(t, err, sms.ErrCode)
 	r.code(t, "unlocked")

@@ -54,6 +54,9 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		if now := s.now(); now.Sub(polled) >= time.Minute {
 			s.poll(ctx, polled)
+			if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "sms: sweep", "err", err)
+			}
 			polled = now
 		}
 		if n > 0 && err == nil && ctx.Err() == nil {
@@ -327,6 +330,9 @@ func (s *Service) settle(ctx context.Context, ref Ref, key string, res SubmitRes
 		a.Done, a.Disposition, a.Code, a.Segments = now, res.Disposition, res.Code, res.Segments
 		if res.Disposition == Misconfigured {
 			if err := rests.Put(tx, storage.Deployment, a.Gateway, rest{Until: now.Add(pauseFor), Code: res.Code}); err != nil {
+				return false, err
+			}
+			if err := s.audit(tx, ref.Tenant, ComponentLog, AuditEntry{Who: a.Gateway, What: "gateway.rest", Why: res.Code}); err != nil {
 				return false, err
 			}
 		}

@@ -56,6 +56,9 @@
 //   - Enter templates and signatures only as approved as they are: those of the
 //     whole deployment in [Config], those of a tenant through
 //     [Service.DraftTemplate], [Service.Review] and [Service.Provider].
+//   - If it resells sending: check its clients' requests with
+//     [Service.Authenticate], and answer a lawful request for logs with
+//     [Service.ExportAudit] (S04, S12, S26).
 //   - Stop a tenant that breaks the rules with [Service.Order] (S21, S28), and
 //     compare [Service.Reconcile] with the provider's bill (S24).
 //   - Obtain consent, record it with [Service.Grant] or declare it with each text,
@@ -71,7 +74,7 @@
 // carrier of a ported number is a guess.
 //
 // Limits count per tenant, the breaker against pumped codes per number prefix.
-// Daily budgets, credentials for resellers and audit streams are not built yet.
+// Daily budgets per tenant are not built yet.
 //
 // [esign/identity]: https://pkg.go.dev/github.com/countersign/countersign/esign/identity
 package sms

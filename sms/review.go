@@ -239,6 +239,9 @@ func (s *Service) ReviewTx(_ context.Context, tx *storage.Tx, q ReviewRequest) (
 		if sig.Reason = q.Reason; q.Act == ReviewApprove {
 			sig.Reviewer = q.By
 		}
+		if err := s.audit(tx, q.Tenant, OperatorLog, AuditEntry{Who: q.By, What: "signature." + string(q.Act), On: q.Signature, Why: q.Reason}); err != nil {
+			return "", err
+		}
 		return sig.State, signatureRows.Put(tx, q.Tenant, q.Signature, sig)
 	}
 	id := templateID(q.Template, q.Version)
@@ -265,6 +268,10 @@ func (s *Service) ReviewTx(_ context.Context, tx *storage.Tx, q ReviewRequest) (
 		head.Approved = 0
 	}
 	if err := templateHeads.Put(tx, q.Tenant, q.Template, head); err != nil {
+		return "", err
+	}
+	e := AuditEntry{Who: q.By, What: "template." + string(q.Act), On: id, Why: q.Reason}
+	if err := s.audit(tx, q.Tenant, OperatorLog, e); err != nil {
 		return "", err
 	}
 	return t.State, templateRows.Put(tx, q.Tenant, id, t)

@@ -128,6 +128,9 @@ func (s *Service) OrderTx(_ context.Context, tx *storage.Tx, o Order) (Standing,
 			return "", fmt.Errorf("%w: %s while %s", ErrState, o.Act, from)
 		}
 		r = standingRow{State: to, Deadline: o.Deadline.UTC().Truncate(time.Microsecond), Reason: o.Reason, By: o.By, At: now}
+		if err := s.audit(tx, o.Tenant, OperatorLog, AuditEntry{Who: o.By, What: "order." + string(o.Act), On: o.ID, Why: o.Reason}); err != nil {
+			return "", err
+		}
 		return to, standingRows.Put(tx, o.Tenant, standingID, r)
 	})
 }
