@@ -39,8 +39,9 @@ type Doc struct {
 	headless bool             // no %PDF-
 	found    map[uint32]Entry // of a repaired document
 	cache    cache
-	work     int64 // see spend
-	depth    int   // of objects being loaded
+	leaves   []leaf // the first pages, as far as they were met
+	work     int64  // see spend
+	depth    int    // of objects being loaded
 	hint     *crypt
 }
 

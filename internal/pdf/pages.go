@@ -108,6 +108,9 @@ func (w *pageWalk) node(o Object, in inherited, depth int) bool {
 		return fail(err)
 	}
 	if t, _ := dict.Get("Type").(Name); kids == nil || t == "Page" {
+		if w.index == len(w.d.leaves) && ref.Num != 0 && w.index < maxLeaves {
+			w.d.leaves = append(w.d.leaves, leaf{ref, in})
+		}
 		p, err := w.d.newPage(w.index, ref, dict, in)
 		if err != nil {
 			return fail(err)
@@ -180,16 +183,50 @@ func (d *Doc) box(o Object) (b [4]float64, ok bool, err error) {
 // Page returns page index, from 0. It is MALFORMED if there is none; PageCount
 // of /Count is not trusted.
 func (d *Doc) Page(index int) (Page, error) {
-	for p, err := range d.Pages() {
+	if index < 0 {
+		return Page{}, malformed("pages", -1, "no such page")
+	}
+	if index < len(d.leaves) {
+		l := d.leaves[index]
+		dict, err := d.dictAt(l.ref)
 		if err != nil {
 			return Page{}, err
 		}
+		return d.newPage(index, l.ref, dict, l.in)
+	}
+	// Going on to twice as many as are known makes asking for one after the
+	// other cheap.
+	var found Page
+	ok := false
+	most := 2 * len(d.leaves)
+	for p, err := range d.Pages() {
+		if err != nil {
+			if ok {
+				break
+			}
+			return Page{}, err
+		}
 		if p.Index == index {
-			return p, nil
+			found, ok = p, true
+		}
+		if ok && p.Index >= most {
+			break
 		}
 	}
-	return Page{}, malformed("pages", -1, "no such page")
+	if !ok {
+		return Page{}, malformed("pages", -1, "no such page")
+	}
+	return found, nil
 }
+
+// leaf is a page met before.
+type leaf struct {
+	ref Ref
+	in  inherited
+}
+
+// maxLeaves bounds the pages remembered.
+const maxLeaves = 1 << 16
 
 // Annots returns the annotations of a page. Elements that are no dictionaries
 // are left out.

@@ -218,6 +218,31 @@ func TestR4Pages(t *testing.T) {
 	assert.ErrorIs(t, err, pdf.ErrMalformed)
 }
 
+func TestManyPages(t *testing.T) {
+	f := newFile("%PDF-1.7\n").obj(1, catalog)
+	const n = 3000
+	kids := make([]string, n)
+	for i := range n {
+		kids[i] = fmt.Sprintf("%d 0 R", 10+i)
+		f.obj(10+i, fmt.Sprintf("<</Type /Page /N %d>>", i))
+	}
+	f.obj(2, "<</Type /Pages /Kids ["+strings.Join(kids, " ")+"]>>").table("/Root 1 0 R")
+	r := &counting{ReaderAt: bytes.NewReader(f.Bytes())}
+	d, err := pdf.Open(r, int64(f.Len()), nil)
+	require.NoError(t, err)
+	for i := range n {
+		p, err := d.Page(i)
+		require.NoError(t, err)
+		require.Equal(t, pdf.Int(i), p.Dict.Get("N"))
+		require.Equal(t, i, p.Index)
+	}
+	assert.Less(t, r.n, int64(40*f.Len()), "no walk from the start for each")
+	_, err = d.Page(n)
+	require.ErrorIs(t, err, pdf.ErrMalformed)
+	_, err = d.Page(-1)
+	require.ErrorIs(t, err, pdf.ErrMalformed)
+}
+
 func TestR7Repair(t *testing.T) {
 	b := simple().Bytes()
 	cut := b[:bytes.LastIndex(b, []byte("xref\n0"))]

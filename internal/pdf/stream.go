@@ -86,7 +86,7 @@ func (s *Stream) DataSpan() (Span, error) {
 	return Span{s.start, s.length}, nil
 }
 
-// encrypted reports whether the data stands encrypted in the file, and how.
+// method returns how the data stands encrypted in the file.
 func (s *Stream) method() (cryptMethod, error) {
 	if s.org == nil || !s.org.crypt || s.org.doc.crypt == nil {
 		return methodNone, nil
