@@ -3,7 +3,7 @@
 //
 // # Start here
 //
-// [Company], [Name] and [Text] each return a PDF file of one page, whose page is
+// [Company], [Name], [Text] and [Hand] each return a PDF file of one page, whose page is
 // exactly as large as the drawing. Such a file is what package esign/pades takes
 // as Art: it becomes the appearance of a signature field. Neither package
 // imports the other.
@@ -13,6 +13,7 @@
 //   - art: one page of PDF, drawn once, shown wherever a signature is
 //   - official seal (公章): ring, star and name; a contract seal (合同专用章), finance
 //     seal (财务专用章) and so on say below the star what they are for
+//   - cross-page seal (骑缝章): one seal cut into a slice per page ([CrossPage])
 //   - serial (印章编码): the number along the lower arc, given out by the police
 //
 // # What you get
@@ -41,6 +42,5 @@
 //
 // How a reader without a Chinese font shows text that is not embedded. Exact
 // likeness to an engraved seal: ring, star and proportions follow common
-// practice, not a photograph. Handwriting, seals from images and seals across
-// pages (骑缝章) come later.
+// practice, not a photograph. Pictures keep their outline, in one colour of ink.
 package seal

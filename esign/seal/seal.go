@@ -46,6 +46,25 @@ type CompanySeal struct {
 
 // Company draws a round seal. The page is as large as the seal.
 func Company(s CompanySeal) ([]byte, error) {
+	out, err := s.slices(1)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// CrossPage cuts a round seal into as many upright slices as there are pages
+// (骑缝章), from left to right: slice i goes to the right edge of page i, and the
+// pages fanned out show the whole. Slices are 2 mm wide at least, else
+// [ErrSize]: give longer documents several seals.
+func CrossPage(s CompanySeal, pages int) ([][]byte, error) {
+	if pages < 2 || pages > 500 {
+		return nil, fmt.Errorf("%w: 2 to 500 pages", ErrSize)
+	}
+	return s.slices(pages)
+}
+
+func (s CompanySeal) slices(n int) ([][]byte, error) {
 	if err := check(s.Name, 2, 60); err != nil {
 		return nil, err
 	}
@@ -65,10 +84,25 @@ func Company(s CompanySeal) ([]byte, error) {
 	case d == 0:
 		d = 40 * MM
 	}
-	doc, p, err := begin(d, d, s.Color, Red)
-	if err != nil {
-		return nil, err
+	if n > 1 && d/float64(n) < 2*MM {
+		return nil, fmt.Errorf("%w: slices below 2 mm", ErrSize)
 	}
+	var out [][]byte
+	for i := range n {
+		doc, p, err := begin(d/float64(n), d, s.Color, Red)
+		if err != nil {
+			return nil, err
+		}
+		if n > 1 {
+			p.Op("cm", 1, 0, 0, 1, -float64(i)*d/float64(n), 0)
+		}
+		s.draw(p, d)
+		out = append(out, doc.Bytes())
+	}
+	return out, nil
+}
+
+func (s CompanySeal) draw(p *typeset.Page, d float64) {
 	ring := 0.0285 * d
 	p.Circle(d/2, d/2, d/2-ring/2-0.2, ring)
 	p.Polygon(star(d/2, d/2, d/6))
@@ -79,7 +113,6 @@ func Company(s CompanySeal) ([]byte, error) {
 	if s.Serial != "" {
 		lower(p, d, ring, s.Serial)
 	}
-	return doc.Bytes(), nil
 }
 
 // star is a five-pointed star with one point up.

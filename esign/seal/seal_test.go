@@ -5,6 +5,10 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +52,16 @@ var arts = map[string]func() ([]byte, error){
 	"textlong": func() ([]byte, error) {
 		return seal.Text(seal.TextBox{Lines: []string{"阿卜杜拉·买买提·吐尔逊江·艾合买提江 (Abdulla)", `back\slash`}, W: 160, H: 50, Border: true, Color: &seal.Blue})
 	},
+	"slice": func() ([]byte, error) {
+		all, err := seal.CrossPage(seal.CompanySeal{Name: "云杉示例贸易有限公司"}, 3)
+		if err != nil {
+			return nil, err
+		}
+		return all[1], nil
+	},
+	"hand": func() ([]byte, error) {
+		return seal.Hand(seal.HandSignature{Image: scribble(), W: 160, H: 50, Color: &seal.Blue})
+	},
 	"textrare": func() ([]byte, error) { return seal.Text(seal.TextBox{Lines: []string{"\U0003106c某"}, W: 80, H: 20}) },
 }
 
@@ -70,6 +84,74 @@ func TestArt(t *testing.T) {
 			wellFormed(t, got)
 		})
 	}
+}
+
+// scribble is a signature on white paper: a wave with a tail, as PNG.
+func scribble() []byte {
+	m := image.NewGray(image.Rect(0, 0, 320, 120))
+	for i := range m.Pix {
+		m.Pix[i] = 250
+	}
+	for i := range 6000 {
+		t := float64(i) / 6000
+		x, y := 20+280*t, 60+40*math.Sin(18*t)*(1-t)
+		for dy := -2; dy <= 2; dy++ {
+			m.SetGray(int(x), int(y)+dy, color.Gray{30})
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// TestCrossPage: the slices side by side are the seal.
+func TestCrossPage(t *testing.T) {
+	s := seal.CompanySeal{Name: "云杉示例贸易有限公司", Serial: "3101150099887"}
+	whole, err := seal.Company(s)
+	require.NoError(t, err)
+	drawing := func(pdf []byte) string {
+		m := regexp.MustCompile(`(?s)stream\n(.*?)\nendstream`).FindSubmatch(pdf)
+		require.NotNil(t, m)
+		return regexp.MustCompile(`(?m)^1 0 0 1 .* cm\n`).ReplaceAllString(string(m[1]), "")
+	}
+	for _, n := range []int{2, 5, 21} {
+		got, err := seal.CrossPage(s, n)
+		require.NoError(t, err)
+		require.Len(t, got, n)
+		for _, slice := range got {
+			wellFormed(t, slice)
+			assert.Equal(t, drawing(whole), drawing(slice), "one drawing, seen through another window")
+		}
+	}
+	for _, n := range []int{-1, 0, 1, 22, 501} {
+		_, err := seal.CrossPage(s, n)
+		require.ErrorIs(t, err, seal.ErrSize, "%d", n)
+	}
+}
+
+func TestHandRefusals(t *testing.T) {
+	good := scribble()
+	for name, img := range map[string][]byte{
+		"nothing": nil, "junk": []byte("GIF89a"), "cut off": good[:len(good)/2], "too many bytes": make([]byte, 4<<20+1),
+		"too many pixels": bytes.Replace(good, []byte("\x00\x00\x01\x40\x00\x00\x00\x78"), []byte("\x00\x01\x00\x00\x00\x01\x00\x00"), 1),
+	} {
+		_, err := seal.Hand(seal.HandSignature{Image: img, W: 10, H: 10})
+		require.ErrorIs(t, err, seal.ErrImage, name)
+	}
+	_, err := seal.Hand(seal.HandSignature{Image: good})
+	require.ErrorIs(t, err, seal.ErrSize)
+}
+
+func FuzzHand(f *testing.F) {
+	f.Add(scribble())
+	f.Fuzz(func(t *testing.T, img []byte) {
+		if len(img) > 1<<16 {
+			return
+		}
+		_, _ = seal.Hand(seal.HandSignature{Image: img, W: 10, H: 10})
+	})
 }
 
 // wellFormed checks the file by what the format says of it: each offset of the

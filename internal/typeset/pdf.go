@@ -20,6 +20,15 @@ type Page struct {
 	W, H  float64
 	b     bytes.Buffer
 	fonts map[Font]bool
+	masks []Mask
+	inks  []Color
+}
+
+// A Mask is ink on a page: W times H samples of how much of it, row by row from
+// the top, 0 none and 255 all.
+type Mask struct {
+	W, H int
+	Ink  []byte
 }
 
 // A Font is one of the fonts of this package.
@@ -95,6 +104,8 @@ func (p *Page) Rect(x, y, w, h, width float64) {
 	p.Op("S")
 }
 
+func sample(v float64) byte { return byte(v*255 + 0.5) }
+
 // Circle draws a circle's outline from four Bézier curves.
 func (p *Page) Circle(x, y, r, width float64) {
 	const k = 0.5522847498307936 // 4(√2-1)/3
@@ -117,6 +128,40 @@ func (p *Page) Polygon(points [][2]float64) {
 		p.Op("l", q[0], q[1])
 	}
 	p.Op("f")
+}
+
+// Ink puts a mask on the page, in a colour.
+func (p *Page) Ink(x, y, w, h float64, m Mask, c Color) {
+	p.masks = append(p.masks, m)
+	p.Op("q")
+	p.Op("cm", w, 0, 0, h, x, y)
+	fmt.Fprintf(&p.b, "/M%d Do\n", len(p.masks))
+	p.Op("Q")
+	p.inks = append(p.inks, c)
+}
+
+// runLength encodes as RunLengthDecode reads it (ISO 32000-1 7.4.5): unlike a
+// deflater's, its output is the same in every release.
+func runLength(in []byte) []byte {
+	var out []byte
+	for len(in) > 0 {
+		n := 1
+		for n < len(in) && n < 128 && in[n] == in[0] {
+			n++
+		}
+		if n > 1 {
+			out = append(out, byte(257-n), in[0])
+			in = in[n:]
+			continue
+		}
+		for n < len(in) && n < 128 && (n+1 >= len(in) || in[n] != in[n+1]) {
+			n++
+		}
+		out = append(out, byte(n-1))
+		out = append(out, in[:n]...)
+		in = in[n:]
+	}
+	return append(out, 128)
 }
 
 // Bytes returns the file, PDF 1.7 with a classic cross-reference table.
@@ -151,8 +196,9 @@ func (d *Doc) Bytes() []byte {
 	}
 	object("<< /Type /Catalog /Pages 2 0 R%s >>", lang)
 	var kids []string
-	for i := range d.pages {
-		kids = append(kids, fmt.Sprintf("%d 0 R", next+2*i))
+	for _, p := range d.pages {
+		kids = append(kids, fmt.Sprintf("%d 0 R", next))
+		next += 2 + 2*len(p.masks)
 	}
 	object("<< /Type /Pages /Kids [%s] /Count %d >>", strings.Join(kids, " "), len(kids))
 	info := ""
@@ -184,8 +230,24 @@ func (d *Doc) Bytes() []byte {
 				fonts += fmt.Sprintf(" /%s %d 0 R", f, refs[f])
 			}
 		}
-		object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Resources << /Font <<%s >> >> /Contents %d 0 R >>", Num(p.W), Num(p.H), fonts, len(offsets)+2)
+		n := len(offsets) + 1
+		xobjects := ""
+		for i := range p.masks {
+			xobjects += fmt.Sprintf(" /M%d %d 0 R", i+1, n+2+2*i)
+		}
+		if xobjects != "" {
+			xobjects = " /XObject <<" + xobjects + " >>"
+		}
+		object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Resources << /Font <<%s >>%s >> /Contents %d 0 R >>", Num(p.W), Num(p.H), fonts, xobjects, n+1)
 		object("<< /Length %d >>\nstream\n%s\nendstream", p.b.Len(), p.b.Bytes())
+		for i, m := range p.masks { // one sample of colour, seen through the mask
+			c := p.inks[i]
+			object("<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceRGB /BitsPerComponent 8 /SMask %d 0 R /Filter /ASCIIHexDecode /Length 7 >>\nstream\n%02X%02X%02X>\nendstream",
+				n+3+2*i, sample(c[0]), sample(c[1]), sample(c[2]))
+			data := runLength(m.Ink)
+			object("<< /Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray /BitsPerComponent 8 /Interpolate true /Filter /RunLengthDecode /Length %d >>\nstream\n%s\nendstream",
+				m.W, m.H, len(data), data)
+		}
 	}
 	start := b.Len()
 	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
