@@ -511,8 +511,9 @@ func TestGroupOneMistakeIsNotTheOthers(t *testing.T) {
 	g := storage.Group(s, oneShard())
 	errs := make(map[string]chan error)
 	start := func(id string) {
-		errs[id] = make(chan error, 1)
-		go func() { errs[id] <- increment(t.Context(), g, key(id)) }()
+		done := make(chan error, 1)
+		errs[id] = done
+		go func() { done <- increment(t.Context(), g, key(id)) }()
 	}
 	start("first")
 	<-s.entered

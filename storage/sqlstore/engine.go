@@ -24,9 +24,10 @@ type engine interface {
 	// lock locks those of keys that exist, in their order. keys are sorted.
 	lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error)
 	// create inserts rows, sorted by key, of records that do not exist, and
-	// returns the keys of those that do. With deferred the rows count only after
-	// a call of write.
+	// returns the keys of those that do. If provisional, the rows that it made
+	// must go through write too.
 	create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error)
+	provisional() bool
 	// write stores rows over records that the transaction holds.
 	write(ctx context.Context, q Querier, rows []row) error
 	// remove deletes records that the transaction holds.
@@ -43,13 +44,12 @@ type engine interface {
 
 // texts are statements.
 type texts struct {
-	entries  string // tenant, kind, id, after, limit -> seq, at, data
-	due      string // kind, until, limit -> tenant, id
-	list     string // tenant, kind, after, limit -> record
-	meta     string // name -> value
-	setMeta  string // name, value
-	blobs    blobTexts
-	creating bool // created rows count only once they are written
+	entries string // tenant, kind, id, after, limit -> seq, at, data
+	due     string // kind, until, limit -> tenant, id
+	list    string // tenant, kind, after, limit -> record
+	meta    string // name -> value
+	setMeta string // name, value; a no-op if it is there
+	blobs   blobTexts
 }
 
 // A row is a record to be stored.

@@ -1,0 +1,152 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// sqlite has one writer at a time, who holds the whole database from its first
+// statement: what it reads it has locked.
+type sqlite struct {
+	texts texts
+	names names
+}
+
+func newSQLite(n names) *sqlite {
+	s := &sqlite{names: n}
+	s.texts = commonTexts(n, func(int) string { return "?" })
+	s.texts.setMeta = "INSERT OR IGNORE INTO " + n.of("meta") + " (name, value) VALUES (?, ?)"
+	s.texts.blobs.finish = "INSERT OR IGNORE INTO " + n.of("blob") + " (id, token, size) SELECT ?, ?, ? FROM (SELECT count(*) AS parts FROM " +
+		n.of("blob_part") + " WHERE token = ?) AS c WHERE c.parts = ?"
+	return s
+}
+
+func (s *sqlite) text() *texts        { return &s.texts }
+func (s *sqlite) key(part string) any { return part }
+func (s *sqlite) provisional() bool   { return false }
+
+func (s *sqlite) prepare(ctx context.Context, q Querier, own bool) (string, error) {
+	var encoding, journal string
+	var synchronous int
+	if err := queryRow(ctx, q, "PRAGMA encoding", nil, &encoding); err != nil {
+		return "", err
+	}
+	schema := ""
+	if s.names.schema != "" {
+		schema = `"` + s.names.schema + `".`
+	}
+	if err := queryRow(ctx, q, "PRAGMA "+schema+"journal_mode", nil, &journal); err != nil {
+		return "", err
+	}
+	if err := queryRow(ctx, q, "PRAGMA "+schema+"synchronous", nil, &synchronous); err != nil {
+		return "", err
+	}
+	switch {
+	case encoding != "UTF-8":
+		return "", ErrSettings
+	case journal == "memory" || journal == "off":
+		return "journal_mode is " + journal, nil
+	case !own && synchronous < 2:
+		return "synchronous is below FULL", nil
+	}
+	return "", nil
+}
+
+// each joins keys with their records, in the order of keys.
+func (s *sqlite) each(columns string, n int) string {
+	return "WITH w(tenant, kind, id) AS (VALUES " + tuples(n, 3) + ") SELECT " + columns + " FROM w CROSS JOIN " + s.names.of("record") +
+		" AS r ON r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id"
+}
+
+func (s *sqlite) get(ctx context.Context, q Querier, keys []storage.Key, lock bool) (*sql.Rows, error) {
+	return q.QueryContext(ctx, s.each("r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data", len(keys)), keyArgs(s.key, keys)...)
+}
+
+func (s *sqlite) lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error) {
+	heads := make(map[storage.Key]head, len(keys))
+	err := chunks(keys, keySize, func(keys []storage.Key) error {
+		rows, err := q.QueryContext(ctx, s.each("r.tenant, r.kind, r.id, r.version, r.seq", len(keys)), keyArgs(s.key, keys)...)
+		if err != nil {
+			return err
+		}
+		return scanHeads(rows, heads)
+	})
+	return heads, err
+}
+
+func (s *sqlite) create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error) {
+	keys := make([]storage.Key, len(rows))
+	for i, r := range rows {
+		keys[i] = r.key
+	}
+	heads, err := s.lock(ctx, q, keys, lockNone)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([]row, 0, len(rows))
+	for _, r := range rows {
+		if _, ok := heads[r.key]; ok {
+			lost = append(lost, r.key)
+			continue
+		}
+		fresh = append(fresh, r)
+	}
+	return lost, chunks(fresh, rowSize, func(rows []row) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+tuples(len(rows), 7),
+			rowArgs(s.key, rows)...)
+		return err
+	})
+}
+
+func (s *sqlite) write(ctx context.Context, q Querier, rows []row) error {
+	return chunks(rows, rowSize, func(rows []row) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+tuples(len(rows), 7)+
+			" ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data",
+			rowArgs(s.key, rows)...)
+		return err
+	})
+}
+
+func (s *sqlite) remove(ctx context.Context, q Querier, keys []storage.Key) error {
+	return chunks(keys, keySize, func(keys []storage.Key) error {
+		_, err := q.ExecContext(ctx, "DELETE FROM "+s.names.of("record")+" WHERE (tenant, kind, id) IN (VALUES "+tuples(len(keys), 3)+")", keyArgs(s.key, keys)...)
+		return err
+	})
+}
+
+func (s *sqlite) add(ctx context.Context, q Querier, entries []storage.Entry) error {
+	return chunks(entries, entrySize, func(entries []storage.Entry) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("entry")+" (tenant, kind, id, seq, at, data) VALUES "+tuples(len(entries), 6),
+			entryArgs(s.key, entries)...)
+		return err
+	})
+}
+
+func (s *sqlite) schema() []string {
+	n := s.names
+	const key = "tenant TEXT NOT NULL COLLATE BINARY, kind TEXT NOT NULL COLLATE BINARY, id TEXT NOT NULL COLLATE BINARY"
+	// Microseconds of what may lie before 1970 count up, too.
+	instant := func(column string) string {
+		fraction := "((" + column + " % 1000000 + 1000000) % 1000000)"
+		return "strftime('%Y-%m-%dT%H:%M:%S', (" + column + " - " + fraction + ") / 1000000, 'unixepoch') || printf('.%06dZ', " + fraction + ")"
+	}
+	index := n.bare("record_due")
+	if n.schema != "" {
+		index = n.of("record_due") // SQLite names the index's database, not the table's
+	}
+	return []string{
+		"CREATE TABLE IF NOT EXISTS " + n.of("meta") + " (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+		"CREATE TABLE IF NOT EXISTS " + n.of("record") + " (" + key + ", version INTEGER NOT NULL, seq INTEGER NOT NULL, due INTEGER NOT NULL," +
+			" data BLOB NOT NULL, PRIMARY KEY (tenant, kind, id)) WITHOUT ROWID",
+		"CREATE INDEX IF NOT EXISTS " + index + " ON " + n.bare("record") + " (kind, due, tenant, id) WHERE due > 0",
+		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq INTEGER NOT NULL, at INTEGER NOT NULL, data BLOB NOT NULL," +
+			" PRIMARY KEY (tenant, kind, id, seq)) WITHOUT ROWID",
+		"CREATE TABLE IF NOT EXISTS " + n.of("blob") + " (id TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID",
+		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + " (token TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (token, n)) WITHOUT ROWID",
+		"CREATE VIEW IF NOT EXISTS " + n.of("record_v") + " AS SELECT tenant, kind, id, version, seq, CASE WHEN due > 0 THEN " + instant("due") +
+			" END AS due, CAST(data AS TEXT) AS data FROM " + n.bare("record"),
+		"CREATE VIEW IF NOT EXISTS " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, CAST(data AS TEXT) AS data FROM " + n.bare("entry"),
+	}
+}
