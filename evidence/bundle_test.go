@@ -43,6 +43,11 @@ func TestBundle(t *testing.T) {
 		}
 		assert.Equal(t, []string{"HOWTO-VERIFY.txt", "disclosures.jsonl", "docs/nda-2.pdf", "environment.json", "events.jsonl", "manifest.json", "manifest.note"}, names)
 	})
+	t.Run("T55 it states what it does not prove", func(t *testing.T) {
+		howto := string(mustEntry(b, "HOWTO-VERIFY.txt"))
+		assert.Contains(t, howto, "Not proven: that what people typed is true")
+		assert.Contains(t, howto, "不证明当事人填写内容的真实性")
+	})
 	t.Run("same evidence, same bytes", func(t *testing.T) {
 		assert.Equal(t, b, w.export("nda-17", nil))
 	})

@@ -289,7 +289,7 @@ func (w *writer) array(k string, n int, item func(int)) {
 // ParseEvent reads the canonical bytes of an event; anything else, however
 // close, is [ErrForm]. Unknown types are read; [Verify] judges them.
 func ParseEvent(b []byte) (Event, error) {
-	o, err := canon.ParseObject(b, MaxEvent)
+	o, err := canon.Scan(b, MaxEvent)
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: %w", ErrForm, err)
 	}

@@ -143,6 +143,9 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 		if p.Value.Class() == ClassBiometric {
 			return nil, fmt.Errorf("%w: commitment to biometrics", ErrInvalid)
 		}
+		if err := v.mayKeep(tx, s, p.Value); err != nil {
+			return nil, err
+		}
 	}
 	alias, err := v.Alias(s, c.Env)
 	if err != nil {

@@ -129,3 +129,26 @@ func (v *Vault) ConsentedTx(tx *storage.Tx, s Subject, why Purpose, scope string
 	}
 	return Consent{}, ErrNoConsent
 }
+
+// ScopeLocation is the scope of consent to keeping locations.
+const ScopeLocation = "location"
+
+// mayKeep refuses what is stored only where the subject agreed (P11).
+func (v *Vault) mayKeep(tx *storage.Tx, s Subject, val Value) error {
+	if val.Field() != FieldLocation {
+		return nil
+	}
+	if !v.places {
+		return ErrNoConsent
+	}
+	rec, _, err := consents.Get(tx, s.Tenant, s.ID)
+	if err != nil {
+		return err
+	}
+	for _, c := range slices.Backward(rec.List) {
+		if c.Scope == ScopeLocation && c.Withdrawn.IsZero() && c.Act == ActConfirm {
+			return nil
+		}
+	}
+	return ErrNoConsent
+}

@@ -146,3 +146,64 @@ func TestP17ExportSubject(t *testing.T) {
 	assert.ErrorIs(t, err, privacy.ErrErased)
 	assert.False(t, time.Time{}.After(r.At))
 }
+
+func TestP11Location(t *testing.T) {
+	t.Parallel()
+	here := must(privacy.NewLocation(31.2, 121.5))
+	off := must(privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: new(storage.Mem)}))
+	_, err := off.Put(t.Context(), li, "location", here)
+	require.ErrorIs(t, err, privacy.ErrNoConsent, "not switched on")
+	f := newFixture(t)
+	put := func() error { _, err := f.Put(f.ctx, li, "location", here); return err }
+	commit := func(seq uint64) error {
+		return f.update(func(tx *storage.Tx) error {
+			_, err := f.CommitTx(tx, li, privacy.Context{Env: "e", Seq: seq}, "location", here)
+			return err
+		})
+	}
+	require.ErrorIs(t, put(), privacy.ErrNoConsent)
+	require.ErrorIs(t, commit(1), privacy.ErrNoConsent)
+	give := func(c privacy.Consent) {
+		require.NoError(t, f.update(func(tx *storage.Tx) error { return f.ConsentTx(f.ctx, tx, li, c) }))
+	}
+	give(consent("all", "", privacy.ActConfirm, privacy.PurposeSecurity))
+	require.ErrorIs(t, put(), privacy.ErrNoConsent, "a general consent does not name it")
+	give(consent("where", privacy.ScopeLocation, privacy.ActConfirm, privacy.PurposeSecurity))
+	require.NoError(t, put())
+	require.NoError(t, commit(1))
+	require.NoError(t, f.update(func(tx *storage.Tx) error { return f.WithdrawTx(f.ctx, tx, li, "where") }))
+	require.ErrorIs(t, commit(2), privacy.ErrNoConsent)
+}
+
+// P03: an organisation's contact is a subject like any other. P09: a consent
+// says who handed the data in. T58: it keeps the version shown and its purposes.
+func TestP03P09T58ConsentKeepsWhatWasShown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	org := privacy.Subject{Tenant: "acme", ID: "org-1"}
+	must(f.Put(f.ctx, org, "contact", must(privacy.NewName("王小丽"))))
+	c := consent("c1", "", privacy.ActConfirm, privacy.PurposeIdentity)
+	c.Source = "hr"
+	var got privacy.Consent
+	require.NoError(t, f.update(func(tx *storage.Tx) (err error) {
+		if err := f.ConsentTx(f.ctx, tx, org, c); err != nil {
+			return err
+		}
+		got, err = f.ConsentedTx(tx, org, privacy.PurposeIdentity, "", privacy.ClassSensitive)
+		return err
+	}))
+	c.At = f.now
+	assert.Equal(t, c, got)
+}
+
+// T61: clear text needs a purpose and leaves the reader's role on record.
+func TestT61ReadersAreOnRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ref := must(f.Put(f.ctx, li, "phone", must(privacy.NewPhone("13812345678"))))
+	ctx := f.As(t.Context(), privacy.Accessor{Tenant: "acme", Account: "clerk", Role: "support"})
+	must(f.Reveal(ctx, ref, privacy.PurposeDelivery))
+	log := f.accesses(t, li)
+	require.Len(t, log, 1)
+	assert.Equal(t, privacy.Access{At: f.now, Subject: "li", Fields: []privacy.Field{"phone"}, Why: privacy.PurposeDelivery, Account: "clerk", Role: "support"}, log[0])
+}

@@ -40,7 +40,7 @@ func TestTerms(t *testing.T) {
 	_, err := accepted("li", "membership")
 	require.NoError(t, err, "a document never published asks for nothing")
 
-	t.Run("H01 T01 refused until the current version is accepted", func(t *testing.T) {
+	t.Run("H01 T01 T35 T20 refused until the current version is accepted", func(t *testing.T) {
 		publish("membership", "v1", "a", privacy.ActTick, false)
 		_, err := accepted("li", "membership")
 		require.ErrorIs(t, err, privacy.ErrNotAccepted)

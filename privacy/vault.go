@@ -52,6 +52,9 @@ type Config struct {
 	Purposes []Purpose
 	// Suite seals values; zero is AES-256-GCM.
 	Suite Suite
+	// Locations lets a [Location] be stored, of subjects who consented to the
+	// scope [ScopeLocation] (P11); false stores none.
+	Locations bool
 	// Store keeps keys, values and the access log. Required; esign.New fills it.
 	Store storage.Store
 	// Now is the clock; nil is time.Now.
@@ -68,6 +71,7 @@ type Vault struct {
 	roots    map[string]KeyWrapper
 	purposes []Purpose
 	suite    Suite
+	places   bool
 	store    storage.Store
 	now      func() time.Time
 	log      *slog.Logger
@@ -90,7 +94,7 @@ func New(c Config) (*Vault, error) {
 	if len(c.Suite.ID) == 0 || len(c.Suite.ID) > 32 || c.Suite.KeySize < 0 || c.Suite.KeySize > 32 {
 		return nil, errors.New("privacy: config: Suite id or key size")
 	}
-	v := &Vault{root: c.Root, roots: map[string]KeyWrapper{}, purposes: append([]Purpose(nil), c.Purposes...), suite: c.Suite,
+	v := &Vault{root: c.Root, roots: map[string]KeyWrapper{}, purposes: append([]Purpose(nil), c.Purposes...), suite: c.Suite, places: c.Locations,
 		store: c.Store, now: c.Now, log: c.Logger, keys: map[string]*tenantKeys{}}
 	for _, r := range append([]KeyWrapper{c.Root}, c.Former...) {
 		if r == nil || r.KeyID() == "" || len(r.KeyID()) > MaxID {
@@ -317,9 +321,13 @@ func valueAAD(r Ref, t Field) []byte {
 
 // PutTx seals a value as the newest version of a field and returns where it is;
 // the value that is there already answers with its own Ref. It fails with
-// [ErrLocked], [ErrErased], [ErrRestricted] or [ErrInvalid].
+// [ErrLocked], [ErrErased], [ErrRestricted], [ErrNoConsent] for a location, or
+// [ErrInvalid].
 func (v *Vault) PutTx(ctx context.Context, tx *storage.Tx, s Subject, f Field, val Value) (Ref, error) {
 	if err := checkValue(s, f, val); err != nil {
+		return Ref{}, err
+	}
+	if err := v.mayKeep(tx, s, val); err != nil {
 		return Ref{}, err
 	}
 	rec, err := v.openSubject(tx, s, true)

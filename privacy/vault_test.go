@@ -29,7 +29,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{mem: new(storage.Mem), now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
-	f.Vault = must(privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: f.mem, Now: func() time.Time { return f.now }}))
+	f.Vault = must(privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: f.mem, Now: func() time.Time { return f.now }, Locations: true}))
 	require.NoError(t, f.Unlock(t.Context(), "acme"))
 	f.ctx = f.As(t.Context(), privacy.Accessor{Tenant: "acme", Account: "clerk"})
 	return f
@@ -73,6 +73,11 @@ var li = privacy.Subject{Tenant: "acme", ID: "li"}
 func TestVaultRoundTrip(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	_, err := f.Put(f.ctx, li, "location", must(privacy.NewLocation(31.2, 121.5)))
+	require.ErrorIs(t, err, privacy.ErrNoConsent, "P11")
+	require.NoError(t, f.update(func(tx *storage.Tx) error {
+		return f.ConsentTx(f.ctx, tx, li, consent("where", privacy.ScopeLocation, privacy.ActConfirm, privacy.PurposeSecurity))
+	}))
 	n := 0
 	for clear, v := range canaries() {
 		ref, err := f.Put(f.ctx, li, v.Field(), v)
