@@ -29,7 +29,7 @@ func Apply(env Envelope, cmd Command, now time.Time) (Envelope, []Event, []Effec
 		return env, nil, nil, err
 	}
 	m.settle()
-	if len(m.events) > 0 || len(m.effects) > 0 || m.touched {
+	if m.touched {
 		m.env.At = m.now
 	}
 	if m.sealed {
@@ -64,7 +64,7 @@ type run struct {
 	eff     time.Time // effective instant of what happens
 	id      string    // row that the rule being fired is about
 	follows bool      // what happens follows by itself: the system's act
-	touched bool      // something changed that no event tells
+	touched bool      // something changed
 	sealed  bool      // the chain ends with this commit
 	events  []Event
 	effects []Effect

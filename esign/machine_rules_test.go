@@ -18,8 +18,11 @@ func TestE1CreateAgain(t *testing.T) {
 	w := create(t, d)
 	w.now = w.now.Add(time.Hour)
 	w.forget()
+	before := encode(t, w.env)
 	w.must(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: d})
+	w.sweep()
 	assert.Empty(t, w.events, "the same content again changes nothing")
+	assert.Equal(t, before, encode(t, w.env), "nor does a sweep that finds nothing")
 	other := draft(signer("li", 1))
 	other.Title = "Other"
 	require.ErrorIs(t, w.try(esign.Command{Op: esign.OpCreate, By: esign.WhoOwner, Draft: other}), esign.ErrIntentMismatch)
@@ -290,6 +293,7 @@ func TestR10Certificate(t *testing.T) {
 func TestR13IdentityLapsesAtItsInstant(t *testing.T) {
 	w := sent(t, draft(signer("li", 1)))
 	c := w.opening("li")
+	c.Facts.Read, c.Facts.Uploaded = false, false // nothing of either is asked
 	c.Facts.Until = t0.Add(time.Hour)
 	w.must(c)
 	w.rowIs("li", esign.RecipientReady)
@@ -353,6 +357,10 @@ func TestR17Remove(t *testing.T) {
 func TestR18ExpiryOfARow(t *testing.T) {
 	end := t0.Add(time.Hour)
 	d := draft(signer("li", 1, until(end)), signer("wang", 1), signer("zhao", 2))
+	only := sent(t, draft(signer("li", 1, until(end)), signer("wang", 1)))
+	only.sign("wang")
+	only.now = end
+	only.must(only.ending(esign.OpRevoke)) // the signature of who expired is missing all the same
 	w := sent(t, d)
 	w.sign("wang")
 	w.now = end.Add(time.Minute)
