@@ -199,11 +199,23 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 	return events, faults
 }
 
+// AuditOptions say which chain to audit.
+type AuditOptions struct {
+	Tenant, Env string // both required
+}
+
 // Audit re-reads a chain from the store and judges it as [Verify] judges a
 // bundle: what was changed, removed, added or moved behind the Log's back is
-// named by Report.FirstBad. It needs no trust, as it speaks to the operator
-// about the operator's own store.
-func (l *Log) Audit(ctx context.Context, tenant, env string) (*Report, error) {
+// named by Report.FirstBad. Beyond a bundle it holds events against their leaves
+// in the newest tree, and commitments against the vault: a value lost without
+// an erasure on record is UNEXPLAINED_LOSS. It needs no trust, as it speaks to
+// the operator about the operator's own store. An envelope without events is
+// [ErrNotFound].
+func (l *Log) Audit(ctx context.Context, o *AuditOptions) (*Report, error) {
+	if o == nil {
+		return nil, fmt.Errorf("%w: nothing to audit", ErrDraft)
+	}
+	tenant, env := o.Tenant, o.Env
 	raws, head, err := l.read(ctx, tenant, env)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func TestSealedChain(t *testing.T) {
 	}
 	_, err := w.log.SealChain(w.ctx, evidence.SealDraft{Tenant: "acme", Env: "e", Actor: system})
 	require.NoError(t, err, "a later seal covers what came since")
-	r, err := w.log.Audit(w.ctx, "acme", "e")
+	r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "e"})
 	require.NoError(t, err)
 	assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))
 	assert.Equal(t, r.Claim.Last, r.Claim.Seal)
@@ -158,7 +158,7 @@ func TestDraftsRefused(t *testing.T) {
 		_, err := w.log.Append(w.ctx, d)
 		assert.ErrorIs(t, err, c.want, name)
 	}
-	r, err := w.log.Audit(w.ctx, "acme", "e")
+	r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "e"})
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, r.Claim.Last, "a refused draft changes nothing")
 	w.vault.Lock("acme")

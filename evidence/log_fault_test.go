@@ -98,7 +98,7 @@ func TestEveryFault(t *testing.T) {
 				cp, err := w.log.Checkpoint(w.ctx)
 				require.NoError(t, err)
 				assert.EqualValues(t, 4, cp.Size, "write %d: a leaf is lost or doubled", n)
-				audit, err := w.log.Audit(w.ctx, "acme", "e")
+				audit, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "e"})
 				require.NoError(t, err)
 				assert.Equal(t, evidence.Passed, audit.Verdict, "write %d: %v", n, troubles(audit))
 				if !faulty.Fired() {

@@ -297,6 +297,11 @@ func TestSequencer(t *testing.T) {
 		cp, err := w.log.Checkpoint(w.ctx)
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, cp.Size)
+		var b bytes.Buffer
+		_, err = w.log.Export(w.ctx, "_", "log", &b, nil)
+		require.NoError(t, err)
+		r := verify(t, b.Bytes(), &evidence.VerifyOptions{Keys: w.trust()})
+		assert.NotEqual(t, evidence.Failed, r.Verdict, troubles(r))
 	})
 }
 

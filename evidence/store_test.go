@@ -75,7 +75,7 @@ func lyingWorld(t *testing.T) (*world, *liar) {
 
 func firstBad(t *testing.T, w *world, env string) uint64 {
 	t.Helper()
-	r, err := w.log.Audit(w.ctx, "acme", env)
+	r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: env})
 	require.NoError(t, err)
 	if r.Verdict == evidence.Failed {
 		assert.NotZero(t, r.FirstBad, troubles(r))
@@ -187,7 +187,7 @@ func TestRewrittenChain(t *testing.T) {
 		}
 		return r
 	}
-	r, err := w.log.Audit(w.ctx, "acme", "nda-17")
+	r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "nda-17"})
 	require.NoError(t, err)
 	assert.Equal(t, evidence.Failed, r.Verdict)
 	assert.True(t, r.Has(evidence.CodeLoss, evidence.Failed), "commitments of the forged past open nothing")
@@ -209,7 +209,7 @@ func TestLostValueIsExplainedOrFound(t *testing.T) {
 			}
 			return r
 		}
-		r, err := w.log.Audit(w.ctx, "acme", "nda-17")
+		r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "nda-17"})
 		require.NoError(t, err)
 		assert.True(t, r.Has(evidence.CodeLoss, evidence.Failed), name)
 		_, err = w.log.Export(w.ctx, "acme", "nda-17", new(bytes.Buffer), &evidence.ExportOptions{DigestsOnly: true, Disclose: all})
@@ -221,13 +221,13 @@ func TestLostValueIsExplainedOrFound(t *testing.T) {
 		}
 		return r
 	}
-	r, err := w.log.Audit(w.ctx, "acme", "nda-17")
+	r, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "nda-17"})
 	require.NoError(t, err)
 	assert.True(t, r.Has(evidence.CodeLoss, evidence.Failed))
 	l.record = nil
 	_, err = w.vault.EraseSubject(w.ctx, privacy.Subject{Tenant: "acme", ID: "li"}) // behind the log's back
 	require.NoError(t, err)
-	r, err = w.log.Audit(w.ctx, "acme", "nda-17")
+	r, err = w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "nda-17"})
 	require.NoError(t, err)
 	assert.True(t, r.Has(evidence.CodeLoss, evidence.Failed))
 	_, err = w.log.EraseSubject(w.ctx, privacy.Subject{Tenant: "acme", ID: "nobody"}, evidence.Actor{ID: "dpo"}, "request")
@@ -266,7 +266,7 @@ func TestEraseThenVerify(t *testing.T) {
 		for id, phone := range map[string]string{"li": "13800138000", "wang": "13900139000"} {
 			assert.Equal(t, !erased[id], bytes.Contains(b, []byte(phone)), id)
 		}
-		audit, err := w.log.Audit(w.ctx, "acme", "nda-17")
+		audit, err := w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: "nda-17"})
 		require.NoError(t, err)
 		assert.Equal(t, evidence.Passed, audit.Verdict, troubles(audit))
 	}

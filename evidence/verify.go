@@ -98,6 +98,9 @@ func (v *verifier) container(faults []Check) {
 // settleNames lets the manifest decide what an entry is called whose two headers
 // disagree, so that the check names the entry and not the damage.
 func (v *verifier) settleNames(faults []Check) {
+	if !slices.ContainsFunc(v.c.entries, func(e entry) bool { return e.alt != "" }) {
+		return
+	}
 	known := map[string]bool{pathManifest: true, pathNote: true}
 	if raw, err := v.c.read(pathManifest, maxManifest); err == nil {
 		if m, err := parseManifest(raw); err == nil {
