@@ -73,8 +73,8 @@
 // intercepted; where that matters, ask for more ([esign/identity]). The likely
 // carrier of a ported number is a guess.
 //
-// Limits count per tenant, the breaker against pumped codes per number prefix.
-// Daily budgets per tenant are not built yet.
+// Limits count per tenant, the breaker against pumped codes per number prefix;
+// neither replaces a look at the provider's bill.
 //
 // [esign/identity]: https://pkg.go.dev/github.com/countersign/countersign/esign/identity
 package sms

@@ -99,6 +99,35 @@ func (r recent) kept(rules []Window, now time.Time) recent {
 	return recent{At: at}
 }
 
+// spent is what a tenant queued on a day.
+type spent struct {
+	Day   string `json:"day"`
+	Units int    `json:"units"`
+}
+
+var budgets = storage.Kind[spent]{Name: "sms.budget", Schema: 1}
+
+// budget counts what a text may take against the tenant's day. All texts of a
+// tenant meet in this one record, so it is only kept where there is a bound.
+func (s *Service) budget(tx *storage.Tx, tenant string, units int) error {
+	if s.limits.Budget == 0 {
+		return nil
+	}
+	now := tx.Now(s.now)
+	b, _, err := budgets.Get(tx, tenant, "day")
+	if err != nil {
+		return err
+	}
+	if day := today(now); b.Day != day {
+		b = spent{Day: day}
+	}
+	if b.Units+units > s.limits.Budget {
+		return &LimitError{Scope: "budget", Next: nextDay(now)}
+	}
+	b.Units += units
+	return budgets.Put(tx, tenant, "day", b)
+}
+
 // limitNotice counts a notice (S18).
 func (s *Service) limitNotice(tx *storage.Tx, tenant, index, template, text string) error {
 	sum := sha256.Sum256([]byte(text)) // a text may be longer than what is indexed

@@ -285,6 +285,9 @@ func (s *Service) queue(ctx context.Context, tx *storage.Tx, ref Ref, r row, met
 	if err != nil {
 		return err
 	}
+	if err := s.budget(tx, ref.Tenant, seg.Units); err != nil {
+		return err
+	}
 	if metered && s.quota != nil {
 		if r.Held, err = s.hold(ctx, tx, ref, r, seg.Units); err != nil {
 			return err

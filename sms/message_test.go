@@ -487,3 +487,21 @@ func TestLongText(t *testing.T) {
 	_, err = r.Send(ctx, m)
 	require.ErrorIs(t, err, sms.ErrTooLong)
 }
+
+func TestBudget(t *testing.T) {
+	ctx := context.Background()
+	r := newRig(t, func(_ *rig, c *sms.Config) { c.Limits.Budget, c.Limits.Same = 3, []sms.Window{} })
+	for i := range 3 {
+		_, err := r.Send(ctx, r.invite(fmt.Sprint("m-", i)))
+		require.NoError(t, err)
+	}
+	_, err := r.Send(ctx, r.invite("m-3"))
+	var limit *sms.LimitError
+	require.ErrorAs(t, err, &limit, "S18 a hard budget")
+	assert.Equal(t, sms.LimitError{Scope: "budget", Next: time.Date(2026, 3, 2, 16, 0, 0, 0, time.UTC)}, *limit)
+	_, err = r.Challenge(ctx, r.ask("c-1"))
+	require.ErrorIs(t, err, sms.ErrLimited)
+	r.clock.add(14 * time.Hour) // midnight in Shanghai
+	_, err = r.Send(ctx, r.invite("m-3"))
+	require.NoError(t, err)
+}

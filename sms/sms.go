@@ -78,6 +78,9 @@ type Limits struct {
 	Same    []Window // one text to a number; 1/30 s
 	IP      []Window // codes asked from one network (/24, /48); 10/h, 30/24 h
 	Account []Window // codes asked by one account; 20/24 h
+	// Budget is the most billed messages a tenant may queue in a day
+	// (Asia/Shanghai), whatever it has paid for; zero: no bound.
+	Budget int
 }
 
 // A ContentPolicy judges what is about to be sent. Most programs use none or
@@ -162,7 +165,7 @@ func (e *ConsentError) Unwrap() error { return ErrNoConsent }
 // A LimitError says which limit refused and when it ends. It unwraps to
 // [ErrLimited].
 type LimitError struct {
-	Scope string // "code", "phone", "notice", "same", "ip", "account", "resend", "lock", "breaker"
+	Scope string // "code", "phone", "notice", "same", "ip", "account", "resend", "lock", "breaker", "budget"
 	Next  time.Time
 }
 
@@ -293,8 +296,8 @@ func New(c Config) (*Service, error) {
 	if p.Workers == 0 {
 		p.Workers = 4
 	}
-	if p.Tries < 0 || p.Workers < 0 {
-		return nil, bad("negative Tries or Workers")
+	if p.Tries < 0 || p.Workers < 0 || c.Limits.Budget < 0 {
+		return nil, bad("negative Tries, Workers or Budget")
 	}
 	s := &Service{store: c.Store, vault: c.Vault, gateways: slices.Clone(c.Gateways), cat: Catalogue{
 		Templates: slices.Clone(c.Catalogue.Templates), Signatures: slices.Clone(c.Catalogue.Signatures)},
