@@ -109,18 +109,7 @@ func TestBeyond4GiB(t *testing.T) {
 	}
 	t.Parallel()
 	s := newSigner(t, "ecdsa")
-	head := plainDoc().classic()
-	const hole = int64(5) << 30
-	// A stream of zeros as long as the hole, and a revision after it.
-	start := int64(len(head))
-	open := fmt.Sprintf("9 0 obj\n<< /Length %d >>\nstream\n", hole)
-	shut := "\nendstream\nendobj\n"
-	xref := start + int64(len(open)) + hole + int64(len(shut))
-	prev := startxrefPattern.FindSubmatch(head)[1]
-	tail := fmt.Sprintf("%sxref\n9 1\n%010d 00000 n \ntrailer\n<< /Size 10 /Root 1 0 R /Prev %s >>\nstartxref\n%d\n%%%%EOF\n", shut, start, prev, xref)
-	doc := &sparse{parts: []part{{0, append(head, open...)}, {start + int64(len(open)) + hole, []byte(tail)}}}
-	size := start + int64(len(open)) + hole + int64(len(tail))
-
+	doc, size := hollow(plainDoc().classic(), 5<<30)
 	res, err := pades.Sign(t.Context(), doc, size, nil, s.spec(), s.key, nil)
 	require.NoError(t, err)
 	assert.Greater(t, res.ByteRange[1], int64(1)<<32)
@@ -128,6 +117,19 @@ func TestBeyond4GiB(t *testing.T) {
 	r, err := pades.Verify(t.Context(), doc, res.Size, &pades.VerifyOptions{Roots: s.ca.Roots()})
 	require.NoError(t, err)
 	assert.Equal(t, pades.Passed, r.Verdict, "%+v", r.Signatures)
+}
+
+// hollow appends a revision with a stream of n zeros to a document.
+func hollow(head []byte, n int64) (*sparse, int64) {
+	start := int64(len(head))
+	open := fmt.Sprintf("90 0 obj\n<< /Length %d >>\nstream\n", n)
+	shut := "\nendstream\nendobj\n"
+	xref := start + int64(len(open)) + n + int64(len(shut))
+	prev := startxrefPattern.FindAllSubmatch(head, -1)
+	tail := fmt.Sprintf("%sxref\n90 1\n%010d 00000 n \ntrailer\n<< /Size 91 /Root 1 0 R /Prev %s >>\nstartxref\n%d\n%%%%EOF\n",
+		shut, start, prev[len(prev)-1][1], xref)
+	at := start + int64(len(open)) + n
+	return &sparse{parts: []part{{0, append(bytes.Clone(head), open...)}, {at, []byte(tail)}}}, at + int64(len(tail))
 }
 
 type part struct {
