@@ -179,29 +179,31 @@ type anchorRecord struct {
 	Note    string        `json:"note"`
 	Receipt AnchorReceipt `json:"receipt"`
 	At      time.Time     `json:"at"`
+	Due     time.Time     `json:"due,omitzero"` // when to ask for the final form
 }
 
-var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1}
+var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1, Due: func(r anchorRecord) time.Time { return r.Due }}
 
 func anchorID(size uint64, name string) string { return fmt.Sprintf("%016x-%s", size, name) }
 
-// Anchor submits the newest checkpoint to the first anchor that accepts it, if
-// the tree has grown since the last one that was anchored, and reports whether
-// it did. A failing anchor never blocks anything else; the next call tries
+// Anchor asks for the final form of receipts that were pending, then submits
+// the newest checkpoint to the first anchor that accepts it, if the tree has
+// grown since the last one that was anchored, and reports whether it did. A failing anchor never blocks anything else; the next call tries
 // again. [Log.Run] calls it.
 func (l *Log) Anchor(ctx context.Context) (bool, error) {
 	if len(l.anchors) == 0 {
 		return false, nil
 	}
+	pending := l.upgrade(ctx)
 	cp, err := l.Checkpoint(ctx)
 	if err != nil || cp.Size == 0 {
-		return false, err
+		return false, errors.Join(pending, err)
 	}
 	last, err := l.newestAnchor(ctx)
 	if err != nil || last.Anchored >= cp.Size {
-		return false, err
+		return false, errors.Join(pending, err)
 	}
-	var errs []error
+	errs := []error{pending}
 	for _, a := range l.anchors {
 		r, err := a.Submit(ctx, cp)
 		if err == nil {
@@ -216,7 +218,7 @@ func (l *Log) Anchor(ctx context.Context) (bool, error) {
 			errs = append(errs, err)
 			continue
 		}
-		return true, l.keepAnchor(ctx, cp, r)
+		return true, errors.Join(pending, l.keepAnchor(ctx, cp, r))
 	}
 	return false, errors.Join(errs...)
 }
@@ -232,9 +234,11 @@ func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) er
 		if err != nil || had { // another process anchored the same checkpoint
 			return err
 		}
-		err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor),
-			anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, At: now})
-		if err != nil {
+		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, At: now}
+		if !r.Final {
+			rec.Due = now.Add(anchorEvery)
+		}
+		if err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor), rec); err != nil {
 			return err
 		}
 		if cp.Size > n.Anchored {
