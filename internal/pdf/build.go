@@ -89,6 +89,7 @@ func (u *Update) Build() (*Increment, error) {
 	d := u.doc
 	inc := &Increment{Start: d.src.size, Objects: make(map[Ref]int64, len(u.objs))}
 	w := &writer{doc: d, crypt: d.crypt, start: inc.Start}
+	w.buf.Grow(u.estimate())
 	if inc.Start > 0 {
 		var last [1]byte
 		if err := d.src.read(last[:], inc.Start-1); err != nil {
@@ -129,6 +130,28 @@ func (u *Update) Build() (*Increment, error) {
 	inc.Bytes = w.buf.Bytes()
 	inc.Size = inc.Start + int64(len(inc.Bytes))
 	return inc, nil
+}
+
+// estimate returns about how many bytes the update will take.
+func (u *Update) estimate() int {
+	n := 1 << 10
+	for _, o := range u.objs {
+		n += 256
+		switch v := o.obj.(type) {
+		case *Stream:
+			n += len(v.Data)
+		case *Array:
+			n += len(v.src) + 16*len(v.items)
+		case *Dict:
+			n += len(v.src)
+			for i := range v.entries {
+				if h, ok := v.entries[i].val.(*Hole); ok {
+					n += len(h.Bytes)
+				}
+			}
+		}
+	}
+	return n
 }
 
 func (w *writer) text(s string) { w.buf.WriteString(s) }

@@ -149,8 +149,19 @@ func (d *Dict) Has(key Name) bool { return d.Get(key) != nil }
 
 // Ref returns the value of key if it is an indirect reference.
 func (d *Dict) Ref(key Name) (Ref, bool) {
-	r, ok := d.Get(key).(Ref)
-	return r, ok
+	e := d.find(key)
+	if e == nil {
+		return Ref{}, false
+	}
+	if e.val != nil {
+		r, ok := e.val.(Ref)
+		return r, ok
+	}
+	t := d.src[e.vs:e.ve] // read without making an Object of it
+	if len(t) == 0 || t[len(t)-1] != 'R' || t[0] == '/' {
+		return Ref{}, false
+	}
+	return parseRef(t)
 }
 
 // Len returns the number of entries, repeated keys counted each time.

@@ -21,15 +21,31 @@ func (d *Doc) Resolve(o Object) (Object, error) {
 
 // Lookup returns the value of key in dict with references followed, Null if
 // it is absent. dict may be nil.
-func (d *Doc) Lookup(dict *Dict, key Name) (Object, error) { return d.Resolve(dict.Get(key)) }
+func (d *Doc) Lookup(dict *Dict, key Name) (Object, error) {
+	o, _, err := d.follow(dict, key)
+	return o, err
+}
+
+// follow also returns the reference the value was reached by.
+func (d *Doc) follow(dict *Dict, key Name) (o Object, ref Ref, err error) {
+	ref, ok := dict.Ref(key)
+	if !ok {
+		if o = dict.Get(key); o == nil {
+			o = Null{}
+		}
+		return o, Ref{}, nil
+	}
+	if o, err = d.Object(ref); err == nil {
+		o, err = d.Resolve(o)
+	}
+	return o, ref, err
+}
 
 // LookupDict returns the dictionary that is the value of key (of a stream its
 // dictionary), and the reference it was reached by, zero if it stands directly
 // in dict. It is nil without error if the key is absent or of another type.
 func (d *Doc) LookupDict(dict *Dict, key Name) (*Dict, Ref, error) {
-	v := dict.Get(key)
-	ref, _ := v.(Ref)
-	o, err := d.Resolve(v)
+	o, ref, err := d.follow(dict, key)
 	if err != nil {
 		return nil, ref, err
 	}
@@ -45,9 +61,7 @@ func (d *Doc) LookupDict(dict *Dict, key Name) (*Dict, Ref, error) {
 // LookupArray returns the array that is the value of key and the reference it
 // was reached by, as [Doc.LookupDict].
 func (d *Doc) LookupArray(dict *Dict, key Name) (*Array, Ref, error) {
-	v := dict.Get(key)
-	ref, _ := v.(Ref)
-	o, err := d.Resolve(v)
+	o, ref, err := d.follow(dict, key)
 	if err != nil {
 		return nil, ref, err
 	}

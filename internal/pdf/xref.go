@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"iter"
+	"slices"
 	"sort"
 )
 
@@ -222,7 +223,7 @@ func sortedKeys[V any](m map[uint32]V) []uint32 {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	slices.Sort(keys)
 	return keys
 }
 
