@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -86,11 +87,11 @@ func New(cfg Config) (*Ledger, error) {
 
 // The records of this package. The journal of an account is the stream of its head.
 var (
-	heads = storage.Kind[head]{Name: "quota.acct", Schema: 1, Due: func(h head) time.Time { return h.due() }}
-	holds = storage.Kind[holdRecord]{Name: "quota.hold", Schema: 1}
+	heads = packed[head]{storage.Kind[head]{Name: "quota.acct", Schema: 1, Due: func(h head) time.Time { return h.due() }}, putHead, getHead}
+	holds = packed[holdRecord]{storage.Kind[holdRecord]{Name: "quota.hold", Schema: 1}, putHold, getHold}
 	lots  = storage.Kind[lotRecord]{Name: "quota.lot", Schema: 1}
 	// checkpoints are heads as they stood once the journal had passed k times 1024 entries.
-	checkpoints = storage.Kind[head]{Name: "quota.ckpt", Schema: 1}
+	checkpoints = packed[head]{storage.Kind[head]{Name: "quota.ckpt", Schema: 1}, putHead, getHead}
 	ops         = storage.Kind[struct{}]{Name: "quota.op", Schema: 1} // kept by storage.Once
 )
 
@@ -281,12 +282,55 @@ func once[A any](tx *storage.Tx, tenant, id, op string, req any, do func() (A, e
 	return storage.Once(tx, ops.Key(tenant, id), intent(op, req), do)
 }
 
-// intent is what makes two calls the same: the operation and the request as given.
+// intent is what makes two calls the same: the operation and the request as
+// given. Requests that are made all the time say themselves what they are made
+// of, which takes a fraction of the time of their JSON.
 func intent(op string, req any) [32]byte {
+	if r, ok := req.(interface{ canon(*writer) }); ok {
+		w := writer{make([]byte, 0, 256)}
+		w.text(op)
+		r.canon(&w)
+		return sha256.Sum256(w.b)
+	}
 	return storage.Intent(struct {
 		Op  string `json:"op"`
 		Req any    `json:"req"`
 	}{op, req})
+}
+
+// A field that is added to one of these requests is written at the end, and only
+// if it is set, so that stored intents still match.
+
+func (r ReserveRequest) canon(w *writer) {
+	w.text(r.Tenant)
+	w.text(string(r.ID))
+	w.text(string(r.Account))
+	w.text(r.Ref)
+	list(w, r.Lines, func(w *writer, l *LineRequest) {
+		for _, s := range [...]string{string(l.Slot), string(l.Kind), string(l.Channel), l.Free} {
+			w.text(s)
+		}
+		w.num(l.Quantity)
+	})
+	w.num(int64(r.TTL))
+	w.text(r.Actor)
+}
+
+func (r CaptureRequest) canon(w *writer) {
+	w.text(r.Tenant)
+	w.text(r.ID)
+	w.text(string(r.Hold))
+	list(w, r.Slots, putText[SlotID])
+	w.text(r.Actor)
+}
+
+func (r ReleaseRequest) canon(w *writer) {
+	w.text(r.Tenant)
+	w.text(r.ID)
+	w.text(string(r.Hold))
+	list(w, r.Slots, putText[SlotID])
+	w.text(string(r.Cause))
+	w.text(r.Actor)
 }
 
 const (

@@ -1,0 +1,391 @@
+package quota
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// The compact form of hot records: accounts, holds and entries are written with
+// every call, and JSON costs more than all else a call does. It is
+//
+//	0x81  schema  fields in the order of the schema
+//
+// with numbers as varints, strings and lists behind their lengths, and instants
+// as microseconds since 1970 plus one, 0 for none. [Ledger.Export] prints all of
+// it as JSON. Data that begins with a brace is read as JSON of the same types.
+const wireMark = 0x81
+
+// A writer appends fields.
+type writer struct{ b []byte }
+
+func (w *writer) num(n int64)   { w.b = binary.AppendVarint(w.b, n) }
+func (w *writer) unum(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
+func (w *writer) text(s string) { w.unum(uint64(len(s))); w.b = append(w.b, s...) }
+
+func (w *writer) bit(v bool) {
+	if v {
+		w.b = append(w.b, 1)
+		return
+	}
+	w.b = append(w.b, 0)
+}
+
+func (w *writer) time(t time.Time) {
+	if t.IsZero() {
+		w.num(0)
+		return
+	}
+	n := t.UnixMicro()
+	if n >= 0 {
+		n++
+	}
+	w.num(n)
+}
+
+// A reader takes fields off; after a failure it yields zeros, and err tells. It
+// reads a string, of which the texts are parts: one copy serves a whole record.
+type reader struct {
+	b   string
+	err error
+}
+
+func (r *reader) fail() {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: quota: record does not decode", storage.ErrCorrupt)
+	}
+	r.b = ""
+}
+
+func (r *reader) num() int64 {
+	n := r.unum()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (r *reader) unum() uint64 {
+	var n uint64
+	for i := range len(r.b) {
+		c := r.b[i]
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			break
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.b = r.b[i+1:]
+			return n
+		}
+	}
+	r.fail()
+	return 0
+}
+
+func (r *reader) text() string {
+	n := r.unum()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return ""
+	}
+	s := r.b[:n]
+	r.b = r.b[n:]
+	return s
+}
+
+func (r *reader) bit() bool {
+	if len(r.b) == 0 || r.b[0] > 1 {
+		r.fail()
+		return false
+	}
+	v := r.b[0] == 1
+	r.b = r.b[1:]
+	return v
+}
+
+func (r *reader) time() time.Time {
+	n := r.num()
+	if n == 0 {
+		return time.Time{}
+	}
+	if n > 0 {
+		n--
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// count reads the length of a list whose members take at least a byte each.
+func (r *reader) count() int {
+	n := r.unum()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// list and unlist write and read a list; an empty one is nil again.
+func list[T any](w *writer, in []T, put func(*writer, *T)) {
+	w.unum(uint64(len(in)))
+	for i := range in {
+		put(w, &in[i])
+	}
+}
+
+func unlist[T any](r *reader, get func(*reader, *T)) []T {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	out := make([]T, 0, min(n, 32)) // a length that lies must not cost memory
+	for range n {
+		var v T
+		if get(r, &v); r.err != nil {
+			return nil
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func putText[S ~string](w *writer, s *S) { w.text(string(*s)) }
+func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
+
+// packed is a storage.Kind in the compact form.
+type packed[T any] struct {
+	storage.Kind[T]
+	put func(*writer, *T)
+	get func(*reader, *T)
+}
+
+func (k packed[T]) Encode(v T) ([]byte, error) {
+	w := writer{make([]byte, 0, 512)}
+	w.b = append(w.b, wireMark)
+	w.unum(uint64(k.Schema))
+	k.put(&w, &v)
+	return w.b, nil
+}
+
+func (k packed[T]) Decode(rec storage.Record) (T, error) {
+	if len(rec.Data) == 0 || rec.Data[0] != wireMark {
+		return k.Kind.Decode(rec)
+	}
+	var v T
+	err := unpack(rec.Data, k.Schema, func(r *reader) { k.get(r, &v) })
+	return v, err
+}
+
+func unpack(data []byte, schema int, get func(*reader)) error {
+	r := reader{b: string(data[1:])}
+	if n := r.unum(); r.err == nil && n != uint64(schema) {
+		return fmt.Errorf("%w: quota: record has schema %d, this release reads %d", storage.ErrCorrupt, n, schema)
+	}
+	get(&r)
+	if r.err == nil && len(r.b) > 0 {
+		r.fail()
+	}
+	return r.err
+}
+
+func (k packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err error) {
+	recs, err := tx.Get(k.Key(tenant, id))
+	if err != nil || recs[0].Version == 0 {
+		return v, false, err
+	}
+	v, err = k.Decode(recs[0])
+	return v, err == nil, err
+}
+
+func (k packed[T]) Create(tx *storage.Tx, tenant, id string, v T) error {
+	data, err := k.Encode(v)
+	if err != nil {
+		return err
+	}
+	return tx.Create(k.Key(tenant, id), data, k.due(v))
+}
+
+func (k packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
+	data, err := k.Encode(v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(k.Key(tenant, id), data, k.due(v))
+}
+
+func (k packed[T]) due(v T) time.Time {
+	if k.Due == nil {
+		return time.Time{}
+	}
+	return k.Due(v)
+}
+
+func (k packed[T]) Scan(ctx context.Context, s storage.Store, tenant, prefix string) iter.Seq2[storage.Item[T], error] {
+	return func(yield func(storage.Item[T], error) bool) {
+		for r, err := range storage.Scan(ctx, s, tenant, k.Name, prefix) {
+			item := storage.Item[T]{ID: r.Key.ID, Version: r.Version}
+			if err == nil {
+				item.Value, err = k.Decode(r)
+			}
+			if !yield(item, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func putLot(w *writer, l *Lot) {
+	w.text(string(l.ID))
+	w.text(string(l.Unit))
+	list(w, l.Scope, putText[ChargeKind])
+	w.num(int64(l.Priority))
+	w.text(string(l.Source))
+	w.time(l.From)
+	w.time(l.Until)
+	w.text(l.Order)
+	for _, n := range [...]Units{l.Granted, l.Held, l.Used, l.Expired, l.Clawed} {
+		w.num(int64(n))
+	}
+	w.bit(l.Frozen)
+	w.bit(l.Clawing)
+	w.text(l.Refund)
+	w.time(l.FirstUse)
+	list(w, l.Lapse, func(w *writer, p *Lapse) { w.time(p.At); w.num(int64(p.Units)) })
+	w.time(l.Credited)
+}
+
+func getLot(r *reader, l *Lot) {
+	l.ID, l.Unit = LotID(r.text()), Unit(r.text())
+	l.Scope = unlist(r, getText[ChargeKind])
+	p := r.num()
+	if p < math.MinInt16 || p > math.MaxInt16 {
+		r.fail()
+	}
+	l.Priority, l.Source = int16(p), Source(r.text())
+	l.From, l.Until, l.Order = r.time(), r.time(), r.text()
+	for _, n := range [...]*Units{&l.Granted, &l.Held, &l.Used, &l.Expired, &l.Clawed} {
+		*n = Units(r.num())
+	}
+	l.Frozen, l.Clawing, l.Refund, l.FirstUse = r.bit(), r.bit(), r.text(), r.time()
+	l.Lapse = unlist(r, func(r *reader, p *Lapse) { p.At, p.Units = r.time(), Units(r.num()) })
+	l.Credited = r.time()
+}
+
+func putHead(w *writer, h *head) {
+	w.text(string(h.Account))
+	w.unum(h.Seq)
+	w.time(h.Last)
+	list(w, h.Lots, putLot)
+	list(w, h.Usage, func(w *writer, d *dayUse) { w.num(d.Day); w.text(string(d.Unit)); w.num(int64(d.Units)) })
+	list(w, h.Marks, func(w *writer, m *mark) { w.text(string(m.Rule)); w.text(string(m.Unit)); w.text(string(m.Lot)) })
+	w.text(h.Suspended)
+	w.text(string(h.MergedInto))
+}
+
+func getHead(r *reader, h *head) {
+	h.Account, h.Seq, h.Last = AccountID(r.text()), r.unum(), r.time()
+	h.Lots = unlist(r, getLot)
+	h.Usage = unlist(r, func(r *reader, d *dayUse) { d.Day, d.Unit, d.Units = r.num(), Unit(r.text()), Units(r.num()) })
+	h.Marks = unlist(r, func(r *reader, m *mark) { m.Rule, m.Unit, m.Lot = AlertRule(r.text()), Unit(r.text()), LotID(r.text()) })
+	h.Suspended, h.MergedInto = r.text(), AccountID(r.text())
+}
+
+func putHold(w *writer, h *holdRecord) {
+	w.text(string(h.ID))
+	w.text(string(h.Account))
+	w.text(h.Ref)
+	w.num(int64(h.Rates))
+	list(w, h.Lines, putLine)
+	w.time(h.Expires)
+	w.unum(h.Rev)
+	w.text(h.Intent)
+	list(w, h.Opened, putText[Channel])
+	w.bit(h.Charged)
+}
+
+func getHold(r *reader, h *holdRecord) {
+	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
+	h.Lines = unlist(r, getLine)
+	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.text()
+	h.Opened = unlist(r, getText[Channel])
+	h.Charged = r.bit()
+}
+
+func putLine(w *writer, l *Line) {
+	for _, s := range [...]string{string(l.Slot), string(l.Kind), string(l.Unit), string(l.Channel), string(l.State), l.Free, string(l.Account), string(l.Cause)} {
+		w.text(s)
+	}
+	w.num(int64(l.Units))
+	w.bit(l.Sticky)
+	list(w, l.From, func(w *writer, s *Slice) { w.text(string(s.Lot)); w.num(int64(s.Units)); w.unum(s.Entry) })
+	w.time(l.Held)
+	w.time(l.Settled)
+	w.unum(l.Since)
+}
+
+func getLine(r *reader, l *Line) {
+	l.Slot, l.Kind, l.Unit, l.Channel = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Channel(r.text())
+	l.State, l.Free, l.Account, l.Cause = LineState(r.text()), r.text(), AccountID(r.text()), Cause(r.text())
+	l.Units, l.Sticky = Units(r.num()), r.bit()
+	l.From = unlist(r, func(r *reader, s *Slice) { s.Lot, s.Units, s.Entry = LotID(r.text()), Units(r.num()), r.unum() })
+	l.Held, l.Settled, l.Since = r.time(), r.time(), r.unum()
+}
+
+func putEntry(w *writer, e *Entry) {
+	w.unum(e.Seq)
+	w.time(e.Effective)
+	w.time(e.Recorded)
+	for _, s := range [...]string{string(e.Kind), string(e.Lot), string(e.Hold), string(e.Slot), string(e.Debit), string(e.Credit), e.Actor, e.Reason} {
+		w.text(s)
+	}
+	w.num(int64(e.Units))
+	w.unum(e.Reverses)
+	w.time(e.Expires)
+	w.bit(e.State != nil)
+	if e.State != nil {
+		putLot(w, e.State)
+	}
+}
+
+func getEntry(r *reader, e *Entry) {
+	e.Seq, e.Effective, e.Recorded = r.unum(), r.time(), r.time()
+	e.Kind, e.Lot, e.Hold, e.Slot = EntryKind(r.text()), LotID(r.text()), HoldID(r.text()), SlotID(r.text())
+	e.Debit, e.Credit, e.Actor, e.Reason = Book(r.text()), Book(r.text()), r.text(), r.text()
+	e.Units, e.Reverses, e.Expires = Units(r.num()), r.unum(), r.time()
+	if r.bit() {
+		e.State = new(Lot)
+		getLot(r, e.State)
+	}
+}
+
+// entrySchema is the version of stored entries.
+const entrySchema = 1
+
+func encodeEntry(e Entry) ([]byte, error) {
+	w := writer{make([]byte, 0, 160)}
+	w.b = append(w.b, wireMark)
+	w.unum(entrySchema)
+	putEntry(&w, &e)
+	return w.b, nil
+}
+
+// entryFrame is an entry as JSON.
+type entryFrame struct {
+	Schema int   `json:"v"`
+	Data   Entry `json:"d"`
+}
+
+func decodeEntry(data []byte) (Entry, error) {
+	if len(data) > 0 && data[0] == wireMark {
+		var e Entry
+		err := unpack(data, entrySchema, func(r *reader) { getEntry(r, &e) })
+		return e, err
+	}
+	var f entryFrame
+	if json.Unmarshal(data, &f) != nil || f.Schema != entrySchema {
+		return Entry{}, fmt.Errorf("%w: quota: entry does not decode", storage.ErrCorrupt)
+	}
+	return f.Data, nil
+}
