@@ -307,7 +307,7 @@ func (x *work) textsApproved() error {
 	if !bySMS || template == "" {
 		return nil
 	}
-	if err := x.s.sms.CheckTemplate(sms.Notice, template, ""); err != nil {
+	if err := x.s.sms.CheckTemplateTx(x.tx, x.env.Tenant, sms.Notice, template, ""); err != nil {
 		return errors.Join(ErrTemplateNotApproved, err)
 	}
 	return nil

@@ -98,7 +98,7 @@ var refusals = []struct {
 	name string
 }{
 	{sms.ErrNotApproved, "not_approved"}, {sms.ErrVariable, "variable"}, {sms.ErrNoConsent, "no_consent"},
-	{sms.ErrLimited, "limited"}, {sms.ErrNoGateway, "no_gateway"}, {sms.ErrNotFound, "no_address"},
+	{sms.ErrLimited, "limited"}, {sms.ErrStanding, "standing"}, {sms.ErrNoGateway, "no_gateway"}, {sms.ErrNotFound, "no_address"},
 	{sms.ErrRequest, "no_address"}, {quota.ErrInsufficient, "no_units"}, {quota.ErrSuspended, "suspended"},
 	{privacy.ErrErased, "erased"}, {privacy.ErrRestricted, "restricted"}, {privacy.ErrNotFound, "no_address"},
 }
