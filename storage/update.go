@@ -44,6 +44,9 @@ const (
 //
 // Committed work is serializable but for records read by [Tx.Peek] and reads
 // of absent records.
+//
+// An Update within fn is no part of this one: it stays even if this one fails.
+// On a [Group] it panics.
 func Update(ctx context.Context, s Store, fn func(*Tx) error) error {
 	return UpdateWith(ctx, s, nil, fn)
 }

@@ -23,10 +23,14 @@ type engine interface {
 	get(ctx context.Context, q Querier, keys []storage.Key, lock bool) (*sql.Rows, error)
 	// lock locks those of keys that exist, in their order. keys are sorted.
 	lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error)
+	// limit keeps the statements of the transaction from waiting long for locks.
+	// Locks that skip do so themselves.
+	limit(ctx context.Context, q Querier) error
 	// create inserts rows, sorted by key, of records that do not exist, and
 	// returns the keys of those that do. If provisional, the rows that it made
-	// must go through write too.
-	create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error)
+	// must go through write too. If limited, it does not wait long for
+	// others who create the same.
+	create(ctx context.Context, q Querier, rows []row, limited bool) (lost []storage.Key, err error)
 	provisional() bool
 	// write stores rows over records that the transaction holds.
 	write(ctx context.Context, q Querier, rows []row) error

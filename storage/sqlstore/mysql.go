@@ -90,17 +90,22 @@ func (m *mysql) lock(ctx context.Context, q Querier, keys []storage.Key, how loc
 	return heads, err
 }
 
-func (m *mysql) create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error) {
+func (m *mysql) limit(context.Context, Querier) error { return nil }
+
+func (m *mysql) create(ctx context.Context, q Querier, rows []row, limited bool) (lost []storage.Key, err error) {
 	var random [8]byte
 	rand.Read(random[:])
 	mark := -1 - int64(binary.BigEndian.Uint64(random[:])>>1) // below 0, as no version is
+	insert := "INSERT IGNORE INTO " + m.names.of("record") + " (tenant, kind, id, version, seq, due, data) VALUES "
+	if limited && m.mariadb.Load() { // MySQL has it per session only: there the context limits the wait
+		insert = "SET STATEMENT innodb_lock_wait_timeout = 1 FOR " + insert
+	}
 	err = chunks(rows, rowSize, func(rows []row) error {
 		marked := make([]row, len(rows))
 		for i, r := range rows {
 			marked[i] = row{key: r.key, version: mark, data: []byte{}}
 		}
-		res, err := q.ExecContext(ctx, "INSERT IGNORE INTO "+m.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+
-			tuples(len(rows), 7), rowArgs(m.key, marked)...)
+		res, err := q.ExecContext(ctx, insert+tuples(len(rows), 7), rowArgs(m.key, marked)...)
 		if err != nil {
 			return err
 		}

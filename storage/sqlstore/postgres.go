@@ -20,7 +20,7 @@ type postgres struct {
 	native atomic.Bool // the driver takes slices; otherwise arrays go as text
 
 	getText, getLockText, headText, lockText, lockSkipText, lockSharedText string
-	createText, writeText, removeText, addText                   string
+	limitText, createText, writeText, removeText, addText        string
 }
 
 // lockLimit is how long a commit that must not wait may wait after all, for
@@ -37,13 +37,14 @@ func newPostgres(n names) *postgres {
 			" LATERAL (SELECT * FROM " + record + " WHERE tenant = w.tenant AND kind = w.kind AND id = w.id " + lock + ") AS r"
 	}
 	const head, whole = "r.tenant, r.kind, r.id, r.version, r.seq", "r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data"
-	limit := " CROSS JOIN (SELECT set_config('lock_timeout', '" + lockLimit + "', true)) AS s"
+	limit := "(SELECT set_config('lock_timeout', '" + lockLimit + "', true))" // until the transaction ends
 	p.getText = lookup(whole, "OFFSET 0")
 	p.getLockText = lookup(whole, "FOR UPDATE")
 	p.headText = lookup(head, "OFFSET 0")
 	p.lockText = lookup(head, "FOR UPDATE")
-	p.lockSkipText = lookup(head, "FOR UPDATE SKIP LOCKED") + limit
-	p.lockSharedText = lookup(head, "FOR SHARE SKIP LOCKED") + limit
+	p.lockSkipText = lookup(head, "FOR UPDATE SKIP LOCKED") + " WHERE " + limit + " IS NOT NULL"
+	p.lockSharedText = lookup(head, "FOR SHARE SKIP LOCKED") + " WHERE " + limit + " IS NOT NULL"
+	p.limitText = "SELECT " + limit
 	const columns = "(tenant, kind, id, version, seq, due, data)"
 	rows := " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])"
 	p.createText = "INSERT INTO " + record + " " + columns + rows + " ON CONFLICT DO NOTHING RETURNING tenant, kind, id"
@@ -120,7 +121,12 @@ func (p *postgres) lock(ctx context.Context, q Querier, keys []storage.Key, how 
 	return heads, err
 }
 
-func (p *postgres) create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error) {
+func (p *postgres) limit(ctx context.Context, q Querier) error {
+	_, err := q.ExecContext(ctx, p.limitText)
+	return err
+}
+
+func (p *postgres) create(ctx context.Context, q Querier, rows []row, limited bool) (lost []storage.Key, err error) {
 	err = chunks(rows, rowSize, func(rows []row) error {
 		made := make(map[storage.Key]bool, len(rows))
 		res, err := q.QueryContext(ctx, p.createText, p.rows(rows)...)

@@ -107,13 +107,14 @@ func (s *Store) ready(ctx context.Context, q Querier, own bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.checked.Load() {
+	known := func() bool { return s.checked.Load() && (s.probed.Load() || !own) }
+	if known() {
 		return nil
 	}
 	if own { // a host's transaction may hold what another waits for here
 		s.checking.Lock()
 		defer s.checking.Unlock()
-		if s.checked.Load() {
+		if known() {
 			return nil
 		}
 	}
@@ -131,8 +132,9 @@ func (s *Store) ready(ctx context.Context, q Querier, own bool) error {
 	case volatile != "" && !s.opts.Volatile:
 		return fmt.Errorf("%w: %s", ErrSettings, volatile)
 	}
+	s.checked.Store(true)
 	if own {
-		s.checked.Store(true)
+		s.probed.Store(true)
 	}
 	return nil
 }

@@ -76,7 +76,9 @@ func (s *sqlite) lock(ctx context.Context, q Querier, keys []storage.Key, how lo
 	return heads, err
 }
 
-func (s *sqlite) create(ctx context.Context, q Querier, rows []row) (lost []storage.Key, err error) {
+func (s *sqlite) limit(context.Context, Querier) error { return nil }
+
+func (s *sqlite) create(ctx context.Context, q Querier, rows []row, limited bool) (lost []storage.Key, err error) {
 	keys := make([]storage.Key, len(rows))
 	for i, r := range rows {
 		keys[i] = r.key

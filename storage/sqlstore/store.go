@@ -55,6 +55,7 @@ type Store struct {
 
 	checking sync.Mutex
 	checked  atomic.Bool // schema and settings were found good
+	probed   atomic.Bool // and on a connection of our own
 
 	writer  chan struct{} // SQLite: the token of the one writer
 	waiting keyedLocks    // commits that wait for somebody else's transaction
