@@ -66,17 +66,16 @@ func (v *verifier) steps(first int) ([][]change, error) {
 	}
 	for _, legacy := range views {
 		at := func(i int) (*view, error) {
-			d := v.doc
-			var err error
-			if i < len(v.revs)-1 {
-				if d, err = v.doc.At(v.revs[i].EndEOL); err != nil {
-					return nil, err
-				}
+			f, err := v.formAt(i)
+			if err != nil {
+				return nil, err
 			}
-			if legacy {
-				if d, err = d.LegacyView(); err != nil {
-					return nil, err
-				}
+			if !legacy {
+				return viewOf(f)
+			}
+			d, err := f.doc.LegacyView()
+			if err != nil {
+				return nil, err
 			}
 			return newView(d)
 		}

@@ -113,7 +113,16 @@ type view struct {
 }
 
 func newView(d *pdf.Doc) (*view, error) {
-	v := &view{doc: d, roles: map[uint32]role{}, fields: map[uint32]*pdf.Field{}, parents: map[uint32]bool{}}
+	f, err := readForm(d)
+	if err != nil {
+		return nil, err
+	}
+	return viewOf(f)
+}
+
+func viewOf(f *form) (*view, error) {
+	d := f.doc
+	v := &view{form: f, doc: d, roles: map[uint32]role{}, fields: map[uint32]*pdf.Field{}, parents: map[uint32]bool{}}
 	c, ref, err := d.Catalog()
 	if err != nil {
 		return nil, err
@@ -122,9 +131,6 @@ func newView(d *pdf.Doc) (*view, error) {
 	v.roles[ref.Num] = roleCatalog
 	if _, ref, err := d.Form(); err == nil && ref.Num != 0 {
 		v.roles[ref.Num] = roleForm
-	}
-	if v.form, err = readForm(d); err != nil {
-		return nil, err
 	}
 	v.treeErr = v.walkPages(c.Get("Pages"), 0)
 	for i := range v.form.fields {

@@ -401,13 +401,9 @@ func algorithmName(s *cms.SignerInfo) string {
 // dictionary in the same field there; then nothing of it can have changed since
 // without a trace in the changes.
 func (v *verifier) inOwnRevision(s *signature) error {
-	d, err := v.doc.At(s.end())
+	f, err := v.formOf(s)
 	if err != nil {
-		return errors.New("what the signature covers is no document")
-	}
-	f, err := readForm(d)
-	if err != nil {
-		return errors.New("what the signature covers has no readable form")
+		return err
 	}
 	for _, x := range f.signed {
 		if x.Name != s.report.Field || x.sig == nil {
@@ -418,10 +414,28 @@ func (v *verifier) inOwnRevision(s *signature) error {
 		if !ok1 || !ok2 || own != now {
 			continue
 		}
-		if same, err := pdf.Equal(d, x.sig, v.doc, s.dict); err != nil || !same {
+		if same, err := pdf.Equal(f.doc, x.sig, v.doc, s.dict); err != nil || !same {
 			return errors.New("the signature dictionary was changed")
 		}
 		return nil
 	}
 	return errors.New("what the signature covers does not hold this signature in this field")
+}
+
+// formOf returns the form of what a signature covers.
+func (v *verifier) formOf(s *signature) (*form, error) {
+	if s.rev >= 0 {
+		if f, err := v.formAt(s.rev); err == nil {
+			return f, nil
+		}
+	}
+	d, err := v.doc.At(s.end())
+	if err != nil {
+		return nil, errors.New("what the signature covers is no document")
+	}
+	f, err := readForm(d)
+	if err != nil {
+		return nil, errors.New("what the signature covers has no readable form")
+	}
+	return f, nil
 }

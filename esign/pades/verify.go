@@ -33,6 +33,7 @@ type verifier struct {
 	doc  *pdf.Doc
 	revs []pdf.Revision // oldest first
 	sigs []*signature
+	then map[int]*form       // by revision: the form as it was
 	more []*x509.Certificate // certificates in the DSS
 	dss  evidence            // revocation data in the DSS
 }
@@ -105,10 +106,10 @@ func (v *verifier) run() error {
 	}
 	v.more, v.dss = readDSS(v.doc)
 	for _, s := range v.sigs {
-		v.integrity(s)
 		if err := v.coverage(s); err != nil {
 			return err
 		}
+		v.integrity(s)
 	}
 	if err := v.changes(); err != nil {
 		return err
@@ -187,11 +188,42 @@ func (v *verifier) revisions() error {
 	return nil
 }
 
+// formAt returns the form as it was at the end of a revision.
+func (v *verifier) formAt(i int) (*form, error) {
+	if f := v.then[i]; f != nil {
+		return f, nil
+	}
+	d := v.doc
+	if i < len(v.revs)-1 {
+		if v.revs[i].EndEOL == 0 {
+			return nil, refusef(ErrMalformed, "verify", "revision without end")
+		}
+		var err error
+		if d, err = v.doc.At(v.revs[i].EndEOL); err != nil {
+			return nil, err
+		}
+	}
+	f, err := readForm(d)
+	if err != nil {
+		return nil, err
+	}
+	if v.then == nil {
+		v.then = map[int]*form{}
+	}
+	if len(v.then) < maxForms {
+		v.then[i] = f
+	}
+	return f, nil
+}
+
+// maxForms bounds how many states of the form are kept.
+const maxForms = 64
+
 // collect finds the signatures: those of the latest revision's form, those a
 // page shows though no form lists them, and those of earlier revisions that
 // are gone (V6).
 func (v *verifier) collect() error {
-	latest, err := readForm(v.doc)
+	latest, err := v.formAt(len(v.revs) - 1)
 	if err != nil {
 		return err
 	}
@@ -280,7 +312,7 @@ const maxEarlier = 512
 
 func (v *verifier) removed() error {
 	seen := map[[2]int64]bool{}
-	note := func(d *pdf.Doc, sig *pdf.Dict) [2]int64 {
+	note := func(sig *pdf.Dict) [2]int64 {
 		if sp, ok := sig.ValueSpan("Contents"); ok {
 			return [2]int64{sp.Off, sp.Len}
 		}
@@ -288,28 +320,24 @@ func (v *verifier) removed() error {
 	}
 	for _, s := range v.sigs {
 		if s.dict != nil {
-			seen[note(v.doc, s.dict)] = true
+			seen[note(s.dict)] = true
 		}
 	}
 	for i := len(v.revs) - 2; i >= 0 && i >= len(v.revs)-1-maxEarlier; i-- {
-		if v.revs[i].EndEOL == 0 {
-			continue
-		}
-		d, err := v.doc.At(v.revs[i].EndEOL)
+		f, err := v.formAt(i)
 		if err != nil {
 			continue // that revision was never a document of its own
 		}
-		f, err := readForm(d)
-		if err != nil {
-			continue
-		}
 		for _, x := range f.signed {
-			key := note(d, x.sig)
-			if x.sig == nil || seen[key] {
+			if x.sig == nil {
+				continue
+			}
+			key := note(x.sig)
+			if seen[key] {
 				continue
 			}
 			seen[key] = true
-			s := v.add(d, x)
+			s := v.add(f.doc, x)
 			s.removed = true
 			s.because(Failed, ReasonSignatureRemoved)
 		}
