@@ -139,3 +139,55 @@ func TestLapse_of_one_lot_before_the_end_of_another(t *testing.T) {
 	k.at = a.Until
 	assert.Equal(t, []quota.EntryKind{quota.EntryGrant, quota.EntryGrant, quota.EntryHold, quota.EntryLapse, quota.EntryExpire}, k.kinds())
 }
+
+func TestMerge_refusals_one_by_one_D09(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 3, 30)
+	merge := func(id string) error {
+		_, err := k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: id, From: account, To: "phone"})
+		return err
+	}
+	k.reserve("env/1", line("li", quota.WeChat))
+	require.ErrorIs(t, merge("m1"), quota.ErrOpenHolds, "one held unit is enough")
+	k.release("env/1", quota.Revoked)
+	require.NoError(t, k.Suspend(t.Context(), quota.SuspendRequest{Tenant: tenant, ID: "s", Account: account, Reason: "check"}))
+	require.ErrorIs(t, merge("m2"), quota.ErrSuspended, "a merge is no way out of a suspension")
+	require.NoError(t, k.Resume(t.Context(), quota.SuspendRequest{Tenant: tenant, ID: "r", Account: account, Reason: "check"}))
+	_, err := k.BeginRefund(t.Context(), quota.RefundRequest{Tenant: tenant, ID: "f", Account: account, Lots: []quota.LotID{"a"}})
+	require.NoError(t, err)
+	require.ErrorIs(t, merge("m3"), quota.ErrLotFrozen)
+	c, err := k.Claw(t.Context(), quota.ClawRequest{Tenant: tenant, ID: "c", Account: account, Actor: "ops", Reason: "x"})
+	require.NoError(t, err)
+	assert.Zero(t, c.Units, "frozen lots are left alone")
+	_, err = k.CancelRefund(t.Context(), quota.EndRefundRequest{Tenant: tenant, ID: "e", Account: account, Refund: "f"})
+	require.NoError(t, err)
+	require.ErrorIs(t, second(k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: "m4", From: account, To: account})), quota.ErrRequest)
+	require.NoError(t, merge("m5"))
+	k.verify()
+}
+
+func TestRefund_once_even_while_units_are_held(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 3, 30)
+	k.reserve("env/1", line("li", quota.WeChat))
+	begin := func(id string) error {
+		_, err := k.BeginRefund(t.Context(), quota.RefundRequest{Tenant: tenant, ID: id, Account: account, Lots: []quota.LotID{"a"}})
+		return err
+	}
+	require.NoError(t, begin("r1"))
+	_, err := k.ConfirmRefund(t.Context(), quota.EndRefundRequest{Tenant: tenant, ID: "e", Account: account, Refund: "r1"})
+	require.NoError(t, err)
+	var not *quota.NotRefundableError
+	require.ErrorAs(t, begin("r2"), &not)
+	assert.Equal(t, quota.RefundRepeated, not.Reason)
+}
+
+func TestAsOf_includes_its_instant(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 3, 30)
+	for at, want := range map[time.Time]quota.Units{noon.Add(-time.Microsecond): 0, noon: 3, noon.Add(time.Microsecond): 3} {
+		b, err := k.AsOf(t.Context(), quota.BalanceRequest{Tenant: tenant, Account: account}, at)
+		require.NoError(t, err)
+		assert.Equal(t, want, b.Of(quota.UnitSign).Spendable, at)
+	}
+}
