@@ -38,6 +38,8 @@ type Config struct {
 	Store storage.Store
 	// Vault commits to personal values. Required; esign.New fills it.
 	Vault *privacy.Vault
+	// Meter charges for reports; nil charges nothing.
+	Meter Meter
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Logger is told what fails in the background; nil is silent.
@@ -53,6 +55,7 @@ type Log struct {
 	anchors []Anchor
 	store   storage.Store
 	vault   *privacy.Vault
+	meter   Meter
 	now     func() time.Time
 	log     *slog.Logger
 }
@@ -70,7 +73,7 @@ func New(c Config) (*Log, error) {
 		return nil, errors.New("evidence: config: Origin is empty, too long or has spaces or plus signs")
 	}
 	l := &Log{signer: newNoteSigner(c.Origin, pub, c.LogSigner), origin: c.Origin, anchors: slices.Clone(c.Anchors),
-		store: c.Store, vault: c.Vault, now: c.Now, log: c.Logger}
+		store: c.Store, vault: c.Vault, meter: c.Meter, now: c.Now, log: c.Logger}
 	l.keys = []note.Verifier{l.signer.verify}
 	for _, k := range c.Former {
 		v, err := note.NewVerifier(k)
