@@ -49,6 +49,10 @@
 // given before bought, earlier start, id. Returned units go to the lot they came
 // from, with its end; if that has passed they expire at once, as two entries.
 //
+// Accounts, holds and journals are stored in a compact form, the rest as JSON;
+// [Ledger.Export] prints everything as JSON lines and [Ledger.Import] reads it
+// back, and [Ledger.Verify] compares a tenant's books with themselves.
+//
 // The wall clock of terms and refund windows is Asia/Shanghai; stored instants
 // are UTC, to the microsecond; windows are half-open.
 //
