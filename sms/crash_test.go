@@ -176,6 +176,17 @@ func TestUnknown(t *testing.T) {
 		_, held, used := r.units(t)
 		assert.Equal(t, []quota.Units{0, 1}, []quota.Units{held, used})
 	})
+	t.Run("an id of bytes is no id", func(t *testing.T) {
+		r := newRig(t)
+		r.gw.Script(smstest.BadID)
+		ref, err := r.Send(ctx, r.invite("m-1"))
+		require.NoError(t, err)
+		r.deliver(t)
+		assert.Equal(t, sms.StateUnknown, r.state(t, ref))
+		num, err := sms.NewNumber(phone)
+		require.NoError(t, err)
+		require.NoError(t, r.Receipts(ctx, "memory", []sms.Receipt{{Key: "\x00", ProviderID: "\xff", To: num}}))
+	})
 	t.Run("a caller who leaves in the middle", func(t *testing.T) {
 		r := newRig(t)
 		cut, cancel := context.WithCancel(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -297,19 +298,29 @@ func callGateway(ctx context.Context, gw Gateway, sub Submission) (res SubmitRes
 }
 
 func (r SubmitResult) sane() SubmitResult {
+	r.ProviderID, r.Code = providerText(r.ProviderID, 128), providerText(r.Code, 64)
 	switch r.Disposition {
 	case Accepted:
-		if r.ProviderID == "" || len(r.ProviderID) > 128 {
+		if r.ProviderID == "" {
 			r.Disposition = Unknown
 		}
 	case Rejected, Throttled, Misconfigured:
 	default:
 		r.Disposition = Unknown
 	}
-	if len(r.Code) > 64 {
-		r.Code = r.Code[:64]
+	if r.Segments < 0 || r.Segments > 255 {
+		r.Segments = 0
 	}
 	return r
+}
+
+// providerText is an id or code of a provider's as far as it can be kept:
+// printable ASCII of a length, or nothing.
+func providerText(s string, most int) string {
+	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' }) {
+		return ""
+	}
+	return s
 }
 
 // settle commits what became of one submission, with its units (S06). p is nil

@@ -151,6 +151,7 @@ func (s *Service) Receipts(ctx context.Context, gateway string, got []Receipt) e
 }
 
 func (s *Service) receipt(ctx context.Context, gateway string, rc Receipt) error {
+	rc.Key, rc.ProviderID, rc.Code = providerText(rc.Key, 128), providerText(rc.ProviderID, 128), providerText(rc.Code, 64)
 	ref, own, err := s.find(ctx, gateway, rc)
 	if err != nil || ref == (Ref{}) {
 		return err
@@ -219,13 +220,10 @@ func (s *Service) find(ctx context.Context, gateway string, rc Receipt) (ref Ref
 		id   string
 		own  bool
 	}{{byKey, rc.Key, true}, {byProvider, rc.ProviderID, false}} {
-		if x.id == "" || len(x.id) > 128 {
+		if x.id == "" {
 			continue
 		}
 		recs, err := s.store.Get(ctx, []storage.Key{x.kind.Key(storage.Deployment, storage.JoinID(gateway, x.id))})
-		if errors.Is(err, storage.ErrKey) {
-			continue // bytes no provider sends
-		}
 		if err != nil {
 			return Ref{}, false, fmt.Errorf("sms: receipt: %w", err)
 		}

@@ -347,8 +347,8 @@ func (s *Service) as(ctx context.Context, tenant string) context.Context {
 	return s.vault.As(ctx, privacy.Accessor{Tenant: tenant, Account: "sms", Role: "service"})
 }
 
-// Accounts is what SendTx and Challenge need of a tenant in memory; the forms
-// without Tx do it themselves. Call it before storage.Update, never within.
+// unlock brings a tenant's keys into memory, as every form without Tx does
+// before its Update.
 func (s *Service) unlock(ctx context.Context, tenant string) error {
 	if tenant == "" || tenant == storage.Deployment {
 		return badRequest("no tenant")

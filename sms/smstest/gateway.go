@@ -31,6 +31,7 @@ const (
 	Misconfigured Fault = "misconfigured"
 	Garbage       Fault = "garbage" // sent; a disposition nobody knows
 	NoID          Fault = "no_id"   // sent; accepted without a provider's id
+	BadID         Fault = "bad_id"  // sent; accepted with an id of arbitrary bytes
 	Panic         Fault = "panic"
 )
 
@@ -128,7 +129,7 @@ func (g *Gateway) Submit(ctx context.Context, s sms.Submission) (sms.SubmitResul
 	}
 	g.calls = append(g.calls, s.Key)
 	switch fault {
-	case OK, LostReply, Delay, Garbage, NoID:
+	case OK, LostReply, Delay, Garbage, NoID, BadID:
 		g.texts = append(g.texts, Text{g.Name(), s.Key, s.Kind, s.To.E164(), s.Signature, s.Template, s.Text, time.Now()})
 	}
 	id := g.Name() + "-" + strconv.Itoa(len(g.calls))
@@ -153,6 +154,8 @@ func (g *Gateway) Submit(ctx context.Context, s sms.Submission) (sms.SubmitResul
 		return sms.SubmitResult{Disposition: "ok!", Code: "???"}, nil
 	case NoID:
 		return sms.SubmitResult{Disposition: sms.Accepted}, nil
+	case BadID:
+		return sms.SubmitResult{Disposition: sms.Accepted, ProviderID: "\x00/\xff", Code: "O\nK", Segments: -1}, nil
 	case Panic:
 		panic("smstest: scripted panic")
 	}
