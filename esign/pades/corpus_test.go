@@ -349,3 +349,48 @@ func TestCorpusMalformed(t *testing.T) {
 }
 
 func discard[T any](_ T, err error) error { return err }
+
+// A third party's signature is never broken by ours: a countersignature leaves
+// every verdict as it was, or is refused.
+func TestCorpusCountersign(t *testing.T) {
+	t.Parallel()
+	roots, err := os.ReadFile(filepath.Join(corpus(t), "trust", "all-roots.pem"))
+	require.NoError(t, err)
+	anchors, err := pades.ParseCertificates(roots)
+	require.NoError(t, err)
+	s := newSigner(t, "ecdsa")
+	anchors = append(anchors, s.ca.Roots()...)
+	var count tally
+	each(t, "signed", func(t *testing.T, e manifestEntry, b []byte) {
+		o := &pades.VerifyOptions{Roots: anchors, Open: &pades.OpenOptions{Password: e.Password}}
+		before, err := pades.Verify(t.Context(), bytes.NewReader(b), int64(len(b)), o)
+		if err != nil {
+			return
+		}
+		spec := s.spec()
+		spec.Open = o.Open
+		res, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), nil, spec, s.key, nil)
+		if err != nil {
+			count.add("refused " + string(pades.CodeOf(err)))
+			return
+		}
+		out := slices.Concat(b, res.Increment)
+		after, err := pades.Verify(t.Context(), bytes.NewReader(out), res.Size, o)
+		require.NoError(t, err)
+		require.Len(t, after.Signatures, len(before.Signatures)+1)
+		for _, was := range before.Signatures {
+			i := slices.IndexFunc(after.Signatures, func(s pades.SignatureReport) bool {
+				return s.Field == was.Field && slices.Equal(s.ByteRange, was.ByteRange)
+			})
+			require.GreaterOrEqual(t, i, 0, "%s is gone", was.Field)
+			is := after.Signatures[i]
+			assert.Equal(t, was.Integrity, is.Integrity)
+			assert.Equal(t, was.Verdict, is.Verdict, "was %+v\nis  %+v", was, is)
+		}
+		last := after.Signatures[len(after.Signatures)-1]
+		assert.Equal(t, res.Field, last.Field)
+		assert.Equal(t, pades.Passed, last.Verdict, "%+v", last)
+		count.add("countersigned")
+	})
+	count.print(t)
+}

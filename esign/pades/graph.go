@@ -98,7 +98,7 @@ var naming = map[pdf.Name]bool{
 	"Obj": true, "Root": true, "Pages": true, "AcroForm": true, "Dest": true, "D": true, "K": true, "First": true,
 	"Last": true, "Next": true, "Prev": true, "Names": true, "Nums": true, "ParentTree": true, "CO": true, "OpenAction": true,
 	"SD": true, "SE": true, "StructTreeRoot": true, "IDTree": true, "V": true, "DocMDP": true, "Perms": true, "Dests": true,
-	"Data": true, "R": true, "B": true, "T": true, "UR3": true, "UR": true,
+	"Data": true, "R": true, "B": true, "T": true, "UR3": true, "UR": true, "O": true,
 }
 
 // view is one state of the document with the roles of its objects.
