@@ -72,6 +72,13 @@ func tooLarge(op string) error {
 
 var inflaters sync.Pool
 
+// noData is a reader at its end.
+type noData struct{}
+
+func (noData) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (noData) ReadByte() (byte, error) { return 0, io.EOF }
+
 // inflate decodes zlib data. Neither the header nor the checksum is insisted
 // on: as with other readers, what can be decoded counts.
 func inflate(r io.Reader, n, most int64) ([]byte, error) {
@@ -93,7 +100,11 @@ func inflate(r io.Reader, n, most int64) ([]byte, error) {
 	} else if err := z.(flate.Resetter).Reset(br, nil); err != nil {
 		return nil, malformed("flate", -1, "cannot begin")
 	}
-	defer inflaters.Put(z)
+	defer func() {
+		if z.(flate.Resetter).Reset(noData{}, nil) == nil { // lets go of the data
+			inflaters.Put(z)
+		}
+	}()
 	out := make([]byte, 0, min(most, max(512, min(n, 1<<20)*4)))
 	for {
 		if len(out) == cap(out) {

@@ -82,8 +82,9 @@ func glyphRunesOf(b []byte) map[uint32]rune {
 		}
 	}
 	out := make(map[uint32]rune)
+	left := 1 << 20 // characters looked at: ranges may overlap in a hostile font
 	add := func(gid int, r rune) {
-		if gid == 0 || gid > 0xffff {
+		if left--; gid == 0 || gid > 0xffff {
 			return
 		}
 		if old, ok := out[uint32(gid)]; !ok || better(r, old) {
@@ -98,7 +99,7 @@ func glyphRunesOf(b []byte) map[uint32]rune {
 			if g+12 > len(b) || lo > hi || hi > 0x10ffff {
 				break
 			}
-			for c := lo; c <= hi && c-lo < 1<<16; c++ {
+			for c := lo; c <= hi && left > 0; c++ {
 				add(gid+c-lo, rune(c))
 			}
 		}
@@ -107,7 +108,7 @@ func glyphRunesOf(b []byte) map[uint32]rune {
 		end, start, delta, offset := best+14, best+16+2*n, best+16+4*n, best+16+6*n
 		for i := range n {
 			lo, hi := u16(start+2*i), u16(end+2*i)
-			for c := lo; c <= hi && c < 0xffff; c++ {
+			for c := lo; c <= hi && c < 0xffff && left > 0; c++ {
 				gid := 0
 				if o := u16(offset + 2*i); o == 0 {
 					gid = (c + u16(delta+2*i)) & 0xffff
