@@ -63,13 +63,18 @@ func TestR1TableCountedFromOne(t *testing.T) {
 	assert.Equal(t, 1, pageCount(t, open(t, b, nil)))
 }
 
-func TestR1Hybrid(t *testing.T) {
+// hybrid returns a file whose object 4 only readers of object streams see.
+func hybrid() *file {
 	f := newFile("%PDF-1.5\n").obj(1, catalog).obj(2, pages).obj(3, page)
 	f.objstm(5, map[int]string{4: "(hidden)"})
 	rows, index := f.rows([]int{4})
 	at := f.Len()
 	f.stream(6, fmt.Sprintf("/Type /XRef /W [1 4 1] /Index [%s] /Size 7", index), rows)
-	f.table(fmt.Sprintf("/Root 1 0 R /XRefStm %d", at))
+	return f.table(fmt.Sprintf("/Root 1 0 R /XRefStm %d", at))
+}
+
+func TestR1Hybrid(t *testing.T) {
+	f := hybrid()
 	d := open(t, f.Bytes(), nil)
 	assert.Equal(t, "(hidden)", source(t, object(t, d, 4)))
 	revs, err := d.Revisions()
