@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -33,7 +34,7 @@ type breaker struct {
 	*identitytest.Registry
 	spoil func(*breaker, context.Context, identity.Claim) (identity.Flow, error)
 	down  bool
-	n     int
+	n     atomic.Int32
 }
 
 func (b *breaker) Start(ctx context.Context, c identity.Claim) (identity.Flow, error) {
@@ -77,8 +78,7 @@ func TestZoo(t *testing.T) {
 			return f, err
 		}, "above the method's"},
 		"asks twice under one key": {func(b *breaker, ctx context.Context, c identity.Claim) (identity.Flow, error) {
-			c.Key += strings.Repeat("'", b.n)
-			b.n++
+			c.Key += strings.Repeat("'", int(b.n.Add(1)))
 			return b.Registry.Start(ctx, c)
 		}, "same key"},
 		"says which field differed": {func(b *breaker, ctx context.Context, c identity.Claim) (identity.Flow, error) {
