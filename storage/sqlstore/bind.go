@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -52,26 +53,26 @@ var _ storage.Store = (*bound)(nil)
 // enter takes the turn.
 func (b *bound) enter(ctx context.Context) (leave func(), err error) {
 	b.mu.Lock()
-	if b.spent == nil {
-		err = b.s.ready(ctx, b.q, false)
-	} else {
-		err = b.spent
+	if err = b.spent; err == nil {
+		err = b.fail(b.s.ready(ctx, b.q, false))
 	}
 	if err != nil {
 		b.mu.Unlock()
-		return nil, b.fail(err)
+		return nil, err
 	}
 	return b.mu.Unlock, nil
 }
 
-// fail marks errors after which the host must start again.
+// fail is the error of a call. Once the database gave up the transaction, or it
+// may hold half a batch, everything fails.
 func (b *bound) fail(err error) error {
-	if err == nil {
-		return nil
-	}
-	var known *DriverError
-	if c := b.s.classify(err); c == classOther && !asDriver(err, &known) {
+	if err == nil || b.spent != nil {
 		return err
+	}
+	var own *DriverError
+	if errors.As(err, &own) && own.class != classOther {
+		b.spent = fmt.Errorf("%w: %w", storage.ErrRetryTx, err)
+		return b.spent
 	}
 	return err
 }
@@ -84,4 +85,84 @@ func (b *bound) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, 
 // Peek is Get without locks; storage.Tx looks for it.
 func (b *bound) Peek(ctx context.Context, keys []storage.Key) ([]storage.Record, error) {
 	return b.get(ctx, keys, false)
+}
+
+func (b *bound) get(ctx context.Context, keys []storage.Key, lock bool) ([]storage.Record, error) {
+	if err := storage.CheckKeys(keys...); err != nil {
+		return nil, err
+	}
+	leave, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	recs, err := b.s.get(ctx, b.q, keys, lock)
+	return recs, b.fail(err)
+}
+
+// Commit implements [storage.Store].
+func (b *bound) Commit(ctx context.Context, batches []storage.Batch) ([]storage.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := storage.CheckBatch(batches...); err != nil {
+		return nil, err
+	}
+	leave, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	w := work{s: b.s, q: b.q}
+	if err := w.run(ctx, batches); err != nil {
+		err = b.s.fail(ctx, "commit", err)
+		if w.dirty { // a part of it may be there, which the host must not commit
+			b.spent = fmt.Errorf("%w: %w", storage.ErrRetryTx, err)
+			return nil, b.spent
+		}
+		return nil, b.fail(err)
+	}
+	return w.outs, nil
+}
+
+// Entries implements [storage.Store].
+func (b *bound) Entries(ctx context.Context, stream storage.Key, after uint64, limit int) ([]storage.Entry, error) {
+	if err := storage.CheckKeys(stream); err != nil {
+		return nil, err
+	}
+	leave, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	entries, err := b.s.entries(ctx, b.q, stream, after, limit)
+	return entries, b.fail(err)
+}
+
+// Due implements [storage.Store].
+func (b *bound) Due(ctx context.Context, kind string, until time.Time, limit int) ([]storage.Key, error) {
+	if err := storage.CheckRange(storage.Deployment, kind, ""); err != nil {
+		return nil, err
+	}
+	leave, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	keys, err := b.s.due(ctx, b.q, kind, until, limit)
+	return keys, b.fail(err)
+}
+
+// List implements [storage.Store].
+func (b *bound) List(ctx context.Context, tenant, kind, after string, limit int) ([]storage.Record, error) {
+	if err := storage.CheckRange(tenant, kind, after); err != nil {
+		return nil, err
+	}
+	leave, err := b.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	recs, err := b.s.list(ctx, b.q, tenant, kind, after, limit)
+	return recs, b.fail(err)
 }

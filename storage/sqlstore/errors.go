@@ -32,6 +32,7 @@ type DriverError struct {
 	// Type is the Go type of the driver's error.
 	Type string
 
+	class class
 	cause error // of the standard library, harmless
 }
 
@@ -90,6 +91,10 @@ func code(err error) string {
 }
 
 func (s *Store) classify(err error) class {
+	var own *DriverError
+	if errors.As(err, &own) {
+		return own.class
+	}
 	if s.opts.Retryable != nil {
 		if s.opts.Retryable(err) {
 			return classRetry
@@ -124,7 +129,7 @@ func (s *Store) fail(ctx context.Context, op string, err error) error {
 	case strings.Contains(err.Error(), "sql: database is closed"):
 		return fmt.Errorf("sqlstore: %s: %w", op, storage.ErrClosed)
 	}
-	e := &DriverError{Op: op, Code: code(err), Type: fmt.Sprintf("%T", err)}
+	e := &DriverError{Op: op, Code: code(err), Type: fmt.Sprintf("%T", err), class: s.classify(err)}
 	var network net.Error
 	switch {
 	case e.Code != "":

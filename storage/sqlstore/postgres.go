@@ -20,7 +20,7 @@ type postgres struct {
 	native atomic.Bool // the driver takes slices; otherwise arrays go as text
 
 	getText, getLockText, headText, lockText, lockSkipText, lockSharedText string
-	limitText, createText, writeText, removeText, addText        string
+	limitText, createText, writeText, removeText, addText                  string
 }
 
 // lockLimit is how long a commit that must not wait may wait after all, for

@@ -28,12 +28,12 @@ func commonTexts(n names, arg func(i int) string) texts {
 			" ORDER BY id LIMIT " + arg(4),
 		meta: "SELECT value FROM " + n.of("meta") + " WHERE name = " + arg(1),
 		blobs: blobTexts{
-			open:   "SELECT token, size FROM " + blob + " WHERE id = " + arg(1),
-			read:   "SELECT n, data FROM " + part + " WHERE token = " + arg(1) + " AND n >= " + arg(2) + " AND n <= " + arg(3) + " ORDER BY n",
-			list:   "SELECT id FROM " + blob + " WHERE id > " + arg(1) + " ORDER BY id LIMIT " + arg(2),
-			part:   "INSERT INTO " + part + " (token, n, data) VALUES (" + arg(1) + ", " + arg(2) + ", " + arg(3) + ")",
-			remove: "DELETE FROM " + blob + " WHERE id = " + arg(1) + " AND token = " + arg(2),
-			forget: "DELETE FROM " + part + " WHERE token = " + arg(1),
+			open:    "SELECT token, size FROM " + blob + " WHERE id = " + arg(1),
+			read:    "SELECT n, data FROM " + part + " WHERE token = " + arg(1) + " AND n >= " + arg(2) + " AND n <= " + arg(3) + " ORDER BY n",
+			list:    "SELECT id FROM " + blob + " WHERE id > " + arg(1) + " ORDER BY id LIMIT " + arg(2),
+			part:    "INSERT INTO " + part + " (token, n, data) VALUES (" + arg(1) + ", " + arg(2) + ", " + arg(3) + ")",
+			remove:  "DELETE FROM " + blob + " WHERE id = " + arg(1) + " AND token = " + arg(2),
+			forget:  "DELETE FROM " + part + " WHERE token = " + arg(1),
 			orphans: "SELECT DISTINCT token FROM " + part + " WHERE token < " + arg(1) + " AND token NOT IN (SELECT token FROM " + blob + ")",
 		},
 	}
