@@ -92,7 +92,8 @@ type MergeRequest struct {
 	From   AccountID `json:"from"` // becomes another name of To
 	To     AccountID `json:"to"`
 	// OpenHolds merges although From has open holds: what is held stays with
-	// From until it is settled, and what comes back then moves on to To.
+	// From until it is settled, and what comes back then moves on to To. Timed
+	// holds must settle or run out first in any case.
 	OpenHolds bool   `json:"open_holds,omitzero"`
 	Actor     string `json:"actor,omitzero"`
 	Reason    string `json:"reason,omitzero"`
@@ -158,13 +159,19 @@ func (l *Ledger) merge(tx *storage.Tx, req MergeRequest) (Merger, error) {
 			return Merger{}, err
 		}
 	}
-	from.finish()
+	if err := l.settleRecords(tx, from); err != nil {
+		return Merger{}, err
+	}
 	m := Merger{}
 	for i := range from.Lots {
-		if from.Lots[i].Frozen {
+		switch lot := &from.Lots[i]; {
+		case lot.Frozen:
 			return Merger{}, ErrLotFrozen
+		case len(lot.Lapse) > 0:
+			return Merger{}, ErrOpenHolds
+		default:
+			m.Held += lot.Held
 		}
-		m.Held += from.Lots[i].Held
 	}
 	if m.Held > 0 && !req.OpenHolds {
 		return Merger{}, ErrOpenHolds

@@ -191,3 +191,30 @@ func TestAsOf_includes_its_instant(t *testing.T) {
 		assert.Equal(t, want, b.Of(quota.UnitSign).Spendable, at)
 	}
 }
+
+func TestMerge_books_lots_that_ended_and_waits_for_timed_holds(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	a := k.lot("a", 1, 1)
+	k.lot("b", 2, 30)
+	k.at = a.Until.Add(time.Hour) // a has ended, nobody booked it
+	_, err := k.Reserve(t.Context(), quota.ReserveRequest{Tenant: tenant, ID: "c/1", Account: account, TTL: time.Minute, Lines: []quota.LineRequest{line("li", "")}})
+	require.NoError(t, err)
+	merge := quota.MergeRequest{Tenant: tenant, ID: "m", From: account, To: "phone", OpenHolds: true}
+	_, err = k.Merge(t.Context(), merge)
+	require.ErrorIs(t, err, quota.ErrOpenHolds)
+	k.at = k.at.Add(time.Hour)
+	m, err := k.Merge(t.Context(), merge)
+	require.NoError(t, err)
+	assert.Equal(t, []quota.LotID{"b"}, m.Lots)
+	assert.Equal(t, quota.Units(2), m.Units)
+	assert.Equal(t, quota.Units(1), k.lotNow("a").Expired)
+	k.verify()
+
+	fresh := newKit(t, quota.Config{})
+	late := fresh.lot("a", 1, 1)
+	fresh.at = late.Until
+	_, err = fresh.Merge(t.Context(), merge)
+	require.NoError(t, err)
+	assert.Equal(t, quota.Units(1), fresh.lotNow("a").Expired, "booked by the merge itself")
+	fresh.verify()
+}

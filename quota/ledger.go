@@ -155,12 +155,12 @@ func (l *Ledger) openExact(tx *storage.Tx, tenant string, id AccountID, create b
 	return &opened{journal: j, tenant: tenant, fresh: !ok}, nil
 }
 
-// save writes an account back: lots that came or went, the journal, the head.
-func (l *Ledger) save(tx *storage.Tx, o *opened) error {
+// settleRecords brings the records of lots that came or went up to date.
+func (l *Ledger) settleRecords(tx *storage.Tx, o *opened) error {
 	o.finish()
 	// A commit has room for so many records; the rest of the finished lots stay
 	// in the head for the next one, where every read takes them as gone.
-	for len(o.gone) > maxFinished && o.MergedInto == "" {
+	for len(o.gone) > maxFinished {
 		o.insert(o.gone[len(o.gone)-1])
 		o.gone = o.gone[:len(o.gone)-1]
 	}
@@ -169,10 +169,8 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 			return err
 		}
 	}
+	o.born = nil
 	for _, lot := range o.gone {
-		if o.MergedInto != "" {
-			break // the lot lives on where the account went
-		}
 		r, ok, err := lots.Get(tx, o.tenant, string(lot.ID))
 		if err != nil {
 			return err
@@ -184,6 +182,16 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 		if err := lots.Put(tx, o.tenant, string(lot.ID), r); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// save writes an account back: lots that came or went, the journal, the head.
+func (l *Ledger) save(tx *storage.Tx, o *opened) error {
+	if o.MergedInto != "" {
+		o.finish() // what is left of a lot here is not the lot, which lives on elsewhere
+	} else if err := l.settleRecords(tx, o); err != nil {
+		return err
 	}
 	if err := l.alert(tx, o); err != nil {
 		return err
@@ -208,7 +216,7 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 			return err
 		}
 	}
-	o.entries, o.gone, o.born = nil, nil, nil
+	o.entries, o.gone = nil, nil
 	o.quiet = l.cfg.NoAlerts
 	return heads.Put(tx, o.tenant, string(o.Account), *o.head)
 }

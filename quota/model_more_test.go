@@ -167,6 +167,7 @@ func (m *machine) merge(t *rapid.T) {
 	}
 	back := m.m.look(real, at)
 	held := m.m.heldAt(real)
+	timed := slices.ContainsFunc(m.m.tokens, func(tok *token) bool { return tok.home == real && tok.state == "held" && !tok.lapse.IsZero() })
 	back()
 	switch {
 	case !m.m.exists[real]:
@@ -185,7 +186,7 @@ func (m *machine) merge(t *rapid.T) {
 			}
 		}
 		require.NoError(t, err, "no lot is frozen")
-	case held && !req.OpenHolds:
+	case held && !req.OpenHolds, timed:
 		require.ErrorIs(t, err, quota.ErrOpenHolds)
 		return
 	}
