@@ -37,7 +37,7 @@ func Finish(ctx context.Context, p *Prepared, sig Signature, o *FinishOptions) (
 		if err := p.checkCMS(op, sig.CMS); err != nil {
 			return nil, err
 		}
-		return p.fill(op, sig.CMS)
+		return p.complete(op, sig.CMS)
 	}
 	t, err := p.template(op)
 	if err != nil {
@@ -50,7 +50,7 @@ func Finish(ctx context.Context, p *Prepared, sig Signature, o *FinishOptions) (
 	if err != nil {
 		return nil, err
 	}
-	return p.fill(op, msg)
+	return p.complete(op, msg)
 }
 
 // assemble makes the CMS, with a timestamp if the profile asks for one.
@@ -85,21 +85,27 @@ func (p *Prepared) fill(op string, msg []byte) (*Result, error) {
 	}
 	inc := bytes.Clone(p.Increment)
 	hex.Encode(inc[from+1:], msg)
-	r := &Result{
+	return &Result{
 		Increment: inc, Size: p.Size + int64(len(inc)), ByteRange: p.ByteRange,
 		Field: p.Field, Profile: p.Profile, Algorithm: p.Algorithm,
-	}
-	if p.Next == nil {
-		return r, nil
+	}, nil
+}
+
+// complete fills Contents in and takes the stored digests to the end.
+func (p *Prepared) complete(op string, msg []byte) (*Result, error) {
+	r, err := p.fill(op, msg)
+	if err != nil || p.Next == nil {
+		return r, err
 	}
 	if p.Next.Version != stateVersion || p.Next.Size != p.ByteRange[1] {
 		return nil, refuse(ErrUsage, op, errors.New("state does not fit the increment"))
 	}
-	tail, err := finishTail(p.Next.Tail, inc[from:])
+	rest := r.Increment[p.ByteRange[1]-p.Size:]
+	tail, err := finishTail(p.Next.Tail, rest)
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	if r.State, err = p.Next.extend(inc[from:], tail); err != nil {
+	if r.State, err = p.Next.extend(rest, tail); err != nil {
 		return nil, wrap(op, err)
 	}
 	return r, nil
@@ -189,7 +195,7 @@ func raise(ctx context.Context, op string, r io.ReaderAt, size int64, res *Resul
 // sign makes the signature of a laid-out revision with a key in this process.
 func (p *plan) sign(ctx context.Context, r io.ReaderAt, l *laidOut, pre *prefix, key crypto.Signer, o *FinishOptions) (*Result, error) {
 	op := p.editor.op
-	prep, err := p.prepared(r, l, pre)
+	prep, err := p.digest(l, pre)
 	if err != nil {
 		return nil, err
 	}
@@ -206,5 +212,5 @@ func (p *plan) sign(ctx context.Context, r io.ReaderAt, l *laidOut, pre *prefix,
 	if err != nil {
 		return nil, err
 	}
-	return prep.fill(op, msg)
+	return prep.finish(op, r, msg)
 }

@@ -99,6 +99,9 @@ func forkHash(name string, h hash.Hash) (hash.Hash, error) {
 	if h == nil {
 		return nil, errors.New("no digest " + name)
 	}
+	if c, ok := h.(hash.Cloner); ok {
+		return c.Clone()
+	}
 	b, err := cms.SaveHash(h)
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func (s *signature) parseRange(size int64) error {
 func (v *verifier) parseGap(s *signature) error {
 	span, ok := s.dict.ValueSpan("Contents")
 	if !ok {
-		return errors.New("Contents does not stand in the dictionary")
+		return errors.New("/Contents does not stand in the dictionary")
 	}
 	if s.dict.Repeated() {
 		return errors.New("the signature dictionary repeats a key")
@@ -96,21 +96,21 @@ func (v *verifier) parseGap(s *signature) error {
 		return errors.New("the gap is not the Contents token")
 	}
 	if limit := v.maxCMS(); span.Len > 2*limit+2 {
-		return fmt.Errorf("Contents is larger than %d bytes", limit)
+		return fmt.Errorf("/Contents is larger than %d bytes", limit)
 	}
 	raw := make([]byte, span.Len)
 	if err := readFull(v.r, raw, span.Off); err != nil {
 		return err
 	}
 	if raw[0] != '<' || raw[len(raw)-1] != '>' {
-		return errors.New("Contents is no hexadecimal string")
+		return errors.New("/Contents is no hexadecimal string")
 	}
 	for _, c := range raw[1 : len(raw)-1] {
 		switch {
 		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
 		case c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\f' || c == 0:
 		default:
-			return errors.New("Contents holds something else than hexadecimal digits")
+			return errors.New("/Contents holds something else than hexadecimal digits")
 		}
 	}
 	str, _ := s.dict.Get("Contents").(pdf.String)

@@ -31,7 +31,11 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, s Spec) (*Prepared,
 	if err != nil {
 		return nil, err
 	}
-	return p.prepared(r, l, pre)
+	d, err := p.digest(l, pre)
+	if err != nil {
+		return nil, err
+	}
+	return d.store(op, r, l)
 }
 
 // digests lists what is to be computed over the document: what this signature
@@ -46,48 +50,85 @@ func (p *plan) digests() []string {
 	return names
 }
 
-// prepared digests the laid-out revision after the document's own bytes.
-func (p *plan) prepared(r io.ReaderAt, l *laidOut, pre *prefix) (*Prepared, error) {
+// draft is a Prepared with its digests still running: they stand before
+// Contents (W12).
+type draft struct {
+	Prepared
+	running map[string]hash.Hash
+}
+
+// digest takes the digests over the laid-out revision, after the document's
+// own bytes, and makes what is to be signed.
+func (p *plan) digest(l *laidOut, pre *prefix) (*draft, error) {
 	op := p.editor.op
-	tail, err := tailOf(r, l.start)
-	if err != nil {
-		return nil, refuse(ErrIO, op, err)
-	}
 	from, to := l.gap()
-	next := map[string]hash.Hash{}
+	d := &draft{
+		Prepared: Prepared{
+			Version: preparedVersion, Size: l.start, Increment: l.increment, ByteRange: l.byteRange,
+			Profile: p.spec.Profile, Algorithm: Algorithm(p.template.Algorithm()), GMT: p.spec.GMT,
+			Hash: p.template.Digest(), Field: p.field,
+		},
+		running: make(map[string]hash.Hash, len(pre.hashes)),
+	}
 	for name := range pre.hashes {
 		h, err := pre.fork(name)
 		if err != nil {
 			return nil, refuse(ErrIO, op, err)
 		}
 		h.Write(l.increment[:from])
-		next[name] = h
+		d.running[name] = h
+	}
+	h, err := forkHash(d.Hash, d.running[d.Hash])
+	if err != nil {
+		return nil, refuse(ErrIO, op, err)
+	}
+	h.Write(l.increment[to:])
+	d.Digest = h.Sum(nil)
+	d.Chain = make([][]byte, 0, len(p.spec.Chain))
+	for _, c := range p.spec.Chain {
+		d.Chain = append(d.Chain, c.Raw)
+	}
+	if d.Attributes, err = p.template.Attributes(d.Digest); err != nil {
+		return nil, wrap(op, err)
+	}
+	if d.ToSign, err = p.template.ToSign(d.Attributes); err != nil {
+		return nil, wrap(op, err)
+	}
+	return d, nil
+}
+
+// store makes a draft one that can wait: what the finish will need of the
+// document's end is digested, and the digests are marshalled.
+func (d *draft) store(op string, r io.ReaderAt, l *laidOut) (*Prepared, error) {
+	var err error
+	if d.Tail, err = tailOf(r, l.start); err != nil {
+		return nil, refuse(ErrIO, op, err)
 	}
 	head, err := tailHead(r, l)
 	if err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
-	state, err := saveState(l.byteRange[1], head, next)
+	if d.Next, err = saveState(l.byteRange[1], head, d.running); err != nil {
+		return nil, refuse(ErrIO, op, err)
+	}
+	return &d.Prepared, nil
+}
+
+// finish fills the draft in and takes the digests to the end.
+func (d *draft) finish(op string, r io.ReaderAt, msg []byte) (*Result, error) {
+	res, err := d.fill(op, msg)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range d.running {
+		h.Write(res.Increment[d.ByteRange[1]-d.Size:])
+	}
+	tail, err := tailOf(joined{r, d.Size, res.Increment}, res.Size)
 	if err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
-	h := next[p.template.Digest()]
-	h.Write(l.increment[to:])
-	out := &Prepared{
-		Version: preparedVersion, Size: l.start, Tail: tail, Increment: l.increment, ByteRange: l.byteRange,
-		Profile: p.spec.Profile, Algorithm: Algorithm(p.template.Algorithm()), GMT: p.spec.GMT,
-		Hash: p.template.Digest(), Digest: h.Sum(nil), Field: p.field, Next: state,
-	}
-	for _, c := range p.spec.Chain {
-		out.Chain = append(out.Chain, c.Raw)
-	}
-	if out.Attributes, err = p.template.Attributes(out.Digest); err != nil {
-		return nil, wrap(op, err)
-	}
-	if out.ToSign, err = p.template.ToSign(out.Attributes); err != nil {
-		return nil, wrap(op, err)
-	}
-	return out, nil
+	res.State, err = saveState(res.Size, tail, d.running)
+	return res, wrap(op, err)
 }
 
 // tailHead is the state of the new document's tail digest before Contents: its
