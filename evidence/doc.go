@@ -7,7 +7,9 @@
 // the caller's own commit, [Log.SealChainTx] closes the chain, [Log.Run] keeps
 // the Merkle tree and its anchors in the background. [Log.Export] writes a
 // bundle (.esev); [Verify] judges one, with a [Trust] file from [ParseTrust]
-// and nothing else. Example shows the round.
+// and nothing else. [Log.Receipt] is what a party keeps, [Compare] holds two of
+// them against each other. [Log.Apply] and [Log.Advance] walk a request for a
+// report through its stages. Example shows the round.
 //
 // # Vocabulary
 //
@@ -65,5 +67,6 @@
 // not seen: give every party a [Receipt], and verify with those held. The
 // environment file of a bundle is what the host says of itself. Documents are
 // bytes here; their signatures are for VerifyOptions.Document to check.
-// RFC 4998 renewal is not built yet, and no bundle claims it.
+// RFC 4998 renewal and the report as PDF are not built yet; no bundle claims
+// the one or holds the other.
 package evidence

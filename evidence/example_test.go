@@ -85,3 +85,68 @@ func Example() {
 	// OPERATOR_UNBOUND
 	// FAILED event 2
 }
+
+func ExampleParseTrust() {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err)
+	}
+	store := new(storage.Mem)
+	vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: store})
+	if err != nil {
+		panic(err)
+	}
+	log, err := evidence.New(evidence.Config{LogSigner: key, Origin: "sign.example.com/log", Store: store, Vault: vault})
+	if err != nil {
+		panic(err)
+	}
+	_, err = evidence.ParseTrust(strings.NewReader("# the log we deal with\nlog " + log.VerifierKey() + "\n"))
+	fmt.Println(err)
+	_, err = evidence.ParseTrust(strings.NewReader("log sign.example.com\n"))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// evidence: trust file: line 1: key
+}
+
+// A party keeps the receipt; whoever rewrites the past is caught by it.
+func ExampleLog_Receipt() {
+	ctx := context.Background()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err)
+	}
+	history := func(first string) (*evidence.Log, evidence.Receipt) {
+		store := new(storage.Mem)
+		vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: store})
+		if err != nil {
+			panic(err)
+		}
+		log, err := evidence.New(evidence.Config{LogSigner: key, Origin: "sign.example.com/log", Store: store, Vault: vault})
+		if err != nil {
+			panic(err)
+		}
+		_, err = log.Append(ctx, evidence.Draft{Tenant: "acme", Env: "nda-17", Type: "envelope.created", Actor: evidence.Actor{ID: first}})
+		if err != nil {
+			panic(err)
+		}
+		if _, err := log.Sequence(ctx); err != nil {
+			panic(err)
+		}
+		r, err := log.Receipt(ctx, "acme", "nda-17")
+		if err != nil {
+			panic(err)
+		}
+		return log, r
+	}
+	log, kept := history("hr")
+	_, shown := history("somebody else") // the same key, another past
+
+	trust, err := evidence.ParseTrust(strings.NewReader("log " + log.VerifierKey()))
+	if err != nil {
+		panic(err)
+	}
+	answer, err := evidence.Compare(kept, shown, &evidence.VerifyOptions{Keys: trust})
+	fmt.Println(answer, err)
+	// Output: conflict <nil>
+}

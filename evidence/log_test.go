@@ -331,3 +331,30 @@ func TestKeyRotation(t *testing.T) {
 	_, err = evidence.New(config)
 	require.Error(t, err)
 }
+
+// An operator whose clock lies: what outsiders prove stands beside the claim.
+func TestClockOutsideWindow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ahead time.Duration
+		want  evidence.Verdict
+	}{"behind": {-time.Hour, evidence.Indeterminate}, "ahead": {time.Hour, evidence.Indeterminate}, "a little off": {20 * time.Second, evidence.Passed}} {
+		var w *world
+		var ahead time.Duration
+		s := newTSA(t, func() time.Time { return w.clock().Add(-ahead) })
+		w = newWorld(t, nil, evidence.TSA{Client: s})
+		w.envelope("first")
+		w.anchor()
+		ahead = c.ahead
+		w.advance(c.ahead)
+		w.advance(time.Minute)
+		w.envelope("nda-17")
+		w.anchor()
+		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
+		assert.Equal(t, c.want, r.Verdict, "%s: %v", name, troubles(r))
+		if c.want != evidence.Passed {
+			assert.True(t, r.Has(evidence.CodeClock, evidence.Indeterminate), name)
+			assert.Zero(t, r.FirstBad, name)
+		}
+	}
+}

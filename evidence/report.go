@@ -23,28 +23,28 @@ const (
 
 // The codes of checks, in the order in which [Verify] runs them.
 const (
-	CodeContainer      = "CONTAINER"          // the file is the one form of its entries
-	CodeManifest       = "MANIFEST"           // every entry is what the manifest says
-	CodeManifestNote   = "MANIFEST_SIGNATURE" // the log signed this manifest
-	CodeLogKey         = "LOG_KEY_UNKNOWN"    // no trusted key of this log was given
-	CodeEvent          = "EVENT_FORM"         // each event has the one form of its type
-	CodeEventType      = "EVENT_TYPE_UNKNOWN" // an event of a newer release
-	CodeChain          = "CHAIN"              // events follow one another from the genesis
-	CodeSeal           = "CHAIN_SEAL"         // what the seal says is so; only after-seal types follow
-	CodeLeaf           = "LEAF"               // the leaf in the log is this event
-	CodeInclusion      = "INCLUSION"          // the leaf is in the tree
-	CodeCheckpoint     = "CHECKPOINT"         // the log signed the tree
-	CodeConsistency    = "CONSISTENCY"        // later trees extend earlier ones
-	CodeAnchor         = "ANCHOR"             // somebody outside saw the tree in time
-	CodeAnchorTrust    = "ANCHOR_UNTRUSTED"   // an anchor whose key or root was not given
-	CodeUnbound        = "OPERATOR_UNBOUND"   // nothing outside binds the operator
-	CodeClock          = "CLOCK_OUTSIDE_WINDOW"
-	CodeDocument       = "DOCUMENT"            // bytes are what the events say
-	CodeDocumentAbsent = "DOCUMENT_ABSENT"     // bytes are not here
-	CodeDocumentCheck  = "DOCUMENT_SIGNATURES" // what VerifyOptions.Document found
-	CodeDisclosure     = "DISCLOSURE"          // a disclosed value is what was committed
-	CodeReceipt        = "RECEIPT"             // the bundle agrees with receipts that the verifier holds
-	CodeLoss           = "UNEXPLAINED_LOSS"    // audit: the vault lost a committed value, and no event says why
+	CodeContainer      = "CONTAINER"            // the file is the one form of its entries
+	CodeManifest       = "MANIFEST"             // every entry is what the manifest says
+	CodeManifestNote   = "MANIFEST_SIGNATURE"   // the log signed this manifest
+	CodeLogKey         = "LOG_KEY_UNKNOWN"      // no trusted key of this log was given
+	CodeEvent          = "EVENT_FORM"           // each event has the one form of its type
+	CodeEventType      = "EVENT_TYPE_UNKNOWN"   // an event of a newer release
+	CodeChain          = "CHAIN"                // events follow one another from the genesis
+	CodeSeal           = "CHAIN_SEAL"           // what the seal says is so; only after-seal types follow
+	CodeLeaf           = "LEAF"                 // the leaf in the log is this event
+	CodeInclusion      = "INCLUSION"            // the leaf is in the tree
+	CodeCheckpoint     = "CHECKPOINT"           // the log signed the tree
+	CodeConsistency    = "CONSISTENCY"          // later trees extend earlier ones
+	CodeAnchor         = "ANCHOR"               // somebody outside saw the tree in time
+	CodeAnchorTrust    = "ANCHOR_UNTRUSTED"     // an anchor whose key or root was not given
+	CodeUnbound        = "OPERATOR_UNBOUND"     // nothing outside binds the operator
+	CodeClock          = "CLOCK_OUTSIDE_WINDOW" // the claimed instant is not in the window that outsiders prove
+	CodeDocument       = "DOCUMENT"             // bytes are what the events say
+	CodeDocumentAbsent = "DOCUMENT_ABSENT"      // bytes are not here
+	CodeDocumentCheck  = "DOCUMENT_SIGNATURES"  // what VerifyOptions.Document found
+	CodeDisclosure     = "DISCLOSURE"           // a disclosed value is what was committed
+	CodeReceipt        = "RECEIPT"              // the bundle agrees with receipts that the verifier holds
+	CodeLoss           = "UNEXPLAINED_LOSS"     // audit: the vault lost a committed value, and no event says why
 )
 
 // A Check is the result of one step, or of one step for one thing.
@@ -102,6 +102,9 @@ type VerifyOptions struct {
 	Keys *Trust
 	// Anchors verify receipts of kinds other than RFC 3161 tokens, by name.
 	Anchors []Anchor
+	// Skew is how far the operator's clock may be from an authority's before a
+	// claimed instant counts as outside its window; zero is one minute.
+	Skew time.Duration
 	// Held are receipts that the verifier kept: a log that rewrote its past is
 	// caught by them even if it signs everything again.
 	Held []Receipt

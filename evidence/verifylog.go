@@ -218,6 +218,10 @@ func (v *verifier) attest(cp Checkpoint, r AnchorReceipt) (Attestation, error) {
 // be bound by an anchor over a checkpoint that the log signed; those that are
 // not leave the verdict open.
 func (v *verifier) windows(covered map[uint64]*seen, tokens map[string]Attestation) {
+	skew := v.o.Skew
+	if skew <= 0 {
+		skew = time.Minute
+	}
 	var unbound uint64
 	for i := range v.r.Windows {
 		w := &v.r.Windows[i]
@@ -233,7 +237,7 @@ func (v *verifier) windows(covered map[uint64]*seen, tokens map[string]Attestati
 		if a, ok := tokens[string(e.NotBefore.Token)]; ok {
 			w.NotBefore = a.Time.Add(-a.Accuracy).UTC()
 		}
-		if !w.NotAfter.IsZero() && w.At.After(w.NotAfter) || !w.NotBefore.IsZero() && w.At.Before(w.NotBefore) {
+		if !w.NotAfter.IsZero() && w.At.After(w.NotAfter.Add(skew)) || !w.NotBefore.IsZero() && w.At.Before(w.NotBefore.Add(-skew)) {
 			v.r.add(Check{Code: CodeClock, Verdict: Indeterminate, Seq: w.Seq, Detail: "recorded outside the window that outsiders prove"})
 		}
 	}
