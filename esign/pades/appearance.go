@@ -3,6 +3,7 @@ package pades
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -167,6 +168,9 @@ func (e *editor) textFonts() (*pdf.Dict, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isPDFA(e.doc) {
+		e.warn = append(e.warn, refuse(ErrNotSupported, e.op, errors.New("text is set in fonts that are not embedded, which PDF/A does not allow")))
+	}
 	latin, ok1 := have.Ref(latinFont)
 	han, ok2 := have.Ref(hanFont)
 	if !ok1 || !ok2 {
@@ -174,6 +178,24 @@ func (e *editor) textFonts() (*pdf.Dict, error) {
 	}
 	e.fonts = pdf.MakeDict(pdf.KV{Key: latinFont, Value: latin}, pdf.KV{Key: hanFont, Value: han})
 	return e.fonts, nil
+}
+
+// isPDFA reports whether a document claims to be PDF/A.
+func isPDFA(d *pdf.Doc) bool {
+	c, _, err := d.Catalog()
+	if err != nil {
+		return false
+	}
+	o, err := d.Lookup(c, "Metadata")
+	if err != nil {
+		return false
+	}
+	s, ok := o.(*pdf.Stream)
+	if !ok {
+		return false
+	}
+	b, err := s.Decode()
+	return err == nil && bytes.Contains(b, []byte("http://www.aiim.org/pdfa/ns/id/"))
 }
 
 func helveticaFont() *pdf.Dict {

@@ -1,6 +1,8 @@
 package pades
 
 import (
+	"fmt"
+
 	"github.com/countersign/countersign/internal/pdf"
 )
 
@@ -148,6 +150,9 @@ func (v *verifier) allow(s *signature, c change) {
 		s.because(verdict, reason)
 	}
 	c.Allowed = reason == ""
+	if c.shown && c.Allowed {
+		s.report.Warnings = append(s.report.Warnings, fmt.Sprintf("revision +%d adds a visible field, which may cover content", c.Revision))
+	}
 	if len(s.report.ChangeDetails) < maxDetails {
 		s.report.ChangeDetails = append(s.report.ChangeDetails, c.Change)
 	}

@@ -12,6 +12,7 @@ type change struct {
 	Change
 	field string // full name of the field concerned
 	risky bool   // an annotation that can pass for content
+	shown bool   // a new field that stands on a page
 }
 
 // differ compares two states of a document that one revision lies between.

@@ -349,9 +349,7 @@ func (v *verifier) cmsIntegrity(s *signature) {
 	if t, ok := c.signer.SigningTime(); ok && s.report.SigningTime == nil {
 		s.report.SigningTime = &t
 	}
-	if proved.Digest == "SHA-1" || s.report.SubFilter == subFilterSHA1 || weakKey(proved.Certificate) {
-		s.because(Indeterminate, ReasonAlgorithmWeak)
-	}
+	s.weak = proved.Digest == "SHA-1" || s.report.SubFilter == subFilterSHA1 || weakKey(proved.Certificate)
 }
 
 func (s *signature) unverifiable(code Code) {
@@ -388,9 +386,7 @@ func (v *verifier) timestampIntegrity(s *signature) {
 	c.token = t
 	s.report.Algorithm = string(t.Algorithm) + "-" + t.SignatureDigest
 	s.report.Signer = t.Certificate.Subject.String()
-	if t.SignatureDigest == "SHA-1" || t.Digest == "SHA-1" || weakKey(t.Certificate) {
-		s.because(Indeterminate, ReasonAlgorithmWeak)
-	}
+	s.weak = t.SignatureDigest == "SHA-1" || t.Digest == "SHA-1" || weakKey(t.Certificate)
 }
 
 func algorithmName(s *cms.SignerInfo) string {

@@ -331,7 +331,7 @@ func (d *differ) judgeMembers(num uint32, key pdf.Name, a, b *pdf.Dict) error {
 			note = "document timestamp added"
 		}
 		c := d.report(ref.Num, string(key), class, note)
-		c.field = name
+		c.field, c.shown = name, d.shown(ref)
 		if ref.Num == 0 {
 			c.Object = int(num)
 		}
@@ -355,6 +355,21 @@ func (d *differ) newField(ref pdf.Ref) (Changes, string) {
 		return ChangesOther, name
 	}
 	return class, name
+}
+
+// shown reports whether a new field, or one below a new node, has a place.
+func (d *differ) shown(ref pdf.Ref) bool {
+	for _, x := range d.new.form.fields {
+		if x.Ref != ref && !slices.Contains(x.Parents, ref) {
+			continue
+		}
+		for _, w := range x.Widgets {
+			if visible(rectOf(d.new.doc, w.Dict)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hiddenEmpty reports whether x is an empty signature field that shows nothing:

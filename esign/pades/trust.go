@@ -214,6 +214,10 @@ func (v *verifier) path(leaf *x509.Certificate, embedded []*x509.Certificate, us
 	return path, err
 }
 
+// weakSince is when SHA-1 and RSA below 2048 bits ceased to be fit for
+// signatures (NIST SP 800-131A): what provably existed before was sound.
+var weakSince = time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // weakKey reports keys below what C2 takes.
 func weakKey(c *x509.Certificate) bool {
 	k, ok := c.PublicKey.(*rsa.PublicKey)
@@ -224,6 +228,9 @@ func weakKey(c *x509.Certificate) bool {
 func (v *verifier) conclude(s *signature) {
 	if s.report.Integrity == Unverifiable {
 		s.report.Verdict = worstVerdict(s.report.Verdict, Indeterminate)
+	}
+	if s.weak && (s.report.Timestamp == nil || !s.report.Timestamp.Before(weakSince)) {
+		s.because(Indeterminate, ReasonAlgorithmWeak)
 	}
 	switch s.report.SubFilter {
 	case subFilterCAdES:

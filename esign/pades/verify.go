@@ -55,6 +55,7 @@ type signature struct {
 	contents []byte
 	cms      *parsedCMS
 	judgedAt time.Time // of a document timestamp
+	weak     bool      // by an algorithm that is broken, or will be
 
 	stamped bool                // a signature timestamp verifies
 	covered bool                // a trusted document timestamp covers it
