@@ -181,7 +181,7 @@ type call struct {
 	panicked any
 	panics   bool
 	exits    bool // fn ended its goroutine, as testing's FailNow does
-	alone    bool // fn reads too much, bit by bit: it would hold up the others
+	alone    bool // fn reads too much, bit by bit, or waits for others: it would hold up the group
 }
 
 // answer gives the caller what fn did.

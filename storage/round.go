@@ -396,15 +396,29 @@ func (r *round) checks(b *Batch, k Key) bool {
 	return n > 0 && b.Writes[n-1].Check && b.Writes[n-1].Key == k
 }
 
+// errBusy stands for an outcome: the batch waits for somebody else's transaction.
+var errBusy = errors.New("storage: held by another transaction")
+
 // send commits batches, each alone if the store finds the call malformed: one
 // caller's mistake is not the others'.
 func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 	errs = make([]error, len(batches))
-	outs, err := r.sh.g.store.Commit(r.ctx, batches)
+	var busy []bool
+	var err error
+	if s, ok := r.sh.g.store.(NoWaiter); ok {
+		outs, busy, err = s.CommitNoWait(r.ctx, batches)
+	} else {
+		outs, err = r.sh.g.store.Commit(r.ctx, batches)
+	}
 	if err == nil && len(outs) != len(batches) {
 		err = fmt.Errorf("%w: Commit returned %d outcomes for %d batches", ErrUnknown, len(outs), len(batches))
 	}
 	if err == nil {
+		for i := range busy {
+			if busy[i] {
+				errs[i] = errBusy
+			}
+		}
 		return outs, errs
 	}
 	outs = make([]Outcome, len(batches))
@@ -426,6 +440,10 @@ func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 func (r *round) close(c *call, b Batch, out Outcome, err error) {
 	switch {
 	case err == nil && out.OK:
+		r.sh.finish(c, nil)
+		return
+	case err == errBusy:
+		c.alone = true
 		r.sh.finish(c, nil)
 		return
 	case errors.Is(err, ErrUnknown):

@@ -125,7 +125,11 @@ func (tx *Tx) load(keys []Key, peek bool) ([]*slot, error) {
 		tx.missing, tx.err = append(tx.missing, missing...), errMissing
 		return nil, errMissing
 	}
-	recs, err := tx.store.Get(tx.ctx, missing)
+	get := tx.store.Get
+	if p, ok := tx.store.(Peeker); ok && peek {
+		get = p.Peek
+	}
+	recs, err := get(tx.ctx, missing)
 	if err == nil && len(recs) != len(missing) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(missing))
 	}

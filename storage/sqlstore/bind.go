@@ -48,7 +48,7 @@ type bound struct {
 	spent error // the transaction cannot go on
 }
 
-var _ storage.Store = (*bound)(nil)
+var _ storage.Peeker = (*bound)(nil)
 
 // enter takes the turn.
 func (b *bound) enter(ctx context.Context) (leave func(), err error) {

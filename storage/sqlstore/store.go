@@ -61,7 +61,7 @@ type Store struct {
 	waiting keyedLocks    // commits that wait for somebody else's transaction
 }
 
-var _ storage.Store = (*Store)(nil)
+var _ storage.NoWaiter = (*Store)(nil)
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,29}$`)
 

@@ -1,0 +1,25 @@
+package storage
+
+import "context"
+
+// A NoWaiter is a [Store] in which transactions of others may hold records, such
+// as a SQL database whose host has one open. A [Group] commits through
+// CommitNoWait, so that such a transaction delays only updates that need what it
+// holds: they are taken out of the group and commit alone, each under its
+// caller's context.
+type NoWaiter interface {
+	Store
+
+	// CommitNoWait is Commit, but does not wait for a record that another
+	// transaction holds: a batch that would is not stored, and busy, which has
+	// one element per batch, says so. Its outcome is not OK.
+	CommitNoWait(ctx context.Context, batches []Batch) (outs []Outcome, busy []bool, err error)
+}
+
+// A Peeker is a [Store] whose Get holds what it finds, for the rest of a host's
+// transaction. [Tx.Peek] reads through Peek, which is Get without that.
+type Peeker interface {
+	Store
+
+	Peek(ctx context.Context, keys []Key) ([]Record, error)
+}
