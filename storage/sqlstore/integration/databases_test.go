@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/countersign/countersign/storage"
 	"github.com/countersign/countersign/storage/sqlstore"
 )
 
@@ -119,3 +121,5 @@ func dropTables(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, prefix strin
 	_, err := db.ExecContext(context.Background(), fmt.Sprint("DROP TABLE ", strings.Join(tables, ", ")))
 	require.NoError(t, err)
 }
+
+func isRetry(err error) bool { return errors.Is(err, storage.ErrRetryTx) }
