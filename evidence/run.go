@@ -33,7 +33,7 @@ const (
 // on the deployment's own chain.
 func (l *Log) Run(ctx context.Context) error {
 	var failing time.Time // since when anchoring fails
-	var anchoredAt, alarmedAt time.Time
+	var anchoredAt, alarmedAt, beatAt time.Time
 	wait, due := runEvery, false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -43,7 +43,12 @@ func (l *Log) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-timer.C:
 		}
-		err := l.Beat(ctx)
+		var err error
+		if now := l.now(); now.Sub(beatAt) >= time.Minute {
+			if err = l.Beat(ctx); err == nil {
+				beatAt = now
+			}
+		}
 		n, sealed, serr := l.sequence(ctx)
 		err = errors.Join(err, serr)
 		due = due || sealed
