@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,13 +30,11 @@ import (
 type tsa struct {
 	*tsp.Responder
 	root *x509.Certificate
-	down bool
-	n    int
+	down atomic.Bool
 }
 
 func (s *tsa) Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error) {
-	s.n++
-	if s.down {
+	if s.down.Load() {
 		return nil, errors.New("unreachable")
 	}
 	return s.Responder.Timestamp(ctx, digest, sum)
@@ -220,14 +219,14 @@ func TestSequencer(t *testing.T) {
 	t.Parallel()
 	t.Run("a failing anchor blocks nothing and is repeated", func(t *testing.T) {
 		w, s := anchoredWorld(t)
-		s.down = true
+		s.down.Store(true)
 		w.envelope("nda-17")
 		_, err := w.log.Sequence(w.ctx)
 		require.NoError(t, err)
 		_, err = w.log.Anchor(w.ctx)
 		require.Error(t, err)
 		w.envelope("nda-18")
-		s.down = false
+		s.down.Store(false)
 		w.anchor()
 		r := verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
 		assert.Equal(t, evidence.Passed, r.Verdict, troubles(r))

@@ -33,13 +33,13 @@ func TestRun(t *testing.T) {
 		r = verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: w.trust(s.trustLines())})
 		assert.Equal(t, evidence.Passed, r.Verdict, "and within a minute what came behind it: %v", troubles(r))
 
-		s.down = true
+		s.down.Store(true)
 		for range 20 {
 			_, err := w.log.Append(w.ctx, evidence.Draft{Tenant: "acme", Env: "busy", Type: "session.login", Actor: evidence.Actor{ID: "u"}})
 			require.NoError(t, err)
 			time.Sleep(time.Minute)
 		}
-		s.down = false
+		s.down.Store(false)
 		time.Sleep(100 * time.Minute)
 		types := map[string]int{}
 		for e, err := range w.log.Events(w.ctx, "_", "log", 0) {
