@@ -126,6 +126,9 @@ func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft)
 		if len(doc.Segments) != 1 || !blobOf(a.Tenant, doc.Segments[0].Blob) {
 			return env, nil, badField(at("documents", i, "segments"), "is not what Upload returned")
 		}
+		if _, since, ok := parseBlob(doc.Segments[0].Blob); !ok || tx.Now(s.now).Sub(since) > uploadLife {
+			return env, nil, badField(at("documents", i, "segments"), "was uploaded too long ago")
+		}
 		env.Documents = append(env.Documents, Document{ID: doc.ID, Segments: doc.Segments, SHA256: doc.SHA256, SM3: doc.SM3, Pages: doc.Pages})
 	}
 	var personal []evidence.Personal

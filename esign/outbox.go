@@ -62,7 +62,14 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { done <- s.evidence.Run(inner) }()
 	tick := time.NewTicker(s.policy.Poll)
 	defer tick.Stop()
+	var swept time.Time
 	for {
+		if now := s.now(); now.Sub(swept) >= sweepEvery {
+			swept = now
+			if _, err := s.SweepBlobs(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "esign: sweep", "error", err)
+			}
+		}
 		if _, err := s.deliverDue(ctx); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "esign: delivery", "error", err)
 		}

@@ -484,3 +484,27 @@ func TestDrafts_NotServedAreRefused(t *testing.T) {
 		assert.Error(t, err, name)
 	}
 }
+
+// TestSweepBlobs: what no envelope names goes after seven days, what one names
+// stays for ever, and an upload that waited too long is refused before.
+func TestSweepBlobs_OnlyWhatNobodyNames(t *testing.T) {
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp))
+	_, err := w.sign(svc, "e1", "li")
+	require.NoError(t, err)
+	left := w.draft(svc, "e2", w.invitee("li", 1, esign.ChannelApp))
+	n, err := svc.SweepBlobs(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	w.pass(6*24*time.Hour + time.Second)
+	_, err = svc.Create(ctx, actor("hr"), left)
+	require.ErrorIs(t, err, esign.ErrField)
+	w.pass(24 * time.Hour)
+	n, err = svc.SweepBlobs(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	w.verified(svc, "e1", 1)
+}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
@@ -95,8 +94,7 @@ func (s *Service) write(ctx context.Context, tenant string, r io.Reader) (storag
 		d, err := evidence.Digests(pr)
 		sums <- result{d, err}
 	}()
-	id := storage.JoinID(tenant, storage.OldestFirst(s.now()), hex.EncodeToString(fresh8()))
-	seg, err := storage.CreateSegment(ctx, s.blobs, id, io.TeeReader(r, pw))
+	seg, err := storage.CreateSegment(ctx, s.blobs, blobName(tenant, s.now(), fresh8()), io.TeeReader(r, pw))
 	_ = pw.CloseWithError(nil)
 	got := <-sums
 	if err == nil {
@@ -109,10 +107,4 @@ func fresh8() []byte {
 	b := make([]byte, 8)
 	_, _ = rand.Read(b) // never fails
 	return b
-}
-
-// blobOf reports whether a blob is a tenant's: its name begins with it, so that
-// no draft can name another tenant's document.
-func blobOf(tenant, blob string) bool {
-	return strings.HasPrefix(blob, storage.JoinPrefix(tenant))
 }

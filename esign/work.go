@@ -190,6 +190,9 @@ func (x *work) close() (versioned, error) {
 		if err := x.reindex(); err != nil {
 			return versioned{}, err
 		}
+		if err := x.keepBlobs(); err != nil {
+			return versioned{}, err
+		}
 		if err := envelopes.Put(x.tx, x.env.Tenant, x.env.ID, x.env); err != nil {
 			return versioned{}, err
 		}
