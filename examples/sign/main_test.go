@@ -2,17 +2,24 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/countersign/countersign/esign/identity/devca"
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/esign/seal"
 )
@@ -105,6 +112,51 @@ func TestRefusals(t *testing.T) {
 			left, err := os.ReadDir(filepath.Dir(out))
 			require.NoError(t, err)
 			assert.Empty(t, left)
+		})
+	}
+}
+
+// A key and chain from files, and a timestamp authority, up to B-LTA.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	var ca atomic.Pointer[devca.CA]
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { ca.Load().ServeHTTP(w, r) }))
+	t.Cleanup(srv.Close)
+	made, err := devca.NewInsecure(&devca.Options{URL: srv.URL})
+	require.NoError(t, err)
+	ca.Store(made)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	chain, err := made.Leaf(t.Context(), devca.LeafRequest{Name: "Li Si", Key: key.Public()})
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	keyFile, certFile := filepath.Join(dir, "key.pem"), filepath.Join(dir, "chain.pem")
+	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	var certs []byte
+	for _, c := range chain {
+		certs = append(certs, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	require.NoError(t, os.WriteFile(certFile, certs, 0o600))
+	in := page(t)
+	for _, profile := range []string{"cms", "b-b", "b-t", "b-lt", "b-lta"} {
+		t.Run(profile, func(t *testing.T) {
+			t.Parallel()
+			out := filepath.Join(t.TempDir(), "b.pdf")
+			var stdout, stderr bytes.Buffer
+			args := []string{"-in", in, "-out", out, "-key", keyFile, "-cert", certFile, "-profile", profile, "-json", "-tsa", srv.URL + "/tsa"}
+			require.Zero(t, run(t.Context(), args, &stdout, &stderr), stderr.String())
+			b, err := os.ReadFile(out)
+			require.NoError(t, err)
+			o := &pades.VerifyOptions{Roots: made.Roots()}
+			if profile != "b-lt" && profile != "b-lta" {
+				o.Revocation = &pades.Fetcher{InsecureAllowPrivate: true}
+			}
+			r, err := pades.Verify(t.Context(), bytes.NewReader(b), int64(len(b)), o)
+			require.NoError(t, err)
+			assert.Equal(t, pades.Passed, r.Verdict, "%+v", r.Signatures)
+			assert.Equal(t, profile, string(r.Signatures[0].Profile))
 		})
 	}
 }
