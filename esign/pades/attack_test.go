@@ -144,6 +144,15 @@ func TestAttackLaterRevisions(t *testing.T) {
 		"<< /Type /Page /Parent 2 0 R /Contents 5 0 R >>",                                   // 16, not in the tree
 	)
 	form.objects[2] = "<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Annots [7 0 R 8 0 R 9 0 R] /Resources << /Font << /F1 11 0 R >> /XObject << /O 15 0 R /Gone 40 0 R >> >> >>"
+	// A font that is also an element of the structure and an annotation, under
+	// names that elsewhere only name.
+	form.objects = append(form.objects,
+		"<< /Type /StructTreeRoot /S /Document /K [18 0 R] >>",                   // 17
+		"<< /S /P /P 17 0 R /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>", // 18
+		"<< /P 18 0 R >>", // 19: names a font /P
+	)
+	form.objects[0] = strings.Replace(form.objects[0], "/X-Unknown", "/StructTreeRoot 17 0 R /X-Unknown", 1)
+	form.objects[3] = "<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Annots [14 0 R 18 0 R] /Rotate 90 /Resources << /Font 19 0 R >> >>"
 	plain := form.classic()
 	signWith := func(edit func(*pades.Spec)) []byte {
 		spec := s.spec()
@@ -188,6 +197,7 @@ func TestAttackLaterRevisions(t *testing.T) {
 		"shadow hide: overlay emptied":         {revise(t, approval, "", map[int]string{15: "<< >>"}), other},
 		"shadow replace: font swapped":         {revise(t, approval, "", map[int]string{11: "<< /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
 		"shadow replace: dangling reference":   {revise(t, approval, "", map[int]string{40: stream("/Type /XObject /Subtype /Form /BBox [0 0 9 9]", "0 0 9 9 re f")}), other},
+		"shadow replace: font in two roles":    {revise(t, p3, "", map[int]string{18: "<< /S /P /P 17 0 R /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
 		"shadow hide-and-replace: page tree":   {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [16 0 R 4 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
 		"page added":                           {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R 4 0 R 16 0 R] /Count 3 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
 		"page removed":                         {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
@@ -201,8 +211,8 @@ func TestAttackLaterRevisions(t *testing.T) {
 		"form P=1":                             {revise(t, p1, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
 		"locked field":                         {revise(t, locked, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
 		"Reason rewritten":                     {revise(t, approval, "", map[int]string{sigNum: strings.Replace(sigDict, "/M ", "/Reason (paid) /M ", 1)}), expectation{verdict: pades.Failed}},
-		"DSS update that changes a page":       {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /X-Unknown (kept) /DSS << /Certs [61 0 R] >> >>", 61: stream("", "x"), 5: newContent}), other},
-		"catalog gets an action":               {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /X-Unknown (kept) /OpenAction << /S /JavaScript /JS (x) >> >>"}), other},
+		"DSS update that changes a page":       {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /DSS << /Certs [61 0 R] >> >>", 61: stream("", "x"), 5: newContent}), other},
+		"catalog gets an action":               {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /OpenAction << /S /JavaScript /JS (x) >> >>"}), other},
 		"two fields on one dictionary":         {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: fmt.Sprintf("<< /FT /Sig /T (Two) /V %d 0 R /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>", sigNum)}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
 		"duplicate names":                      {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: "<< /FT /Sig /T (Sig1) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
 		"signature removed: V":                 {revise(t, approval, "", map[int]string{9: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig1) /Rect [72 100 272 160] /P 3 0 R /F 4 >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonSignatureRemoved}},

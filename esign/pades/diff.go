@@ -301,7 +301,7 @@ func (d *differ) propagate() map[uint32]map[pdf.Name]bool {
 		s := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
 		for _, e := range d.g.in[s.num] {
-			if s.weak && naming[e.label] {
+			if s.weak && naming[e.label] && (e.from == trailerNum || !d.g.draws(e.from)) {
 				continue
 			}
 			weak := s.weak && e.label == "" // an array of its own: who refers to it decides

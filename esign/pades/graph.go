@@ -53,7 +53,15 @@ func (g *graph) add(num uint32, o pdf.Object) {
 	})
 }
 
-// eachRef calls f for every reference standing in o.
+// drawn holds the keys below which lies what is drawn with: whatever the names
+// below them, a reference there shows what it leads to.
+var drawn = map[pdf.Name]bool{
+	"Resources": true, "DR": true, "AP": true, "Font": true, "XObject": true, "ExtGState": true, "ColorSpace": true,
+	"Pattern": true, "Shading": true, "Properties": true, "CharProcs": true, "Encoding": true, "SMask": true,
+}
+
+// eachRef calls f for every reference standing in o, with the key it stands
+// under: the nearest one, but for keys of drawn, which hold for all below.
 func eachRef(o pdf.Object, label pdf.Name, depth int, f func(label pdf.Name, to pdf.Ref)) {
 	if depth > 128 {
 		return // the reader's own limit is lower
@@ -63,6 +71,9 @@ func eachRef(o pdf.Object, label pdf.Name, depth int, f func(label pdf.Name, to 
 		f(label, v)
 	case *pdf.Dict:
 		for k, e := range v.All() {
+			if drawn[label] {
+				k = label
+			}
 			eachRef(e, k, depth+1, f)
 		}
 	case *pdf.Array:
@@ -72,6 +83,17 @@ func eachRef(o pdf.Object, label pdf.Name, depth int, f func(label pdf.Name, to 
 	case *pdf.Stream:
 		eachRef(v.Dict, label, depth+1, f)
 	}
+}
+
+// draws reports whether an object is reached as part of what is drawn with, so
+// that its own keys may be names of somebody's choice.
+func (g *graph) draws(num uint32) bool {
+	for _, e := range g.in[num] {
+		if drawn[e.label] {
+			return true
+		}
+	}
+	return false
 }
 
 // role is the place of an object in the document's structure. An object with a
@@ -234,7 +256,8 @@ func (v *view) walkStruct() error {
 			if o, err = v.doc.Resolve(r); err != nil {
 				return err
 			}
-			if !pdf.IsNull(o) {
+			switch o.(type) {
+			case *pdf.Dict, *pdf.Array:
 				v.roles[r.Num] = roleStruct
 			}
 		}
