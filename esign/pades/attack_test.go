@@ -153,6 +153,7 @@ func TestAttackLaterRevisions(t *testing.T) {
 	)
 	form.objects[0] = strings.Replace(form.objects[0], "/X-Unknown", "/StructTreeRoot 17 0 R /X-Unknown", 1)
 	form.objects[3] = "<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Annots [14 0 R 18 0 R] /Rotate 90 /Resources << /Font 19 0 R >> >>"
+	form.objects[5] = strings.Replace(form.objects[5], "14 0 R]", "14 0 R 41 0 R]", 1) // 41 is missing
 	plain := form.classic()
 	signWith := func(edit func(*pades.Spec)) []byte {
 		spec := s.spec()
@@ -162,6 +163,10 @@ func TestAttackLaterRevisions(t *testing.T) {
 		return sign(t, plain, s, spec)
 	}
 	approval := signWith(nil)
+	withNote := sign(t, revise(t, plain, "", map[int]string{
+		3:  strings.Replace(form.objects[2], "[7 0 R", "[50 0 R 7 0 R", 1),
+		50: "<< /Type /Annot /Subtype /Text /Rect [72 700 90 718] /Contents (note) >>",
+	}), s, s.spec())
 	p1 := signWith(func(s *pades.Spec) { s.Certify = 1 })
 	p2 := signWith(func(s *pades.Spec) { s.Certify = 2 })
 	p3 := signWith(func(s *pades.Spec) { s.Certify = 3 })
@@ -176,7 +181,7 @@ func TestAttackLaterRevisions(t *testing.T) {
 	freeText := map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /FreeText /Rect [72 700 300 740] /Contents (no) /DA (/F1 9 Tf) >>"}
 	note := map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Text /Rect [72 700 90 718] /Contents (note) >>"}
 	acro := func(fields string) string {
-		return "<< /Fields [7 0 R 8 0 R 9 0 R 14 0 R " + fields + "] /SigFlags 3 /DA (/F1 12 Tf 0 g) /DR << /Font << /F1 11 0 R >> >> /NeedAppearances true >>"
+		return "<< /Fields [7 0 R 8 0 R 9 0 R 14 0 R 41 0 R " + fields + "] /SigFlags 3 /DA (/F1 12 Tf 0 g) /DR << /Font << /F1 11 0 R >> >> /NeedAppearances true >>"
 	}
 	unsigned := map[int]string{
 		3: pageWith("50 0 R"), 6: acro("50 0 R"),
@@ -197,6 +202,10 @@ func TestAttackLaterRevisions(t *testing.T) {
 		"shadow hide: overlay emptied":         {revise(t, approval, "", map[int]string{15: "<< >>"}), other},
 		"shadow replace: font swapped":         {revise(t, approval, "", map[int]string{11: "<< /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
 		"shadow replace: dangling reference":   {revise(t, approval, "", map[int]string{40: stream("/Type /XObject /Subtype /Form /BBox [0 0 9 9]", "0 0 9 9 re f")}), other},
+		"shadow hide: widget freed":            {revise(t, approval, "", map[int]string{}, 7), other},
+		"shadow hide: field emptied":           {revise(t, p3, "", map[int]string{8: "<< >>"}), other},
+		"shadow hide: annotation freed":        {revise(t, withNote, "", map[int]string{}, 50), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"shadow replace: missing field":        {revise(t, approval, "", map[int]string{41: "<< /FT /Tx /T (late) /V (yes) >>"}), other},
 		"shadow replace: font in two roles":    {revise(t, p3, "", map[int]string{18: "<< /S /P /P 17 0 R /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
 		"shadow hide-and-replace: page tree":   {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [16 0 R 4 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
 		"page added":                           {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R 4 0 R 16 0 R] /Count 3 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},

@@ -25,13 +25,14 @@ type differ struct {
 	tainted  map[uint32]bool // without a role, and what they lead to changed
 	absent   map[uint32]bool // touched, and not there before
 	dangling map[uint32]bool // absent, though something referred to it
+	listed   map[uint32]bool // dangling, and a member of something
 	out      []change
 }
 
 func newDiffer(g *graph, old, new *view, index int, end int64) *differ {
 	return &differ{
 		g: g, old: old, new: new, revision: index, revEnd: end,
-		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{}, dangling: map[uint32]bool{},
+		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{}, dangling: map[uint32]bool{}, listed: map[uint32]bool{},
 	}
 }
 
@@ -141,6 +142,9 @@ func (d *differ) compare(nums map[uint32]bool) error {
 	}
 	for num := range d.touched {
 		d.dangling[num] = d.absent[num] && len(d.g.in[num]) > 0
+		d.listed[num] = d.absent[num] && slices.ContainsFunc(d.g.in[num], func(e edge) bool {
+			return e.label == "Fields" || e.label == "Kids" || e.label == "Annots"
+		})
 		d.unused(num)
 	}
 	for num := range nums {

@@ -21,17 +21,19 @@ func (d *differ) judge(reached map[uint32]map[pdf.Name]bool) error {
 		r, rNew := d.old.roles[num], d.new.roles[num]
 		switch {
 		case r == "" && !okA:
-			// New, with a role now: whoever takes it in is judged for that.
+			// New, with a role now: whoever takes it in is judged for that, unless
+			// that was done before and the object left out.
+			if d.listed[num] {
+				d.report(num, "", ChangesOther, "an object that was referred to and missing is there now")
+			}
 			continue
 		case r == "":
 			// There before, but in no role: an object pressed into service. What
 			// refers to it was judged as for any other.
 			continue
 		case !okB:
-			if r != roleField && r != roleAnnot && r != roleStruct {
-				d.report(num, "", ChangesOther, string(r)+" removed")
-			}
-			continue // its absence shows where it was listed
+			d.gone(num, r, a)
+			continue
 		case rNew != "" && rNew != r:
 			d.report(num, "", ChangesOther, string(r)+" turned "+string(rNew))
 			continue
@@ -41,6 +43,27 @@ func (d *differ) judge(reached map[uint32]map[pdf.Name]bool) error {
 		}
 	}
 	return nil
+}
+
+// gone reports an object with a role that is nothing now, listed or not.
+func (d *differ) gone(num uint32, r role, was *pdf.Dict) {
+	switch r {
+	case roleStruct:
+	case roleAnnot:
+		if was != nil && was.Get("Subtype") == pdf.Name("Widget") {
+			d.report(num, "", ChangesOther, "widget removed")
+			return
+		}
+		d.report(num, "", ChangesAnnotation, "annotation removed")
+	case roleField:
+		if x := d.old.fields[num]; x != nil && x.Ref.Num != num {
+			d.widgetRemoved(num, "", x)
+			return
+		}
+		d.report(num, "", ChangesOther, "field removed")
+	default:
+		d.report(num, "", ChangesOther, string(r)+" removed")
+	}
 }
 
 // dictIn returns the dictionary num is in a state; ok is false if it is nothing.
