@@ -46,6 +46,8 @@ type bound struct {
 	mu    sync.Mutex
 	q     Querier
 	spent error // the transaction cannot go on
+	// present are records that others created after the transaction's snapshot.
+	present map[storage.Key]bool
 }
 
 var _ storage.Peeker = (*bound)(nil)
@@ -96,7 +98,7 @@ func (b *bound) get(ctx context.Context, keys []storage.Key, lock bool) ([]stora
 		return nil, err
 	}
 	defer leave()
-	recs, err := b.s.get(ctx, b.q, keys, lock)
+	recs, err := b.s.get(ctx, b.q, keys, lock, b.present)
 	return recs, b.fail(err)
 }
 
@@ -121,6 +123,12 @@ func (b *bound) Commit(ctx context.Context, batches []storage.Batch) ([]storage.
 			return nil, b.spent
 		}
 		return nil, b.fail(err)
+	}
+	for _, k := range w.lost {
+		if b.present == nil {
+			b.present = make(map[storage.Key]bool)
+		}
+		b.present[k] = true
 	}
 	return w.outs, nil
 }

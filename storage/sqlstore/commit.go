@@ -198,8 +198,9 @@ type work struct {
 
 	outs   []storage.Outcome
 	held   []*storage.Key
-	stored bool // something was written for good batches
-	dirty  bool // a statement that writes was sent
+	lost   []storage.Key // that others created before
+	stored bool          // something was written for good batches
+	dirty  bool          // a statement that writes was sent
 }
 
 func (w *work) run(ctx context.Context, batches []storage.Batch) error {
@@ -368,6 +369,7 @@ func (w *work) create(ctx context.Context, batches []storage.Batch) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
+	w.lost = lost
 	taken := make(map[storage.Key]bool, len(lost))
 	for _, k := range lost {
 		taken[k] = true

@@ -21,6 +21,9 @@ type engine interface {
 	// get returns tenant, kind, id, version, seq, due and data of those of keys
 	// that exist, having locked them in their order if asked to. keys are sorted.
 	get(ctx context.Context, q Querier, keys []storage.Key, lock bool) (*sql.Rows, error)
+	// locksGaps says that in a host's transaction locking a record that does not
+	// exist may lock out others who create its neighbours.
+	locksGaps() bool
 	// lock locks those of keys that exist, in their order. keys are sorted.
 	lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error)
 	// limit keeps the statements of the transaction from waiting long for locks.

@@ -33,6 +33,7 @@ func newMySQL(n names) *mysql {
 
 func (m *mysql) text() *texts        { return &m.texts }
 func (m *mysql) key(part string) any { return []byte(part) }
+func (m *mysql) locksGaps() bool     { return true }
 func (m *mysql) provisional() bool   { return true }
 
 func (m *mysql) prepare(ctx context.Context, q Querier, own bool) (string, error) {

@@ -62,6 +62,7 @@ func newPostgres(n names) *postgres {
 
 func (p *postgres) text() *texts        { return &p.texts }
 func (p *postgres) key(part string) any { return part }
+func (p *postgres) locksGaps() bool     { return false }
 func (p *postgres) provisional() bool   { return false }
 
 func (p *postgres) prepare(ctx context.Context, q Querier, own bool) (string, error) {

@@ -25,6 +25,7 @@ func newSQLite(n names) *sqlite {
 
 func (s *sqlite) text() *texts        { return &s.texts }
 func (s *sqlite) key(part string) any { return part }
+func (s *sqlite) locksGaps() bool     { return false }
 func (s *sqlite) provisional() bool   { return false }
 
 func (s *sqlite) prepare(ctx context.Context, q Querier, own bool) (string, error) {

@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,26 +129,28 @@ func (s *Store) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, 
 	if err := s.ready(ctx, s.db, true); err != nil {
 		return nil, err
 	}
-	return s.get(ctx, s.db, keys, false)
+	return s.get(ctx, s.db, keys, false, nil)
 }
 
 // get returns one record per key, having locked those that exist in key order
-// if asked to.
-func (s *Store) get(ctx context.Context, q Querier, keys []storage.Key, lock bool) ([]storage.Record, error) {
+// if asked to. present are known to exist, even if a snapshot does not show them.
+func (s *Store) get(ctx context.Context, q Querier, keys []storage.Key, lock bool, present map[storage.Key]bool) ([]storage.Record, error) {
 	if len(keys) == 0 {
 		return nil, s.fail(ctx, "get", ctx.Err())
 	}
 	found := make(map[storage.Key]storage.Record, len(keys))
-	rows, err := s.engine.get(ctx, q, sortedKeys(keys), lock)
-	if err != nil {
-		return nil, s.fail(ctx, "get", err)
+	sorted := sortedKeys(keys)
+	if lock && s.engine.locksGaps() {
+		heads, err := s.engine.lock(ctx, q, sorted, lockNone)
+		if err != nil {
+			return nil, s.fail(ctx, "get", err)
+		}
+		sorted = slices.DeleteFunc(sorted, func(k storage.Key) bool {
+			_, ok := heads[k]
+			return !ok && !present[k]
+		})
 	}
-	err = scan(rows, func() error {
-		r, err := scanRecord(rows)
-		found[r.Key] = r
-		return err
-	})
-	if err != nil {
+	if err := s.find(ctx, q, sorted, lock, found); err != nil {
 		return nil, s.fail(ctx, "get", err)
 	}
 	recs := make([]storage.Record, len(keys))
@@ -157,12 +161,28 @@ func (s *Store) get(ctx context.Context, q Querier, keys []storage.Key, lock boo
 			r.Key = k
 		}
 		if given[k] { // asked for twice: no shared slice
-			r.Data = append([]byte(nil), r.Data...)
+			r.Data = bytes.Clone(r.Data)
 		}
 		given[k] = true
 		recs[i] = r
 	}
 	return recs, nil
+}
+
+// find adds those of keys that exist to found.
+func (s *Store) find(ctx context.Context, q Querier, keys []storage.Key, lock bool, found map[storage.Key]storage.Record) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.engine.get(ctx, q, keys, lock)
+	if err != nil {
+		return err
+	}
+	return scan(rows, func() error {
+		r, err := scanRecord(rows)
+		found[r.Key] = r
+		return err
+	})
 }
 
 // Entries implements [storage.Store].
