@@ -4,8 +4,9 @@
 //
 // [Sign] signs with a key in this process; [Prepare] and [Finish] sign with a
 // key elsewhere, minutes or days apart. [Verify] judges a document. [Apply]
-// adds and fills form fields. [CanSign], [Fields], [Pages] and [FindText] look
-// without touching.
+// adds and fills form fields, [Augment] adds timestamps and validation data.
+// [CanSign], [Fields], [Pages] and [FindText] look without touching. [TSA] and
+// [Fetcher] are the clients for the network; nothing else uses it.
 //
 // # Words
 //
@@ -17,7 +18,10 @@
 // An approval signature (签署) says yes; a certification signature (认证签名)
 // is the first one and limits what later revisions may do (DocMDP). A Lock
 // (字段锁定) freezes fields once its field is signed (FieldMDP). Profiles b-b,
-// b-t, b-lt and b-lta are the baseline levels of ETSI EN 319 142-1.
+// b-t, b-lt and b-lta are the baseline levels of ETSI EN 319 142-1: alone, with
+// a timestamp (时间戳), with certificates and revocation data (吊销信息), and
+// with a document timestamp over those, so that a signature outlives its
+// certificate. The proof of existence is the earliest timestamp that holds.
 //
 // # Guarantees
 //
@@ -32,7 +36,9 @@
 // [Verify] gives four answers for each signature: are the bytes intact, how
 // much do they cover, what did later revisions change, does the certificate
 // lead to a root the caller trusts. The verdict follows from them and says why
-// in codes. No roots given means that nobody is trusted.
+// in codes. No roots given means that nobody is trusted. A certificate that
+// names a source of revocation data is INDETERMINATE until there is some: in
+// the document, or from a [RevocationSource].
 //
 // # What the host must do
 //
@@ -48,5 +54,7 @@
 // may show different things on different dates or devices through scripts,
 // layers and external content; such a document passes if nobody changed it.
 // Documents encrypted to certificates are refused. Rendering is not judged:
-// the classes of change follow objects, not pixels.
+// the classes of change follow objects, not pixels. A timestamp authority must
+// have been good when it stamped; whether it was compromised later is known
+// only to whoever asks it. XFA forms are left as they are.
 package pades
