@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/countersign/countersign/internal/pdf"
 )
@@ -99,7 +100,18 @@ type signedField struct {
 	locks  lockSet // FieldMDP and the field's own /Lock
 }
 
-func readForm(d *pdf.Doc) (*form, error) {
+// sigCache keeps signature dictionaries read in one revision for the others:
+// at the same place stands the same text.
+type sigCache map[sigPlace]signedField
+
+type sigPlace struct {
+	num uint32
+	off int64
+}
+
+func readForm(d *pdf.Doc) (*form, error) { return readFormWith(d, nil) }
+
+func readFormWith(d *pdf.Doc, cache sigCache) (*form, error) {
 	f := &form{doc: d}
 	for x, err := range d.Fields() {
 		if err != nil {
@@ -109,30 +121,52 @@ func readForm(d *pdf.Doc) (*form, error) {
 		if x.Type != "Sig" || pdf.IsNull(x.Value) {
 			continue
 		}
-		s := signedField{Field: x}
-		s.sigRef, _ = x.Value.(pdf.Ref)
-		v, err := d.Resolve(x.Value)
+		s, ok, err := readSigned(d, x, cache)
 		if err != nil {
 			return nil, err
 		}
-		if pdf.IsNull(v) {
+		if !ok {
 			continue // a reference to nothing is an empty field
-		}
-		if s.sig, _ = v.(*pdf.Dict); s.sig != nil {
-			if s.mdp, s.locks, err = transforms(d, s.sig); err != nil {
-				return nil, err
-			}
 		}
 		own, err := readLock(d, x.Dict)
 		if err != nil {
 			return nil, err
 		}
 		if own != nil {
-			s.locks = append(s.locks, *own)
+			s.locks = append(slices.Clip(s.locks), *own)
 		}
 		f.signed = append(f.signed, s)
 	}
 	return f, nil
+}
+
+// readSigned reads the value of a signature field; ok is false if there is none.
+func readSigned(d *pdf.Doc, x pdf.Field, cache sigCache) (s signedField, ok bool, err error) {
+	s.Field = x
+	s.sigRef, _ = x.Value.(pdf.Ref)
+	var place sigPlace
+	if cache != nil && s.sigRef.Num != 0 {
+		if e, ok, err := d.Entry(s.sigRef.Num); err == nil && ok && e.Kind == pdf.InUse && e.Ref == s.sigRef {
+			place = sigPlace{e.Ref.Num, e.Offset}
+			if known, ok := cache[place]; ok {
+				known.Field, known.sigRef = x, s.sigRef
+				return known, true, nil
+			}
+		}
+	}
+	v, err := d.Resolve(x.Value)
+	if err != nil || pdf.IsNull(v) {
+		return s, false, err
+	}
+	if s.sig, _ = v.(*pdf.Dict); s.sig != nil {
+		if s.mdp, s.locks, err = transforms(d, s.sig); err != nil {
+			return s, false, err
+		}
+		if place.num != 0 {
+			cache[place] = s
+		}
+	}
+	return s, true, nil
 }
 
 // locks joins what all signatures lock.

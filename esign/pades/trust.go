@@ -192,13 +192,32 @@ func (v *verifier) untrusted(s *signature, err error) {
 	s.because(Indeterminate, code)
 }
 
+// pathKey is what a found path depends on: other certificates at hand can only
+// add to it.
+type pathKey struct {
+	leaf  string
+	usage x509.ExtKeyUsage
+	at    time.Time
+}
+
 // path builds a chain to the caller's roots at an instant.
 func (v *verifier) path(leaf *x509.Certificate, embedded []*x509.Certificate, usage x509.ExtKeyUsage, at time.Time) ([]*x509.Certificate, error) {
+	key := pathKey{string(leaf.Raw), usage, at}
+	if path, ok := v.paths[key]; ok {
+		return path, nil
+	}
 	path, err := cms.BuildChain(leaf, cms.ChainOptions{
 		Roots: v.opt.Roots, Intermediates: append(slices.Clone(embedded), v.more...), At: at, Usage: usage,
 	})
-	if err == nil || !v.opt.SystemRoots {
-		return path, err
+	if err == nil {
+		if v.paths == nil {
+			v.paths = map[pathKey][]*x509.Certificate{}
+		}
+		v.paths[key] = path
+		return path, nil
+	}
+	if !v.opt.SystemRoots {
+		return nil, err
 	}
 	pool := x509.NewCertPool()
 	for _, c := range append(slices.Clone(embedded), v.more...) {

@@ -26,16 +26,18 @@ type VerifyOptions struct {
 
 // verifier holds what the answers about all signatures of a document share.
 type verifier struct {
-	ctx  context.Context
-	r    io.ReaderAt
-	size int64
-	opt  VerifyOptions
-	doc  *pdf.Doc
-	revs []pdf.Revision // oldest first
-	sigs []*signature
-	then map[int]*form       // by revision: the form as it was
-	more []*x509.Certificate // certificates in the DSS
-	dss  evidence            // revocation data in the DSS
+	ctx   context.Context
+	r     io.ReaderAt
+	size  int64
+	opt   VerifyOptions
+	doc   *pdf.Doc
+	revs  []pdf.Revision // oldest first
+	sigs  []*signature
+	then  map[int]*form // by revision: the form as it was
+	known sigCache
+	paths map[pathKey][]*x509.Certificate // those that were found
+	more  []*x509.Certificate             // certificates in the DSS
+	dss   evidence                        // revocation data in the DSS
 }
 
 // signature is one signature in the making of its report.
@@ -204,12 +206,12 @@ func (v *verifier) formAt(i int) (*form, error) {
 			return nil, err
 		}
 	}
-	f, err := readForm(d)
+	if v.then == nil {
+		v.then, v.known = map[int]*form{}, sigCache{}
+	}
+	f, err := readFormWith(d, v.known)
 	if err != nil {
 		return nil, err
-	}
-	if v.then == nil {
-		v.then = map[int]*form{}
 	}
 	if len(v.then) < maxForms {
 		v.then[i] = f
