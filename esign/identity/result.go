@@ -71,22 +71,26 @@ func (r Result) Counted() (Level, Strength) {
 	return r.Level, r.Strength
 }
 
+// end is the instant from which an identity result no longer holds; zero: never.
+func (r Result) end(limit time.Duration) time.Time {
+	if r.Level.rank() < I2.rank() {
+		return r.Expires
+	}
+	if limit <= 0 || r.Expires.IsZero() && limit > DefaultFreshness {
+		limit = DefaultFreshness
+	}
+	old := r.At.Add(limit)
+	if !r.Expires.IsZero() && r.Expires.Before(old) {
+		return r.Expires
+	}
+	return old
+}
+
 // fresh reports whether an identity result still holds at now. Windows are
 // half-open: at its last instant it is over.
 func (r Result) fresh(limit time.Duration, now time.Time) bool {
-	if !r.Expires.IsZero() && !now.Before(r.Expires) {
-		return false
-	}
-	if r.Level.rank() < I2.rank() {
-		return true
-	}
-	if limit <= 0 {
-		limit = DefaultFreshness
-	}
-	if r.Expires.IsZero() && limit > DefaultFreshness {
-		limit = DefaultFreshness
-	}
-	return now.Before(r.At.Add(limit))
+	end := r.end(limit)
+	return end.IsZero() || now.Before(end)
 }
 
 // A Binding names one ordered set of documents. An intent result given for one
@@ -159,6 +163,27 @@ func Evaluate(q Requirement, have []Result, now time.Time) Decision {
 		return stepUp(IntentAxis, q.intentRoutes(all))
 	}
 	return Decision{Verdict: Satisfied}
+}
+
+// Until returns the instant from which have no longer meets the identity that q
+// asks for, unless something new comes on top: the answer of [Evaluate] changes
+// there and not before. It is now where have does not meet it, and zero where it
+// always will. Intent is not looked at.
+func Until(q Requirement, have []Result, now time.Time) time.Time {
+	all := append(slices.Clone(methods), q.own()...)
+	for q.MinIdentity.rank() >= 0 && q.identityMet(all, have, now) {
+		var next time.Time
+		for _, r := range have {
+			if end := r.end(q.Freshness); end.After(now) && (next.IsZero() || end.Before(next)) {
+				next = end
+			}
+		}
+		if next.IsZero() {
+			return next
+		}
+		now = next
+	}
+	return now
 }
 
 func stepUp(axis Axis, routes []Method) Decision {

@@ -192,3 +192,43 @@ func TestIntentBinding(t *testing.T) {
 	assert.Equal(t, identity.IntentAxis, got.Axis)
 	assert.Len(t, have, 2, "For copies")
 }
+
+// TestUntil_AgreesWithEvaluate: the instant it names is the first at which the
+// requirement is no longer met.
+func TestUntil_AgreesWithEvaluate(t *testing.T) {
+	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	match := func(m identity.MethodID, l identity.Level, age, life time.Duration) identity.Result {
+		r := identity.Result{Outcome: identity.Match, Method: m, Level: l, At: at.Add(-age)}
+		if life > 0 {
+			r.Expires = r.At.Add(life)
+		}
+		return r
+	}
+	const day = 24 * time.Hour
+	need := identity.Requirement{MinIdentity: identity.I3}
+	for name, c := range map[string]struct {
+		q    identity.Requirement
+		have []identity.Result
+		want time.Time
+	}{
+		"nothing":             {need, nil, at},
+		"nothing asked":       {identity.Requirement{}, nil, time.Time{}},
+		"a code never ends":   {identity.RealNameView, []identity.Result{match(identity.PhoneCode, identity.I1, day, 0)}, time.Time{}},
+		"a year":              {need, []identity.Result{match(identity.Carrier, identity.I3, 65*day, 0)}, at.Add(300 * day)},
+		"too low":             {need, []identity.Result{match(identity.IDMatch, identity.I2, day, 0)}, at},
+		"its own end":         {need, []identity.Result{match(identity.Carrier, identity.I3, day, 8*day)}, at.Add(7 * day)},
+		"asked to be fresher": {identity.Requirement{MinIdentity: identity.I3, Freshness: 30 * day}, []identity.Result{match(identity.Carrier, identity.I3, 10*day, 0)}, at.Add(20 * day)},
+		"the last that holds": {need, []identity.Result{match(identity.Carrier, identity.I3, 0, 5*day), match(identity.Bank, identity.I3, 0, 9*day),
+			match(identity.IDMatch, identity.I2, 0, 20*day)}, at.Add(9 * day)},
+		"a gap is not bridged": {need, []identity.Result{match(identity.Carrier, identity.I3, 400*day, 0)}, at},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := identity.Until(c.q, c.have, at)
+			assert.Equal(t, c.want, got)
+			if got.After(at) {
+				assert.Equal(t, identity.Satisfied, identity.Evaluate(c.q, c.have, got.Add(-time.Microsecond)).Verdict)
+				assert.Equal(t, identity.StepUp, identity.Evaluate(c.q, c.have, got).Verdict)
+			}
+		})
+	}
+}
