@@ -15,7 +15,8 @@ import (
 // Open shows an envelope to one recipient and records that it did. It makes the
 // base revision first, if that is still missing, so that what is shown is what
 // will be signed. It fails with [*TurnError] before the recipient's stage is
-// open, whatever link it came by.
+// open, whatever link it came by, and with [*LevelError] below the identity that
+// the view asks for; the proof of a code challenged for viewing gives it I1 (H42).
 func (s *Service) Open(ctx context.Context, a Actor, v View) (Ceremony, error) {
 	if err := a.check(); err != nil {
 		return Ceremony{}, err
@@ -39,12 +40,16 @@ func (s *Service) OpenTx(ctx context.Context, tx *storage.Tx, a Actor, v View) (
 			return err
 		}
 		x.lenient = true
-		f, err := x.facts(row, nil)
+		more, auth, err := x.proveView(ctx, row, v.Proof)
+		if err != nil {
+			return err
+		}
+		f, err := x.facts(row, more)
 		if err != nil {
 			return err
 		}
 		f.Read = row.Facts.Read || row.read(v.Read, x.tx.Now(s.now))
-		return x.apply(ctx, Command{Op: OpOpen, By: WhoRecipient, Recipient: row.ID, Facts: f}, note{})
+		return x.apply(ctx, Command{Op: OpOpen, By: WhoRecipient, Recipient: row.ID, Facts: f}, note{auth: auth})
 	})
 	if err != nil {
 		return Ceremony{}, err
@@ -86,38 +91,22 @@ func (r *Recipient) read(end bool, now time.Time) bool {
 
 // facts are what a row has shown so far, with further results of this commit.
 func (x *work) facts(r *Recipient, more []identity.Result) (Facts, error) {
-	have, err := x.s.results(x.tx, x.env.Tenant, r.Party.Account)
+	have, err := x.s.results(x.tx, x.env.Tenant, identity.Person, r.Party.Account)
 	if err != nil {
 		return Facts{}, err
 	}
 	have = append(have, more...)
+	f, err := x.standing(r, have)
+	if err != nil {
+		return Facts{}, err
+	}
 	now := x.tx.Now(x.s.now)
-	who := r.Sign
-	who.MinIntent = "" // intent is proved for each signature
-	f := Facts{Viewable: identity.Evaluate(r.View, have, now).Verdict == identity.Satisfied,
-		Identified: identity.Evaluate(who, have, now).Verdict == identity.Satisfied,
-		Level:      identity.I0, Read: r.Facts.Read, Uploaded: len(r.Uploads) == 0, Certificate: true, Since: r.Facts.Since}
+	f.Viewable = identity.Evaluate(r.View, have, now).Verdict == identity.Satisfied
+	f.Read, f.Uploaded, f.Certificate, f.Since = r.Facts.Read, len(r.Uploads) == 0, true, r.Facts.Since
 	if f.Since.IsZero() {
 		f.Since = now
 	}
-	for _, h := range have {
-		if l, _ := h.Counted(); l.AtLeast(f.Level) {
-			f.Level = l
-		}
-	}
 	return f, nil
-}
-
-// known are the identity results of an account.
-type known struct {
-	Results []identity.Result `json:"results"`
-}
-
-var identities = storage.Kind[known]{Name: "esign.identity", Schema: 1}
-
-func (s *Service) results(tx *storage.Tx, tenant, account string) ([]identity.Result, error) {
-	k, _, err := identities.Get(tx, tenant, account)
-	return k.Results, err
 }
 
 // ceremony is what a row is to see and still lacks.
@@ -145,15 +134,20 @@ func (x *work) ceremony(r *Recipient) Ceremony {
 
 // Challenge queues a one-time code to the recipient's phone. The code is bound
 // to the base revisions of every document that it is to sign, and the text
-// names title and digest: whoever types it meant these documents (T12).
+// names title and digest: whoever types it meant these documents (T12). A code
+// to view by is bound to the envelope alone.
 //
-// It fails with [*TurnError] or [*NotReadyError] where a signature would, and
-// as package sms does, with [sms.LimitError] for instance.
+// It fails with [*TurnError], [*LevelError] or [*NotReadyError] where the
+// signature, or opening, would for more than the code, and as package sms does,
+// with [sms.LimitError] for instance.
 func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, error) {
 	if err := a.check(); err != nil {
 		return Asked{}, err
 	}
 	for _, id := range c.Envelopes {
+		if c.Purpose == CodeToView {
+			continue
+		}
 		if err := s.ensureBase(ctx, a, id); err != nil {
 			return Asked{}, err
 		}
@@ -186,22 +180,31 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, a Actor, c Ch
 	if err != nil {
 		return Asked{}, err
 	}
-	if err := x.couldSign(row); err != nil {
+	q := sms.ChallengeRequest{Tenant: a.Tenant, ID: c.ID, To: row.Address, Account: x.env.Owner.Account,
+		Metered: s.policy.MeterTexts, IP: a.Request.IP,
+		Ref: about{Recipient: row.ID, Address: formatUint(row.AddressVersion), Envelopes: c.Envelopes}.String()}
+	var b sms.Binding
+	switch c.Purpose {
+	case "", CodeToSign:
+		b, q.Title, err = x.binding(row), sms.FitTitle(x.env.Title), x.couldSign(row)
+	case CodeToView:
+		b, q.Template, err = x.viewBinding(row), s.policy.ViewCode, x.couldView(row)
+	default:
+		err = badField("purpose", "is unknown")
+	}
+	if err != nil {
 		return Asked{}, err
 	}
-	b := x.binding(row)
-	ref, err := s.sms.ChallengeTx(ctx, tx, sms.ChallengeRequest{Tenant: a.Tenant, ID: c.ID, To: row.Address, Purpose: b.Purpose,
-		Envelope: b.Envelope, Digest: b.Digest, Title: sms.FitTitle(x.env.Title), Account: x.env.Owner.Account,
-		Metered: s.policy.MeterTexts, IP: a.Request.IP,
-		Ref: about{Recipient: row.ID, Address: formatUint(row.AddressVersion), Envelopes: c.Envelopes}.String()})
+	q.Purpose, q.Envelope, q.Digest = b.Purpose, b.Envelope, b.Digest
+	ref, err := s.sms.ChallengeTx(ctx, tx, q)
 	if errors.Is(err, storage.ErrIntentMismatch) {
 		return Asked{}, errors.Join(ErrIntentMismatch, err)
 	}
 	return Asked{ID: ref.ID, To: ref.To, Expires: ref.Expires, Resend: ref.Resend}, err
 }
 
-// couldSign refuses what Sign would refuse for other reasons than identity and
-// intent, so that no code is sent in vain.
+// couldSign refuses what Sign would refuse for more than what a code proves, so
+// that none is sent in vain.
 func (x *work) couldSign(r *Recipient) error {
 	if !r.Role.Signer() {
 		return ErrForbidden
@@ -213,8 +216,11 @@ func (x *work) couldSign(r *Recipient) error {
 	row := env.row(r.ID)
 	now := x.tx.Now(x.s.now)
 	if row.State == RecipientViewed {
-		f := row.Facts
-		f.Identified, f.Level = true, r.Sign.MinIdentity
+		f, err := x.facts(r, []identity.Result{holdsPhone(now)})
+		if err != nil {
+			return err
+		}
+		f.Read = row.Facts.Read
 		ready, _, _, err := Apply(env, Command{Op: OpProgress, By: WhoSystem, Recipient: r.ID, Facts: f}, now)
 		if err != nil {
 			return err
@@ -223,7 +229,7 @@ func (x *work) couldSign(r *Recipient) error {
 	}
 	_, _, _, err := Apply(env, Command{Op: OpSign, By: WhoRecipient, Recipient: r.ID, Intent: true, Seal: true,
 		Documents: grownForProbe(&env, r)}, now)
-	return err
+	return x.s.stepUp(err, r)
 }
 
 // grownForProbe are documents as a signature would leave them, for asking the
@@ -247,11 +253,11 @@ func (x *work) binding(r *Recipient) sms.Binding {
 		sums = append(sums, sum)
 	}
 	digest, _ := hex.DecodeString(string(identity.Bind(sums...)))
-	return sms.Binding{To: r.Address, Purpose: "sign", Envelope: x.env.ID, Digest: digest}
+	return sms.Binding{To: r.Address, Purpose: string(CodeToSign), Envelope: x.env.ID, Digest: digest}
 }
 
-// CheckCode compares a typed code and returns the one-use proof that [Service.Sign]
-// consumes. It commits by itself: attempts count whatever the caller does next.
+// CheckCode compares a typed code and returns the one-use proof that [Service.Sign],
+// or for a code to view by [Service.Open], consumes. It commits by itself: attempts count whatever the caller does next.
 // Every wrong, old, used or unknown code is [sms.ErrCode].
 func (s *Service) CheckCode(ctx context.Context, a Actor, c Code) (Intent, error) {
 	if err := a.check(); err != nil {

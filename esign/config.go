@@ -29,7 +29,9 @@ type Config struct {
 	Store storage.Store
 	// Blobs keeps documents. Required.
 	Blobs storage.Blobs
-	// Keys gives signing keys and certificates. Required.
+	// Keys gives signing keys and certificates. Required without Identity.CA; nil
+	// asks that authority for a certificate for each signature, which it gives
+	// only whoever's real name was confirmed (T11).
 	Keys KeySource
 	// TSA timestamps signatures; nil: signatures stay at level B-B, and the time
 	// of signing is only claimed.
@@ -75,6 +77,9 @@ type Policy struct {
 	// its own an event is not told by SMS. A template may use the variables
 	// title, sender, deadline and, with Link set, link.
 	Texts map[string]string
+	// ViewCode names the message template of codes to view a real-name file by,
+	// with the variables code and minutes; "" is "login".
+	ViewCode string
 	// Sender names whoever sends an envelope, in texts; nil: by organisation or
 	// account id.
 	Sender func(tenant string, owner Party) string
@@ -180,8 +185,8 @@ func New(c Config) (*Service, error) {
 		return nil, badConfig("Store is required")
 	case c.Blobs == nil:
 		return nil, badConfig("Blobs is required")
-	case c.Keys == nil:
-		return nil, badConfig("Keys is required")
+	case c.Keys == nil && c.Identity.CA == nil:
+		return nil, badConfig("Keys or Identity.CA is required")
 	case c.Policy.MaxDocument < 0 || c.Policy.Poll < 0:
 		return nil, badConfig("negative Policy.MaxDocument or Poll")
 	}
@@ -197,6 +202,9 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{blobs: c.Blobs, keys: c.Keys, tsa: c.TSA, policy: policy, now: c.Now, log: c.Logger,
 		wake: make(chan struct{}, 1)}
+	if s.keys == nil {
+		s.keys = issuer{s, c.Identity.CA}
+	}
 	s.store = storage.Group(c.Store, nil)
 	return s, s.compose(c)
 }
@@ -227,6 +235,7 @@ func (p Policy) filled(tsa bool) (Policy, error) {
 	if p.Texts == nil {
 		p.Texts = map[string]string{"recipient.invited": "invite"}
 	}
+	p.ViewCode = or(p.ViewCode, "login")
 	if p.MaxDocument == 0 {
 		p.MaxDocument = 64 << 20
 	}
@@ -279,6 +288,9 @@ func (s *Service) compose(c Config) (err error) {
 		return err
 	}
 	c.Identity.Vault, c.Identity.Now = s.vault, s.now
+	if c.Identity.Gate == nil {
+		c.Identity.Gate = gate{s}
+	}
 	if s.identity, err = identity.New(c.Identity); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign/countersign/esign/identity"
 )
 
 // A sentinel is a class of refusals with a stable code.
@@ -179,9 +181,13 @@ func (e *NotReadyError) Unwrap() []error {
 // Code gives the stable code.
 func (e *NotReadyError) Code() string { return ErrorCode(ErrNotReady) }
 
-// A LevelError says that a check of identity would help, and how far (H42). It
-// unwraps to [ErrLevel].
-type LevelError struct{ Have, Need string }
+// A LevelError says that a check of identity would help, how far, and which
+// methods would do (H42): a code by [Service.Challenge], or a check by
+// [Service.StartCheck]. The refusal cost nothing. It unwraps to [ErrLevel].
+type LevelError struct {
+	Have, Need string
+	Methods    []identity.MethodID
+}
 
 // Error implements error.
 func (e *LevelError) Error() string {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/esign/identity"
 )
 
 // TestErrors: each error has a stable code, and a typed one reaches its class.
@@ -57,7 +58,8 @@ func TestErrorsNameWhatIsMissing(t *testing.T) {
 	c := w.opening("li")
 	c.Facts = esign.Facts{Level: "I0"}
 	require.ErrorAs(t, w.try(c), &level)
-	assert.Equal(t, esign.LevelError{Have: "I0", Need: "I1"}, *level)
+	assert.Equal(t, []string{"I0", "I1"}, []string{level.Have, level.Need})
+	assert.Contains(t, level.Methods, identity.PhoneCode)
 	c.Facts = esign.Facts{Viewable: true, Level: "I1"}
 	w.must(c)
 	w.rowIs("li", esign.RecipientViewed)
@@ -66,7 +68,9 @@ func TestErrorsNameWhatIsMissing(t *testing.T) {
 	require.ErrorAs(t, err, &missing)
 	assert.Equal(t, []string{"reading", "uploads", "identity", "certificate"}, missing.Missing)
 	require.ErrorAs(t, err, &level, "H42: a check of identity would help, and costs nothing here")
-	assert.Equal(t, esign.LevelError{Have: "I1", Need: "I3"}, *level)
+	assert.Equal(t, []string{"I1", "I3"}, []string{level.Have, level.Need})
+	assert.Contains(t, level.Methods, identity.Carrier)
+	assert.NotContains(t, level.Methods, identity.PhoneCode)
 	assert.Equal(t, "not_ready", esign.ErrorCode(err))
 	c.Facts = shown
 	w.must(c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/countersign/countersign/esign/identity"
@@ -227,7 +228,9 @@ func unless(ok bool, err error) error {
 }
 
 func levelError(f Facts, q identity.Requirement) *LevelError {
-	return &LevelError{Have: string(or(f.Level, identity.I0)), Need: string(or(q.MinIdentity, identity.I0))}
+	q.MinIntent = ""
+	return &LevelError{Have: string(or(f.Level, identity.I0)), Need: string(or(q.MinIdentity, identity.I0)),
+		Methods: identity.Evaluate(q, nil, time.Time{}).Methods}
 }
 
 func (m *run) isOneOf(g *Gate) error {

@@ -111,7 +111,7 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 	for _, pass := range []struct {
 		kind string
 		do   func(context.Context, storage.Key) error
-	}{{jobs.Name, s.perform}, {envelopes.Name, s.sweep}} {
+	}{{jobs.Name, s.perform}, {envelopes.Name, s.sweep}, {checks.Name, s.pursue}} {
 		keys, err := s.store.Due(ctx, pass.kind, s.now(), duePage)
 		if err != nil {
 			return n, errors.Join(append(errs, fmt.Errorf("esign: due: %w", err))...)

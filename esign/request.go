@@ -99,6 +99,7 @@ type View struct {
 	Envelope  string `json:"envelope"`
 	Recipient string `json:"recipient,omitzero"` // zero: the actor's only row
 	Read      bool   `json:"read,omitzero"`      // the client reports that the end was reached
+	Proof     Intent `json:"-"`                  // of a code with [CodeToView], where the view asks for I1
 }
 
 // A Ceremony is what a recipient is to see and still has to do.
@@ -111,12 +112,23 @@ type Ceremony struct {
 	Waiting   []string // the rows that come first; empty: it is its turn
 }
 
+// A CodePurpose says what a one-time code is for.
+type CodePurpose string
+
+// The purposes of codes.
+const (
+	CodeToSign CodePurpose = "sign" // bound to the documents: intent, W2
+	CodeToView CodePurpose = "view" // bound to no document: control of the phone, I1
+)
+
 // A Challenge asks for a one-time code to the recipient's phone, bound to the
 // documents of one envelope or several.
 type Challenge struct {
 	ID        string   `json:"id"`
 	Envelopes []string `json:"envelopes"`
 	Recipient string   `json:"recipient,omitzero"` // zero: the actor's only row in each
+	// Purpose is zero for CodeToSign.
+	Purpose CodePurpose `json:"purpose,omitzero"`
 }
 
 // An Asked answers a [Challenge].
@@ -133,8 +145,8 @@ type Code struct {
 	Code      string
 }
 
-// An Intent is the one-use proof that a person meant to sign. Keep it as
-// secret as a session.
+// An Intent is the one-use proof that a person meant to sign or, from a code to
+// view by, that it has the phone. Keep it as secret as a session.
 type Intent struct {
 	Method string    `json:"method,omitzero"` // "phone.code"
 	Code   sms.Proof `json:"-"`

@@ -372,6 +372,11 @@ func (x *work) signTx(ctx context.Context, row *Recipient, r Sign, p Prepared) e
 		{Level: string(identity.I1), Method: string(identity.PhoneCode), Provider: code.Gateway, Transaction: tx[:]},
 		{Level: string(identity.W2), Method: string(identity.PhoneCode), Provider: code.Gateway, Transaction: tx[:], Cert: p.Cert, NotAfter: p.NotAfter},
 	}
+	confirmed, err := x.confirmed(x.env.row(id))
+	if err != nil {
+		return err
+	}
+	auth = append(auth, confirmed...)
 	n := note{auth: auth, x: map[string]any{"challenge": code.Challenge, "template": code.Template, "template_version": code.Version,
 		"bound_to": hex.EncodeToString(x.binding(x.env.row(id)).Digest)}}
 	return x.apply(ctx, Command{Op: OpSign, By: WhoRecipient, Recipient: id, Intent: true, Documents: docs, Line: line}, n)
@@ -388,8 +393,7 @@ func (x *work) prove(ctx context.Context, r *Recipient, i Intent) (sms.CodeEvide
 	if err != nil {
 		return sms.CodeEvidence{}, nil, err
 	}
-	at := e.Checked
-	bound := identity.Binding(hex.EncodeToString(b.Digest))
-	return e, []identity.Result{{Outcome: identity.Match, Method: identity.PhoneCode, Subject: identity.Person, Level: identity.I1,
-		Strength: identity.W2, Provider: e.Gateway, TxID: e.ProviderID, At: at, Bound: bound}}, nil
+	got := holdsPhone(e.Checked)
+	got.Strength, got.Provider, got.TxID, got.Bound = identity.W2, e.Gateway, e.ProviderID, identity.Binding(hex.EncodeToString(b.Digest))
+	return e, []identity.Result{got}, nil
 }

@@ -36,7 +36,7 @@ func (x *work) record(ctx context.Context, e Event, before *Envelope, n note) er
 	case "document.rendered", "recipient.signed":
 		d.Docs = x.documents(before)
 	}
-	if e.Type == "recipient.signed" {
+	if e.Type == "recipient.signed" || e.Type == "recipient.viewed" {
 		d.Auth = n.auth
 	}
 	if e.Type == "envelope.created" || e.Type == "envelope.edited" {

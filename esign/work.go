@@ -162,7 +162,7 @@ func (x *work) apply(ctx context.Context, cmd Command, n note) error {
 	cmd.Channels = x.s.channels()
 	next, events, effects, err := Apply(x.env, cmd, x.tx.Now(x.s.now))
 	if err != nil {
-		return err
+		return x.s.stepUp(err, x.env.row(cmd.Recipient))
 	}
 	next.Version = x.env.Version
 	x.env = next
