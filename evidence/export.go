@@ -207,7 +207,7 @@ func (l *Log) disclose(ctx context.Context, tenant, env string, events []Event, 
 			continue
 		}
 		at := privacy.Context{Env: env, Seq: e.Seq}
-		opened, err := update(ctx, l.store, func(tx *storage.Tx) ([]privacy.Opening, error) {
+		opened, err := storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) ([]privacy.Opening, error) {
 			var list []privacy.Opening
 			for _, g := range bySubject(e.Personal) {
 				s, err := l.vault.SubjectOfTx(tx, tenant, env, g.k)

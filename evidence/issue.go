@@ -136,7 +136,7 @@ func (l *Log) ApplyTx(ctx context.Context, tx *storage.Tx, a Application) (Appli
 
 // Apply is [Log.ApplyTx] in a commit of its own.
 func (l *Log) Apply(ctx context.Context, a Application) (Application, error) {
-	return update(ctx, l.store, func(tx *storage.Tx) (Application, error) { return l.ApplyTx(ctx, tx, a) })
+	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Application, error) { return l.ApplyTx(ctx, tx, a) })
 }
 
 // A Step moves an application on.
@@ -243,7 +243,7 @@ func (l *Log) AdvanceTx(ctx context.Context, tx *storage.Tx, tenant, id string, 
 
 // Advance is [Log.AdvanceTx] in a commit of its own.
 func (l *Log) Advance(ctx context.Context, tenant, id string, s Step) (Application, error) {
-	return update(ctx, l.store, func(tx *storage.Tx) (Application, error) { return l.AdvanceTx(ctx, tx, tenant, id, s) })
+	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Application, error) { return l.AdvanceTx(ctx, tx, tenant, id, s) })
 }
 
 // tell puts a stage on the envelope's chain.

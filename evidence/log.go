@@ -203,7 +203,7 @@ func (l *Log) Append(ctx context.Context, d Draft) (Ref, error) {
 			return Ref{}, err
 		}
 	}
-	return update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.AppendTx(ctx, tx, d) })
+	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.AppendTx(ctx, tx, d) })
 }
 
 // A SealDraft closes a chain.
@@ -235,7 +235,7 @@ func (l *Log) SealChainTx(ctx context.Context, tx *storage.Tx, d SealDraft) (Ref
 
 // SealChain is [Log.SealChainTx] in a commit of its own.
 func (l *Log) SealChain(ctx context.Context, d SealDraft) (Ref, error) {
-	return update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.SealChainTx(ctx, tx, d) })
+	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.SealChainTx(ctx, tx, d) })
 }
 
 func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
@@ -336,17 +336,4 @@ func checkChain(tenant, env string) error {
 		return fmt.Errorf("%w: tenant or envelope", ErrDraft)
 	}
 	return nil
-}
-
-// update is storage.Update for functions with a result.
-func update[T any](ctx context.Context, s storage.Store, fn func(*storage.Tx) (T, error)) (T, error) {
-	var out T
-	err := storage.Update(ctx, s, func(tx *storage.Tx) (err error) {
-		out, err = fn(tx)
-		return err
-	})
-	if err != nil {
-		return *new(T), err
-	}
-	return out, nil
 }

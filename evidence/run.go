@@ -100,7 +100,7 @@ func (l *Log) Beat(ctx context.Context) error {
 }
 
 func (l *Log) say(ctx context.Context, typ string, x map[string]any) error {
-	_, err := update(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.append(tx, beat(typ, x)) })
+	_, err := storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.append(tx, beat(typ, x)) })
 	return err
 }
 

@@ -436,16 +436,8 @@ type OrderRequest struct {
 // Order returns an order and the summary it was made with (H35). It fails with
 // [ErrNotFound].
 func (s *Service) Order(ctx context.Context, req OrderRequest) (Order, Summary, error) {
-	var rec orderRecord
-	err := storage.View(ctx, s.cfg.Store, func(tx *storage.Tx) error {
-		var err error
-		rec, err = loadOrder(tx, req.Tenant, req.ID)
-		return err
-	})
-	if err != nil {
-		return Order{}, Summary{}, err
-	}
-	return rec.Order, rec.Summary, nil
+	rec, err := storage.ViewValue(ctx, s.cfg.Store, func(tx *storage.Tx) (orderRecord, error) { return loadOrder(tx, req.Tenant, req.ID) })
+	return rec.Order, rec.Summary, err
 }
 
 func loadOrder(tx *storage.Tx, tenant, id string) (orderRecord, error) {

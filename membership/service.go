@@ -87,32 +87,12 @@ func New(cfg Config) (*Service, error) {
 
 // update runs a Tx form on its own.
 func update[Q, A any](ctx context.Context, s *Service, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
-	var answer A
-	err := storage.Update(ctx, s.cfg.Store, func(tx *storage.Tx) error {
-		var err error
-		answer, err = do(ctx, tx, req)
-		return err
-	})
-	if err != nil {
-		var zero A
-		return zero, err
-	}
-	return answer, nil
+	return storage.UpdateValue(ctx, s.cfg.Store, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
 }
 
 // view runs a read on its own.
 func view[Q, A any](ctx context.Context, s *Service, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
-	var answer A
-	err := storage.View(ctx, s.cfg.Store, func(tx *storage.Tx) error {
-		var err error
-		answer, err = do(ctx, tx, req)
-		return err
-	})
-	if err != nil {
-		var zero A
-		return zero, err
-	}
-	return answer, nil
+	return storage.ViewValue(ctx, s.cfg.Store, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
 }
 
 // ops keeps the answers of calls that have an id of their own.

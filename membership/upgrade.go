@@ -41,13 +41,7 @@ func (e *QuoteChangedError) Unwrap() error { return ErrQuoteChanged }
 // [Service.Quote] does, and with [ErrState] if no membership of the other type
 // runs.
 func (s *Service) QuoteUpgrade(ctx context.Context, req PurchaseRequest, mode UpgradeMode) (UpgradeQuote, error) {
-	var q UpgradeQuote
-	err := storage.View(ctx, s.cfg.Store, func(tx *storage.Tx) error {
-		var err error
-		q, err = s.quoteUpgrade(tx, req, mode)
-		return err
-	})
-	return q, err
+	return storage.ViewValue(ctx, s.cfg.Store, func(tx *storage.Tx) (UpgradeQuote, error) { return s.quoteUpgrade(tx, req, mode) })
 }
 
 func (s *Service) quoteUpgrade(tx *storage.Tx, req PurchaseRequest, mode UpgradeMode) (UpgradeQuote, error) {

@@ -140,7 +140,7 @@ func (t *Terms) PublishTx(ctx context.Context, tx *storage.Tx, d Document) (Docu
 
 // Publish is [Terms.PublishTx] in a commit of its own.
 func (t *Terms) Publish(ctx context.Context, d Document) (Document, error) {
-	return run(ctx, t.Store, func(tx *storage.Tx) (Document, error) { return t.PublishTx(ctx, tx, d) })
+	return storage.UpdateValue(ctx, t.Store, func(tx *storage.Tx) (Document, error) { return t.PublishTx(ctx, tx, d) })
 }
 
 // CurrentTx is the version of a document in force, or [ErrNotFound].
@@ -203,7 +203,7 @@ func (t *Terms) AcceptTx(ctx context.Context, tx *storage.Tx, a Acceptance) (Acc
 
 // Accept is [Terms.AcceptTx] in a commit of its own.
 func (t *Terms) Accept(ctx context.Context, a Acceptance) (Acceptance, error) {
-	return run(ctx, t.Store, func(tx *storage.Tx) (Acceptance, error) { return t.AcceptTx(ctx, tx, a) })
+	return storage.UpdateValue(ctx, t.Store, func(tx *storage.Tx) (Acceptance, error) { return t.AcceptTx(ctx, tx, a) })
 }
 
 // AcceptedTx returns the acceptance of the version in force, or a

@@ -1,7 +1,6 @@
 package privacy
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -24,17 +23,4 @@ func asNotAccepted(err error) (*NotAcceptedError, bool) {
 	var e *NotAcceptedError
 	ok := errors.As(err, &e)
 	return e, ok
-}
-
-// run is storage.Update for functions with a result.
-func run[T any](ctx context.Context, s storage.Store, fn func(*storage.Tx) (T, error)) (T, error) {
-	var out T
-	err := storage.Update(ctx, s, func(tx *storage.Tx) (err error) {
-		out, err = fn(tx)
-		return err
-	})
-	if err != nil {
-		return *new(T), err
-	}
-	return out, nil
 }

@@ -370,12 +370,7 @@ func (v *Vault) Put(ctx context.Context, s Subject, f Field, val Value) (Ref, er
 	if err := v.Unlock(ctx, s.Tenant); err != nil {
 		return Ref{}, err
 	}
-	var r Ref
-	err := storage.Update(ctx, v.store, func(tx *storage.Tx) (err error) {
-		r, err = v.PutTx(ctx, tx, s, f, val)
-		return err
-	})
-	return r, err
+	return storage.UpdateValue(ctx, v.store, func(tx *storage.Tx) (Ref, error) { return v.PutTx(ctx, tx, s, f, val) })
 }
 
 // ForgetTx removes one version of a value whose purpose is over (P16), such as
@@ -453,15 +448,7 @@ func (v *Vault) Reveal(ctx context.Context, r Ref, why Purpose) (Value, error) {
 	if err := v.Unlock(ctx, r.Tenant); err != nil {
 		return nil, err
 	}
-	var val Value
-	err := storage.Update(ctx, v.store, func(tx *storage.Tx) (err error) {
-		val, err = v.RevealTx(ctx, tx, r, why)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return val, nil
+	return storage.UpdateValue(ctx, v.store, func(tx *storage.Tx) (Value, error) { return v.RevealTx(ctx, tx, r, why) })
 }
 
 // MaskedTx is the masked form of a value, which needs no purpose and leaves no

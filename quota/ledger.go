@@ -223,23 +223,13 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 
 // update runs a Tx form on its own.
 func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
-	var answer A
 	var opts storage.UpdateOptions
 	if r, ok := any(req).(interface{ near() []storage.Key }); ok {
 		if keys := r.near(); storage.CheckKeys(keys...) == nil { // else the request will be refused
 			opts.Near = keys
 		}
 	}
-	err := storage.UpdateWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) error {
-		var err error
-		answer, err = do(ctx, tx, req)
-		return err
-	})
-	if err != nil {
-		var zero A
-		return zero, err
-	}
-	return answer, nil
+	return storage.UpdateValueWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
 }
 
 // The keys that a request will read are fetched together, and requests about one
@@ -271,17 +261,7 @@ func (r ReleaseRequest) near() []storage.Key {
 
 // view runs a read on its own.
 func view[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
-	var answer A
-	err := storage.View(ctx, l.cfg.Store, func(tx *storage.Tx) error {
-		var err error
-		answer, err = do(ctx, tx, req)
-		return err
-	})
-	if err != nil {
-		var zero A
-		return zero, err
-	}
-	return answer, nil
+	return storage.ViewValue(ctx, l.cfg.Store, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
 }
 
 // once answers an operation that is named by an id of its own. The intent

@@ -157,12 +157,7 @@ func (s *Service) Challenge(ctx context.Context, q ChallengeRequest) (ChallengeR
 	if err := s.unlock(ctx, q.Tenant); err != nil {
 		return ChallengeRef{}, err
 	}
-	var ref ChallengeRef
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) (err error) {
-		ref, err = s.ChallengeTx(ctx, tx, q)
-		return err
-	})
-	return ref, err
+	return storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (ChallengeRef, error) { return s.ChallengeTx(ctx, tx, q) })
 }
 
 // ChallengeTx queues a one-time code in the caller's commit. It closes a former
@@ -371,31 +366,29 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 	if err := s.unlock(ctx, q.Tenant); err != nil {
 		return ChallengeRef{}, err
 	}
-	var ref ChallengeRef
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+	return storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (ref ChallengeRef, _ error) {
 		c, ok, err := challenges.Get(tx, q.Tenant, q.Challenge)
 		if err != nil {
-			return err
+			return ref, err
 		}
 		if !ok {
-			return ErrCode
+			return ref, ErrCode
 		}
 		if slices.ContainsFunc(c.Sends, func(x sent) bool { return x.ID == q.ID }) {
-			ref = c.ref(q.Tenant, q.Challenge)
-			return nil
+			return c.ref(q.Tenant, q.Challenge), nil
 		}
 		now := tx.Now(s.now)
 		last := c.Sends[len(c.Sends)-1].At
 		switch {
 		case c.State != challengeOpen || !now.Before(c.Expires) || c.Tries >= maxTries:
-			return ErrCode
+			return ref, ErrCode
 		case len(c.Sends) >= maxSends:
-			return &LimitError{Scope: "resend", Next: c.Expires}
+			return ref, &LimitError{Scope: "resend", Next: c.Expires}
 		case now.Before(last.Add(resendAfter)):
-			return &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
+			return ref, &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
 		}
 		if err := s.maySend(tx, q.Tenant); err != nil {
-			return err
+			return ref, err
 		}
 		kind, template := c.Kind, c.Template
 		if q.Kind != "" {
@@ -405,26 +398,24 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 			template = q.Template
 		}
 		if kind != OTP && kind != VoiceOTP {
-			return fmt.Errorf("sms: resend: %w", ErrKind)
+			return ref, fmt.Errorf("sms: resend: %w", ErrKind)
 		}
 		t, err := s.approved(tx, q.Tenant, kind, template, c.Signature)
 		if err != nil {
-			return err
+			return ref, err
 		}
 		if err := codeWording(t, ChallengeRequest{Kind: kind, Digest: c.Digest, Title: "kept"}); err != nil {
-			return err
+			return ref, err
 		}
 		if err := s.limitCode(tx, q.Tenant, c.Index, c.Signature, c.Account, q.IP); err != nil {
-			return err
+			return ref, err
 		}
 		c.Sends = append(c.Sends, sent{q.ID, now})
 		if err := s.sendCode(ctx, tx, q.Tenant, q.Challenge, c, t); err != nil {
-			return err
+			return ref, err
 		}
-		ref = c.ref(q.Tenant, q.Challenge)
-		return challenges.Put(tx, q.Tenant, q.Challenge, c)
+		return c.ref(q.Tenant, q.Challenge), challenges.Put(tx, q.Tenant, q.Challenge, c)
 	})
-	return ref, err
 }
 
 // Unlock lets a number try codes again after an operator, by, looked at it.

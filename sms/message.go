@@ -164,12 +164,7 @@ func (s *Service) Send(ctx context.Context, m Message) (Ref, error) {
 	if err := s.unlock(ctx, m.Tenant); err != nil {
 		return Ref{}, err
 	}
-	var ref Ref
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) (err error) {
-		ref, err = s.SendTx(ctx, tx, m)
-		return err
-	})
-	return ref, err
+	return storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (Ref, error) { return s.SendTx(ctx, tx, m) })
 }
 
 // SendTx queues one text in the caller's commit, with the units it may cost if

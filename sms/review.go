@@ -212,12 +212,7 @@ type ReviewRequest struct {
 // Once a version is approved it is the one that is sent; when that one is
 // suspended or revoked none is, until another is approved (S22).
 func (s *Service) Review(ctx context.Context, q ReviewRequest) (Review, error) {
-	var to Review
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) (err error) {
-		to, err = s.ReviewTx(ctx, tx, q)
-		return err
-	})
-	return to, err
+	return storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (Review, error) { return s.ReviewTx(ctx, tx, q) })
 }
 
 // ReviewTx is [Service.Review] within a commit.

@@ -97,12 +97,7 @@ func (r standingRow) at(now time.Time) Standing {
 // submission while it may not send. It fails with [ErrState] if the standing
 // does not allow the act.
 func (s *Service) Order(ctx context.Context, o Order) (Standing, error) {
-	var to Standing
-	err := storage.Update(ctx, s.store, func(tx *storage.Tx) (err error) {
-		to, err = s.OrderTx(ctx, tx, o)
-		return err
-	})
-	return to, err
+	return storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (Standing, error) { return s.OrderTx(ctx, tx, o) })
 }
 
 // OrderTx is [Service.Order] within a commit.
