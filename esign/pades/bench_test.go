@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
@@ -56,8 +57,10 @@ func weighty(size int, objstm bool) []byte {
 // crowded is a document of n small objects.
 func crowded(n int, objstm bool) []byte {
 	d := plainDoc()
+	noise := make([]byte, 48) // so that compression leaves about as much as in real files
 	for i := range n {
-		d.objects = append(d.objects, fmt.Sprintf("<< /Type /Annot /Subtype /Link /Rect [%d 0 9 9] /Border [0 0 0] /P 3 0 R >>", i%600))
+		rand.Read(noise)
+		d.objects = append(d.objects, fmt.Sprintf("<< /N %d /T (%s) >>", i, base64.StdEncoding.EncodeToString(noise)))
 	}
 	if objstm {
 		return d.streams()

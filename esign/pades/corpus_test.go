@@ -79,6 +79,10 @@ func TestCorpusPlain(t *testing.T) {
 			require.Zero(t, out.Len(), "a refusal writes nothing")
 			require.NotEqual(t, "MUST_SIGN", e.Expected, "%v", err)
 			count.add(e.Expected + " refused " + string(pades.CodeOf(err)))
+			if errors.Is(err, pades.ErrRepaired) {
+				repaired(t, b, s)
+				count.add("repaired on request and signed")
+			}
 			return
 		}
 		count.add(e.Expected + " signed")
@@ -101,6 +105,22 @@ func TestCorpusPlain(t *testing.T) {
 		assert.Equal(t, structure(t, save(t, "plain.pdf", b)), structure(t, path), "pages, outlines and form stay")
 	})
 	count.print(t)
+}
+
+// repaired signs a damaged file on request: the whole cross-reference section
+// is written anew, so that the result is read without repair (R7).
+func repaired(t *testing.T, b []byte, s signer) {
+	t.Helper()
+	spec := s.spec()
+	spec.Open = &pades.OpenOptions{InsecureSignRepaired: true}
+	res, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), nil, spec, s.key, nil)
+	require.NoError(t, err)
+	out := slices.Concat(b, res.Increment)
+	r := verify(t, out, s)
+	require.Len(t, r.Signatures, 1)
+	assert.Equal(t, pades.Intact, r.Signatures[0].Integrity, "%+v", r.Signatures)
+	said, code := tool(t, "qpdf", "--check", save(t, "repaired.pdf", out))
+	assert.NotEqual(t, 2, code, said)
 }
 
 // structure is what qpdf's JSON says of pages, outlines and form fields other

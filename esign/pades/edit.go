@@ -161,8 +161,8 @@ func (e *editor) page(n int) (pdf.Page, error) {
 	}
 	p, err := e.doc.Page(n - 1)
 	if err != nil {
-		if pdf.CodeOf(err) == pdf.CodeMalformed {
-			return p, refuse(ErrUsage, e.op, fmt.Errorf("no page %d: %w", n, err))
+		if count, damaged := e.doc.PageCount(); damaged == nil && n > count {
+			return p, refusef(ErrUsage, e.op, "no page %d of %d", n, count)
 		}
 		return p, err
 	}

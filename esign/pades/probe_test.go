@@ -278,3 +278,22 @@ func TestCertification(t *testing.T) {
 		})
 	}
 }
+
+// W10: a field may be added beside earlier signatures if it is signed in the
+// revision that adds it; nothing else may.
+func TestLateSigner(t *testing.T) {
+	t.Parallel()
+	s, late := newSigner(t, "ecdsa"), newSigner(t, "rsa")
+	doc := sign(t, formDoc().streams(), s, s.spec())
+	spec := late.spec()
+	spec.Field = "late"
+	spec.Edit.Fields = []pades.NewField{{Name: "late", Type: "signature", Page: 2, Rect: [4]float64{72, 72, 172, 112}}}
+	doc = sign(t, doc, late, spec)
+	r, err := pades.Verify(t.Context(), bytes.NewReader(doc), int64(len(doc)), &pades.VerifyOptions{Roots: append(s.ca.Roots(), late.ca.Roots()...)})
+	require.NoError(t, err)
+	assert.Equal(t, pades.Passed, r.Verdict, "%+v", r.Signatures)
+	assert.Equal(t, pades.ChangesSignature, r.Signatures[0].Changes)
+	assert.NotEmpty(t, r.Signatures[0].Warnings, "a visible field may cover content")
+	assert.Equal(t, 2, fields(t, doc)["late"].Page)
+	qpdfClean(t, save(t, "late.pdf", doc), "")
+}
