@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ type recordCache struct {
 
 type cachedRecord struct {
 	rec Record // Data is never changed
+	val *value // of rec, if it was decoded
 	at  time.Time
 }
 
@@ -34,21 +36,39 @@ func (c *recordCache) get(k Key) (cachedRecord, bool) {
 
 // set keeps a record. One that was read is not kept over a later version, which
 // may have been committed since.
-func (c *recordCache) set(r Record, at time.Time, committed bool) {
+func (c *recordCache) set(r Record, val *value, at time.Time, committed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, ok := c.records[r.Key]
 	if ok && !committed && old.rec.Version > r.Version {
 		return
 	}
-	c.drop(r.Key)
-	c.records[r.Key] = cachedRecord{r, at}
+	if ok {
+		c.bytes -= recordSize(old.rec)
+		if val == nil && old.val != nil && old.rec.Version == r.Version && bytes.Equal(old.rec.Data, r.Data) {
+			val = old.val
+		}
+	}
+	c.records[r.Key] = cachedRecord{r, val, at}
 	c.bytes += recordSize(r)
+	if len(c.records) <= c.maxRecords && c.bytes <= c.maxBytes {
+		return
+	}
 	for k := range c.records { // any will do: the hot ones come back
 		if len(c.records) <= c.maxRecords && c.bytes <= c.maxBytes {
 			break
 		}
 		c.drop(k)
+	}
+}
+
+// attach keeps the value of a record that is there.
+func (c *recordCache) attach(r Record, val *value) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.records[r.Key]; ok && e.rec.Version == r.Version && bytes.Equal(e.rec.Data, r.Data) {
+		e.val = val
+		c.records[r.Key] = e
 	}
 }
 
@@ -65,6 +85,7 @@ func (c *recordCache) drop(k Key) {
 	}
 }
 
+// recordSize leaves room for the value, which is a few times as large as Data.
 func recordSize(r Record) int64 {
 	return int64(len(r.Data)+len(r.Key.Tenant)+len(r.Key.Kind)+len(r.Key.ID)) + 160
 }

@@ -80,6 +80,7 @@ func Group(s Store, o *GroupOptions) *Grouped {
 		cache:  newRecordCache(opts.CacheRecords, opts.CacheBytes),
 		shards: make([]shard, opts.Shards),
 	}
+	_, g.prompt = s.(*Mem)
 	for i := range g.shards {
 		g.shards[i].g = g
 	}
@@ -94,6 +95,7 @@ type Grouped struct {
 	slots  chan struct{} // one token per update that waits or is under way
 	cache  *recordCache
 	shards []shard
+	prompt bool // no call of store waits
 
 	mu     sync.Mutex
 	closed bool
@@ -204,7 +206,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := &call{fn: fn, attempts: defaultAttempts, done: make(chan struct{}), waiting: true}
+	c := &call{fn: fn, attempts: defaultAttempts, waiting: true}
 	if o != nil {
 		if err := CheckKeys(o.Near...); err != nil {
 			return err
@@ -232,6 +234,9 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 		return err
 	}
 	sh := g.shardOf(c.near)
+	if g.prompt && sh.lead() {
+		return g.lead(ctx, sh, c)
+	}
 	running := sh.enqueue(c)
 	var nested <-chan time.Time
 	if running != nil {
@@ -271,6 +276,50 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	}
 }
 
+// lead runs an update that finds its shard idle on its caller's goroutine, past
+// the queue but with the group's cache. The store does not wait, so the update
+// need not be left when its context ends.
+func (g *Grouped) lead(ctx context.Context, sh *shard, c *call) error {
+	defer func() { // also after a panic, or the end of the goroutine
+		sh.running.Store(nil)
+		sh.handOver()
+		g.active.Done()
+	}()
+	sh.running.Store(c)
+	u := updater{ctx: ctx, store: g.store, group: g, attempts: c.attempts}
+	return u.run(c.fn)
+}
+
+// learn keeps what an update outside of the rounds wrote, if it is stored.
+func (g *Grouped) learn(tx *Tx, stored bool) {
+	var now time.Time
+	for _, s := range tx.order {
+		if s.plan.op == opNone && (stored || !s.valid) {
+			continue
+		}
+		if !stored {
+			g.cache.forget(s.rec.Key)
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		r, val := s.view()
+		if val != nil {
+			r.Data = val.data
+		}
+		g.cache.set(r, val, now, true)
+	}
+}
+
+// readAt is the instant of a read that the cache will learn from.
+func (g *Grouped) readAt() time.Time {
+	if g == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
 // past is a group without its groups: for updates that run alone.
 type past struct{ *Grouped }
 
@@ -280,7 +329,7 @@ func insideUpdate() bool {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
 	for {
 		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "storage.(*round).invoke") {
+		if strings.HasSuffix(f.Function, "storage.(*round).invoke") || strings.HasSuffix(f.Function, "storage.(*Grouped).lead") {
 			return true
 		}
 		if !more {
@@ -310,6 +359,7 @@ func (g *Grouped) shardOf(near []Key) *shard {
 // within it can this be an Update inside Update.
 func (sh *shard) enqueue(c *call) (running *call) {
 	running = sh.running.Load()
+	c.done = make(chan struct{})
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.queue = append(sh.queue, c)
@@ -318,6 +368,28 @@ func (sh *shard) enqueue(c *call) (running *call) {
 		go sh.work() // until the queue is empty
 	}
 	return running
+}
+
+// lead makes the caller the shard's worker if there is none.
+func (sh *shard) lead() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.working {
+		return false
+	}
+	sh.working = true
+	return true
+}
+
+// handOver ends what lead began.
+func (sh *shard) handOver() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.queue) > 0 {
+		go sh.work()
+		return
+	}
+	sh.working = false
 }
 
 // withdraw takes back a call that was not taken.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +24,14 @@ var _ Store = (*Mem)(nil)
 
 type memRecord struct {
 	version uint64
-	due     int64 // microseconds; 0 is never
-	data    []byte
-	entries []Entry
+	due     int64  // microseconds; 0 is never
+	data    []byte // never changed
+	entries []memEntry
+}
+
+type memEntry struct {
+	at   int64
+	data []byte // never changed
 }
 
 type memRange struct{ tenant, kind string }
@@ -45,16 +51,22 @@ func compareMemDue(a, b memDue) int {
 	return strings.Compare(a.id, b.id)
 }
 
-// record copies what is stored under k. The caller holds the lock.
-func (m *Mem) record(k Key) Record {
+// shared is what is stored under k. The caller holds the lock.
+func (m *Mem) shared(k Key) Record {
 	r := m.records[k]
 	if r == nil {
 		return Record{Key: k}
 	}
 	return Record{
 		Key: k, Version: r.version, Seq: uint64(len(r.entries)),
-		Data: bytes.Clone(r.data), Due: DueTime(r.due),
+		Data: r.data, Due: DueTime(r.due),
 	}
+}
+
+func (m *Mem) record(k Key) Record {
+	r := m.shared(k)
+	r.Data = bytes.Clone(r.Data)
+	return r
 }
 
 // Get implements [Store]. What it returns is a snapshot.
@@ -65,11 +77,24 @@ func (m *Mem) Get(ctx context.Context, keys []Key) ([]Record, error) {
 	if err := CheckKeys(keys...); err != nil {
 		return nil, err
 	}
+	out, err := m.getShared(ctx, keys)
+	for i := range out {
+		out[i].Data = bytes.Clone(out[i].Data)
+	}
+	return out, err
+}
+
+// getShared is Get without a copy: Data must not be changed. It does not wait.
+// Only this package may know: a store that embeds a Mem is not one.
+func (m *Mem) getShared(ctx context.Context, keys []Key) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	out := make([]Record, len(keys))
 	for i, k := range keys {
-		out[i] = m.record(k)
+		out[i] = m.shared(k)
 	}
 	return out, nil
 }
@@ -82,6 +107,24 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	if err := CheckBatch(batches...); err != nil {
 		return nil, err
 	}
+	own := make([]Batch, len(batches))
+	for i, b := range batches {
+		own[i] = Batch{Writes: slices.Clone(b.Writes), Entries: slices.Clone(b.Entries)}
+		for j := range b.Writes {
+			own[i].Writes[j].Data = bytes.Clone(b.Writes[j].Data)
+		}
+		for j := range b.Entries {
+			own[i].Entries[j].Data = bytes.Clone(b.Entries[j].Data)
+		}
+	}
+	return m.commitOwned(ctx, own)
+}
+
+// commitOwned is Commit of Data that nobody will change, checked before.
+func (m *Mem) commitOwned(ctx context.Context, batches []Batch) ([]Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// Nothing is stored before every deletion is known to be allowed. Within
@@ -89,15 +132,19 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	for i := range batches {
 		for j := range batches[i].Writes {
 			w := &batches[i].Writes[j]
-			if r := m.records[w.Key]; w.Delete && r != nil && r.version == w.Expect && len(r.entries) > 0 {
+			if !w.Delete {
+				continue
+			}
+			if r := m.records[w.Key]; r != nil && r.version == w.Expect && len(r.entries) > 0 {
 				return nil, fmt.Errorf("%w: %s deleted with a stream", ErrBatch, w.Key.Kind)
 			}
 		}
 	}
 	out := make([]Outcome, len(batches))
+	var space [8]*memRecord
 	for i := range batches {
-		if m.met(&batches[i]) {
-			m.apply(&batches[i])
+		if found, ok := m.met(&batches[i], space[:0]); ok {
+			m.apply(&batches[i], found)
 			out[i].OK = true
 			continue
 		}
@@ -108,15 +155,18 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	return out, nil
 }
 
-func (m *Mem) met(b *Batch) bool {
+// met reports whether a batch meets its conditions, and finds its records.
+func (m *Mem) met(b *Batch, found []*memRecord) ([]*memRecord, bool) {
 	for i := range b.Writes {
 		var version uint64
-		if r := m.records[b.Writes[i].Key]; r != nil {
+		r := m.records[b.Writes[i].Key]
+		if r != nil {
 			version = r.version
 		}
 		if version != b.Writes[i].Expect {
-			return false
+			return nil, false
 		}
+		found = append(found, r)
 	}
 	first := Key{}
 	for i := range b.Entries {
@@ -130,10 +180,10 @@ func (m *Mem) met(b *Batch) bool {
 			length = len(r.entries)
 		}
 		if e.Seq != uint64(length)+1 && !precedes(b.Entries[:i], e.Stream) {
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return found, true
 }
 
 // precedes reports whether a stream has an entry among those: then a later one
@@ -147,7 +197,7 @@ func precedes(entries []Entry, stream Key) bool {
 	return false
 }
 
-func (m *Mem) apply(b *Batch) {
+func (m *Mem) apply(b *Batch, found []*memRecord) {
 	if m.records == nil {
 		m.records = make(map[Key]*memRecord)
 		m.ids = make(map[memRange]*ordered[string])
@@ -158,7 +208,7 @@ func (m *Mem) apply(b *Batch) {
 		if w.Check {
 			continue
 		}
-		r := m.records[w.Key]
+		r := found[i]
 		if r == nil {
 			r = new(memRecord)
 			m.records[w.Key] = r
@@ -173,14 +223,15 @@ func (m *Mem) apply(b *Batch) {
 		if r.due != due {
 			m.moveDue(w.Key, r.due, due)
 		}
-		r.version, r.data, r.due = w.Expect+1, bytes.Clone(w.Data), due
+		r.version, r.data, r.due = w.Expect+1, w.Data, due
 	}
+	var r *memRecord
 	for i := range b.Entries {
-		e := b.Entries[i]
-		e.At = e.At.UTC().Truncate(time.Microsecond)
-		e.Data = bytes.Clone(e.Data)
-		r := m.records[e.Stream]
-		r.entries = append(r.entries, e)
+		e := &b.Entries[i]
+		if i == 0 || e.Stream != b.Entries[i-1].Stream {
+			r = m.records[e.Stream]
+		}
+		r.entries = append(r.entries, memEntry{e.At.UnixMicro(), e.Data})
 	}
 }
 
@@ -225,8 +276,10 @@ func (m *Mem) Entries(ctx context.Context, stream Key, after uint64, limit int) 
 	rest := r.entries[after:]
 	out := make([]Entry, min(len(rest), PageSize(limit)))
 	for i := range out {
-		out[i] = rest[i]
-		out[i].Data = bytes.Clone(rest[i].Data)
+		out[i] = Entry{
+			Stream: stream, Seq: after + uint64(i) + 1,
+			At: time.UnixMicro(rest[i].at).UTC(), Data: bytes.Clone(rest[i].data),
+		}
 	}
 	return out, nil
 }

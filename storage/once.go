@@ -44,13 +44,12 @@ func Once[T any](tx *Tx, key Key, intent any, fn func() (T, error)) (T, error) {
 		if answer, err = fn(); err != nil {
 			return err
 		}
-		var kept, b bytes.Buffer
-		if err = encodeJSON(&kept, answer); err == nil {
-			err = encodeJSON(&b, answered{Schema: onceSchema, Intent: want, Answer: kept.Bytes()})
-		}
-		if err != nil {
+		var b bytes.Buffer // answered, as JSON
+		fmt.Fprintf(&b, `{"v":%d,"intent":"%s","answer":`, onceSchema, want)
+		if err := encodeJSON(&b, answer); err != nil {
 			return fmt.Errorf("storage: encode answer of %s: %w", key.Kind, err)
 		}
+		b.WriteByte('}')
 		return tx.Create(key, b.Bytes(), time.Time{})
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,11 +28,12 @@ type round struct {
 // A cell is a key that accepted calls of the round used.
 type cell struct {
 	base  Record // in the store, as far as known
-	now   Record // after the calls so far
+	now   Record // after the calls so far; its Data may be nil if there is a value
+	val   *value // of now
 	wrote bool
 	valid bool  // a Get depends on base
 	blind bool  // base is presumed absent, by a Create
-	parts []int // the parts that used it; all of one batch once it is written
+	parts []int // the parts that used it; once it is written one that stands for all
 }
 
 // A part is an accepted call and what it appends; parts that depend on each
@@ -90,7 +92,7 @@ func (r *round) rescue() {
 func (r *round) recall(s *slot, peek bool) {
 	k := s.rec.Key
 	if c := r.cells[k]; c != nil {
-		s.rec, s.known, s.shared = c.now, true, c.wrote
+		s.rec, s.val, s.known, s.shared = c.now, c.val, true, c.wrote
 		_, read := r.fresh[k]
 		s.cached = !read
 		return
@@ -100,7 +102,7 @@ func (r *round) recall(s *slot, peek bool) {
 		return
 	}
 	if e, ok := r.sh.g.cache.get(k); ok && (!peek || r.start.Sub(e.at) <= r.sh.g.opts.PeekAge) {
-		s.rec, s.known, s.cached = e.rec, true, true
+		s.rec, s.val, s.known, s.cached = e.rec, e.val, true, true
 	}
 }
 
@@ -122,9 +124,16 @@ func (r *round) fetch(keys []Key) error {
 	return nil
 }
 
+func (r *round) read(keys []Key) ([]Record, error) {
+	if s, ok := r.sh.g.store.(*Mem); ok {
+		return s.getShared(r.ctx, keys)
+	}
+	return r.sh.g.store.Get(r.ctx, keys)
+}
+
 func (r *round) get(keys []Key) error {
 	now := time.Now()
-	recs, err := r.sh.g.store.Get(r.ctx, keys)
+	recs, err := r.read(keys)
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
@@ -136,7 +145,7 @@ func (r *round) get(keys []Key) error {
 	}
 	for _, rec := range recs {
 		r.fresh[rec.Key] = rec
-		r.sh.g.cache.set(rec, now, false)
+		r.sh.g.cache.set(rec, nil, now, false)
 	}
 	return nil
 }
@@ -220,13 +229,12 @@ func (r *round) judge(c *call, tx *Tx, err error) {
 		r.fail(c, tx.err)
 		return
 	}
-	own, wrote := tx.batch()
-	if err == nil && wrote {
-		if err := CheckBatch(own); err != nil {
+	if err == nil && tx.wrote() {
+		if err := tx.check(); err != nil {
 			r.fail(c, err)
 			return
 		}
-		r.accept(c, tx, own)
+		r.accept(c, tx)
 		return
 	}
 	h := refusal{call: c, err: err}
@@ -254,18 +262,21 @@ func (r *round) fail(c *call, err error) {
 
 // accept adds what a call wrote to the round, in the batch of the calls that
 // it depends on, or that depend on it.
-func (r *round) accept(c *call, tx *Tx, own Batch) {
+func (r *round) accept(c *call, tx *Tx) {
 	keys := 0
-	joined := make(map[int]bool) // roots of the batches that become one
+	var space [8]int
+	joined := space[:0] // roots of the batches that become one
 	for _, s := range tx.order {
 		if cell := r.cells[s.rec.Key]; cell != nil && (cell.wrote || s.plan.op != opNone) {
 			for _, p := range cell.parts {
-				joined[r.root(p)] = true
+				if root := r.root(p); !slices.Contains(joined, root) {
+					joined = append(joined, root)
+				}
 			}
 		}
 		keys++
 	}
-	for p := range joined {
+	for _, p := range joined {
 		keys += r.parts[p].keys
 	}
 	if (keys > MaxKeys && len(joined) > 0) || r.undoes(tx) {
@@ -273,8 +284,8 @@ func (r *round) accept(c *call, tx *Tx, own Batch) {
 		return
 	}
 	id := len(r.parts)
-	r.parts = append(r.parts, part{call: c, entries: own.Entries, parent: id, keys: keys})
-	for p := range joined {
+	r.parts = append(r.parts, part{call: c, entries: tx.stamp(), parent: id, keys: keys})
+	for _, p := range joined {
 		r.parts[p].parent = id
 	}
 	for _, s := range tx.order {
@@ -284,26 +295,35 @@ func (r *round) accept(c *call, tx *Tx, own Batch) {
 		k := s.rec.Key
 		cl := r.cells[k]
 		if cl == nil {
-			cl = &cell{base: s.rec, now: s.rec, blind: !s.known}
+			cl = &cell{base: s.rec, now: s.rec, val: s.val, blind: !s.known}
 			r.cells[k] = cl
 			r.order = append(r.order, cl)
 		}
 		cl.valid = cl.valid || s.valid
+		if cl.wrote || s.plan.op != opNone {
+			cl.parts = cl.parts[:0] // all of one batch, whose root this part is
+		}
 		cl.parts = append(cl.parts, id)
 		if s.plan.op == opNone {
 			continue
 		}
-		view := s.view()
+		view, val := s.view()
 		if view.Version > 0 {
 			view.Version = cl.base.Version + 1 // per commit, not per update
 		}
-		cl.now, cl.wrote = view, true
-		r.bytes += len(view.Data)
+		cl.now, cl.val, cl.wrote = view, val, true
+		if r.bytes += len(view.Data); view.Data == nil && val != nil {
+			r.bytes += len(cl.base.Data) + valueBytes
+		}
 	}
-	for i := range own.Entries {
-		r.bytes += len(own.Entries[i].Data)
+	for i := range tx.entries {
+		r.bytes += len(tx.entries[i].Data)
 	}
 }
+
+// valueBytes is what a value that is not encoded yet counts for, above the Data
+// that it replaces.
+const valueBytes = 256
 
 // undoes reports whether a call deletes what another created without having
 // looked: the two must not cancel out before the creation was stored.
@@ -335,6 +355,7 @@ func (r *round) commit() (stored map[int]bool) {
 	index := make(map[int]int) // root -> batch
 	var roots []int
 	var batches []Batch
+	var unfit []int // roots of batches with a value that does not encode
 	at := func(p int) *Batch {
 		root := r.root(p)
 		i, ok := index[root]
@@ -352,6 +373,13 @@ func (r *round) commit() (stored map[int]bool) {
 		switch {
 		case c.wrote && c.now.Version > 0:
 			b := at(c.parts[0])
+			if c.now.Data == nil && c.val != nil {
+				var err error
+				if c.now.Data, err = c.val.encode(c.base.Key); err != nil {
+					unfit = append(unfit, r.root(c.parts[0]))
+					continue
+				}
+			}
 			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Data: c.now.Data, Due: c.now.Due})
 		case c.wrote && c.base.Version > 0:
 			b := at(c.parts[0])
@@ -367,7 +395,7 @@ func (r *round) commit() (stored map[int]bool) {
 			}
 		}
 	}
-	outs, errs := r.send(batches)
+	outs, errs := r.sendFit(batches, roots, unfit)
 	for i, root := range roots {
 		if errs[i] == nil && outs[i].OK {
 			stored[root] = true
@@ -380,7 +408,7 @@ func (r *round) commit() (stored map[int]bool) {
 	now := time.Now()
 	for _, c := range r.order {
 		if c.wrote && stored[r.root(c.parts[0])] {
-			r.sh.g.cache.set(c.now, now, true)
+			r.sh.g.cache.set(c.now, c.val, now, true)
 		}
 	}
 	for p := range r.parts {
@@ -399,16 +427,42 @@ func (r *round) checks(b *Batch, k Key) bool {
 // errBusy stands for an outcome: the batch waits for somebody else's transaction.
 var errBusy = errors.New("storage: held by another transaction")
 
+// sendFit is send without the batches that cannot be sent. Whose fault that is
+// their calls find out alone.
+func (r *round) sendFit(batches []Batch, roots, unfit []int) ([]Outcome, []error) {
+	if len(unfit) == 0 {
+		return r.send(batches)
+	}
+	outs, errs := make([]Outcome, len(batches)), make([]error, len(batches))
+	var fit []Batch
+	var index []int
+	for i, b := range batches {
+		if errs[i] = errBusy; !slices.Contains(unfit, roots[i]) {
+			fit, index = append(fit, b), append(index, i)
+		}
+	}
+	if len(fit) > 0 {
+		fitOuts, fitErrs := r.send(fit)
+		for n, i := range index {
+			outs[i], errs[i] = fitOuts[n], fitErrs[n]
+		}
+	}
+	return outs, errs
+}
+
 // send commits batches, each alone if the store finds the call malformed: one
 // caller's mistake is not the others'.
 func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 	errs = make([]error, len(batches))
 	var busy []bool
 	var err error
-	if s, ok := r.sh.g.store.(NoWaiter); ok {
+	switch s := r.sh.g.store.(type) {
+	case NoWaiter:
 		outs, busy, err = s.CommitNoWait(r.ctx, batches)
-	} else {
-		outs, err = r.sh.g.store.Commit(r.ctx, batches)
+	case *Mem:
+		outs, err = s.commitOwned(r.ctx, batches)
+	default:
+		outs, err = s.Commit(r.ctx, batches)
 	}
 	if err == nil && len(outs) != len(batches) {
 		err = fmt.Errorf("%w: Commit returned %d outcomes for %d batches", ErrUnknown, len(outs), len(batches))
@@ -496,15 +550,14 @@ func (r *round) settle(stored map[int]bool) {
 		for _, p := range h.parts {
 			moved = moved || !stored[r.root(p)]
 		}
-		now := r.fresh
-		if !h.confirm {
-			now = make(map[Key]Record)
-		}
+		now := new(recordSet) // as it is after the commit
 		for _, rec := range h.seen {
-			if !h.confirm {
-				now[rec.Key] = rec
+			seen := rec.Version
+			if h.confirm {
+				rec = r.fresh[rec.Key]
 			}
-			moved = moved || now[rec.Key].Version != rec.Version
+			now.set(rec)
+			moved = moved || rec.Version != seen
 		}
 		switch {
 		case moved:

@@ -15,22 +15,30 @@ type Tx struct {
 	ctx      context.Context // of one Update; a Tx never outlives its run
 	store    Store
 	readOnly bool
-	cache    map[Key]Record // what an earlier run learnt
-	round    *round         // of a group: it has the records, and reads what is missing between runs
-	missing  []Key          // that the round lacked
-	slots    map[Key]*slot
-	order    []*slot // in the order of first use, so that a run repeats exactly
+	cache    *recordSet    // what an earlier run learnt
+	group    *Grouped      // whose cache serves and learns
+	round    *round        // of a group: it has the records, and reads what is missing between runs
+	missing  []Key         // that the round lacked
+	slots    map[Key]*slot // once there are many
+	order    []*slot       // in the order of first use, so that a run repeats exactly
 	entries  []Entry
 	undo     []undo // pending states before they changed, for Sub
 	subs     int    // Subs that are open; undo is kept only for them
 	now      time.Time
 	err      error // the first error of a read; ends the run whatever fn returns
 	done     bool
+
+	few      [fewSlots]slot // the first ones, and their place in order
+	fewOrder [fewSlots]*slot
 }
+
+// fewSlots is how many records most functions use, or less.
+const fewSlots = 6
 
 // slot is what a run knows and plans about one key.
 type slot struct {
 	rec    Record // as the store had it, if known
+	val    *value // of rec, if it was decoded, or not encoded yet
 	known  bool
 	cached bool // known from an earlier run or the group, not read in this one
 	shared bool // written, but not yet committed, by another call of the round
@@ -43,6 +51,7 @@ type slot struct {
 type plan struct {
 	op      op
 	data    []byte
+	val     *value // instead of data
 	due     time.Time
 	entries uint64 // appended so far
 }
@@ -62,19 +71,47 @@ type undo struct {
 
 var errTxDone = fmt.Errorf("%w: the transaction has ended", ErrClosed)
 
-func newTx(ctx context.Context, s Store, cache map[Key]Record) *Tx {
-	return &Tx{ctx: ctx, store: s, cache: cache, slots: make(map[Key]*slot)}
+func newTx(ctx context.Context, s Store, cache *recordSet) *Tx {
+	tx := &Tx{ctx: ctx, store: s, cache: cache}
+	tx.order = tx.fewOrder[:0]
+	return tx
+}
+
+// find returns the slot of a key, nil if the run has not used it.
+func (tx *Tx) find(k Key) *slot {
+	if tx.slots != nil {
+		return tx.slots[k]
+	}
+	for _, s := range tx.order {
+		if s.rec.Key.ID == k.ID && s.rec.Key == k {
+			return s
+		}
+	}
+	return nil
 }
 
 func (tx *Tx) slot(k Key) (*slot, error) {
-	if s := tx.slots[k]; s != nil {
+	if s := tx.find(k); s != nil {
 		return s, nil
 	}
 	if err := checkKey(k); err != nil {
 		return nil, err
 	}
-	s := &slot{rec: Record{Key: k}}
-	tx.slots[k] = s
+	var s *slot
+	switch n := len(tx.order); {
+	case n < fewSlots:
+		s = &tx.few[n]
+	case n == fewSlots:
+		tx.slots = make(map[Key]*slot, 4*fewSlots)
+		for _, o := range tx.order {
+			tx.slots[o.rec.Key] = o
+		}
+		fallthrough
+	default:
+		s = new(slot)
+		tx.slots[k] = s
+	}
+	s.rec.Key = k
 	tx.order = append(tx.order, s)
 	return s, nil
 }
@@ -86,8 +123,12 @@ func (tx *Tx) recall(s *slot, peek bool) {
 	}
 	if tx.round != nil {
 		tx.round.recall(s, peek)
-	} else if r, ok := tx.cache[s.rec.Key]; ok {
-		s.rec, s.known, s.cached = r, true, true
+	} else if r := tx.cache.get(s.rec.Key); r != nil {
+		s.rec, s.known, s.cached = *r, true, true
+	} else if tx.group != nil {
+		if e, ok := tx.group.cache.get(s.rec.Key); ok && (!peek || time.Since(e.at) <= tx.group.opts.PeekAge) {
+			s.rec, s.val, s.known, s.cached = e.rec, e.val, true, true
+		}
 	}
 }
 
@@ -95,15 +136,20 @@ func (tx *Tx) recall(s *slot, peek bool) {
 // when they were read.
 var errMissing = errors.New("storage: record is being read")
 
+func (tx *Tx) usable() error {
+	if tx.done {
+		return errTxDone
+	}
+	return tx.err
+}
+
 // load makes the slots of keys known, with at most one Get. A slot that is
 // written without having been read needs none.
 func (tx *Tx) load(keys []Key, peek bool) ([]*slot, error) {
-	switch {
-	case tx.done:
-		return nil, errTxDone
-	case tx.err != nil:
-		return nil, tx.err
-	case len(keys) > MaxKeys:
+	if err := tx.usable(); err != nil {
+		return nil, err
+	}
+	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("%w: %d keys, limit %d", ErrTooLarge, len(keys), MaxKeys)
 	}
 	slots := make([]*slot, len(keys))
@@ -121,45 +167,90 @@ func (tx *Tx) load(keys []Key, peek bool) ([]*slot, error) {
 	if len(missing) == 0 {
 		return slots, nil
 	}
+	return slots, tx.fetch(missing, peek)
+}
+
+// load1 is load of one key.
+func (tx *Tx) load1(k Key, peek bool) (*slot, error) {
+	if err := tx.usable(); err != nil {
+		return nil, err
+	}
+	s, err := tx.slot(k)
+	if err != nil {
+		return nil, err
+	}
+	if tx.recall(s, peek); s.known || s.plan.op != opNone {
+		return s, nil
+	}
+	return s, tx.fetch([]Key{k}, peek)
+}
+
+// fetch reads what load lacks, or has it read between runs.
+func (tx *Tx) fetch(missing []Key, peek bool) error {
 	if tx.round != nil {
 		tx.missing, tx.err = append(tx.missing, missing...), errMissing
-		return nil, errMissing
+		return errMissing
 	}
-	get := tx.store.Get
-	if p, ok := tx.store.(Peeker); ok && peek {
-		get = p.Peek
+	at := tx.group.readAt()
+	var recs []Record
+	var err error
+	switch s := tx.store.(type) {
+	case *Mem:
+		recs, err = s.getShared(tx.ctx, missing)
+	case Peeker:
+		if peek {
+			recs, err = s.Peek(tx.ctx, missing)
+			break
+		}
+		recs, err = s.Get(tx.ctx, missing)
+	default:
+		recs, err = s.Get(tx.ctx, missing)
 	}
-	recs, err := get(tx.ctx, missing)
 	if err == nil && len(recs) != len(missing) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(missing))
 	}
 	if err != nil {
 		tx.err = err
-		return nil, err
+		return err
 	}
 	for i, k := range missing {
-		s := tx.slots[k]
+		s := tx.find(k)
 		s.rec, s.known = recs[i], true
+		if tx.group != nil {
+			tx.group.cache.set(recs[i], nil, at, false)
+		}
 	}
-	return slots, nil
+	return nil
 }
 
-// view is the record as the run sees it: its own writes included.
-func (s *slot) view() Record {
-	r := s.rec
+// view is the record as the run sees it: its own writes included. If there is
+// a value, Data may be nil.
+func (s *slot) view() (Record, *value) {
+	r, val := s.rec, s.val
 	switch s.plan.op {
 	case opPut:
 		if !s.shared || r.Version == 0 {
 			r.Version++
 		}
 		r.Seq += s.plan.entries
-		r.Data, r.Due = s.plan.data, DueTime(DueMicros(s.plan.due))
+		r.Data, r.Due, val = s.plan.data, DueTime(DueMicros(s.plan.due)), s.plan.val
 	case opDelete:
-		r = Record{Key: r.Key}
+		r, val = Record{Key: r.Key}, nil
 	case opNone:
 		r.Seq += s.plan.entries
 	}
-	return r
+	return r, val
+}
+
+// full is view with its Data, which must not be changed.
+func (s *slot) full() (Record, error) {
+	r, val := s.view()
+	if r.Data != nil || val == nil {
+		return r, nil
+	}
+	var err error
+	r.Data, err = val.encode(r.Key)
+	return r, err
 }
 
 // Get returns one record per key, in order; absent ones have Version 0. What
@@ -181,7 +272,9 @@ func (tx *Tx) read(keys []Key, validate bool) ([]Record, error) {
 	for i, s := range slots {
 		s.seen = true
 		s.valid = s.valid || validate
-		recs[i] = s.view()
+		if recs[i], err = s.full(); err != nil {
+			return nil, err
+		}
 		recs[i].Data = bytes.Clone(recs[i].Data)
 	}
 	return recs, nil
@@ -189,56 +282,63 @@ func (tx *Tx) read(keys []Key, validate bool) ([]Record, error) {
 
 // one is Get or Peek of one key, without a copy: data must not be changed.
 func (tx *Tx) one(k Key, validate bool) (Record, error) {
-	slots, err := tx.load([]Key{k}, !validate)
+	s, err := tx.load1(k, !validate)
 	if err != nil {
 		return Record{}, err
 	}
-	s := slots[0]
 	s.seen = true
 	s.valid = s.valid || validate
-	return s.view(), nil
+	return s.full()
 }
 
 // Create stores a new record. It returns [ErrExists] if the run knows of one
 // under the key; if not, the commit finds out, and the function runs again.
 func (tx *Tx) Create(key Key, data []byte, due time.Time) error {
-	s, err := tx.writable(key, data)
+	if err := tx.writable(key, data); err != nil {
+		return err
+	}
+	return tx.create(key, plan{data: bytes.Clone(data), due: due})
+}
+
+func (tx *Tx) create(key Key, p plan) error {
+	s, err := tx.slot(key)
 	if err != nil {
 		return err
 	}
-	if tx.recall(s, false); s.view().Version > 0 {
+	tx.recall(s, false)
+	if r, _ := s.view(); r.Version > 0 {
 		s.seen = true
 		return fmt.Errorf("%w: %s", ErrExists, key.Kind)
 	}
-	tx.put(s, data, due)
+	tx.put(s, p)
 	return nil
 }
 
 // Put stores a record over the version that the run read, creating it if it
 // was absent. It reads the record if the run has not yet.
 func (tx *Tx) Put(key Key, data []byte, due time.Time) error {
-	s, err := tx.writable(key, data)
+	if err := tx.writable(key, data); err != nil {
+		return err
+	}
+	s, err := tx.load1(key, false)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.load([]Key{key}, false); err != nil {
-		return err
-	}
-	tx.put(s, data, due)
+	tx.put(s, plan{data: bytes.Clone(data), due: due})
 	return nil
 }
 
 // Delete removes a record; an absent one is no error. It returns [ErrBatch] for
 // a record that has a stream.
 func (tx *Tx) Delete(key Key) error {
-	s, err := tx.writable(key, nil)
+	if err := tx.writable(key, nil); err != nil {
+		return err
+	}
+	s, err := tx.load1(key, false)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.load([]Key{key}, false); err != nil {
-		return err
-	}
-	if s.view().Seq > 0 {
+	if r, _ := s.view(); r.Seq > 0 {
 		return fmt.Errorf("%w: %s deleted with a stream", ErrBatch, key.Kind)
 	}
 	tx.change(s)
@@ -250,11 +350,11 @@ func (tx *Tx) Delete(key Key) error {
 // write, before or after, and returns the entry's Seq. The entry's At is the
 // instant of [Tx.Now].
 func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
-	s, err := tx.writable(stream, data)
-	if err != nil {
+	if err := tx.writable(stream, data); err != nil {
 		return 0, err
 	}
-	if _, err := tx.load([]Key{stream}, false); err != nil {
+	s, err := tx.load1(stream, false)
+	if err != nil {
 		return 0, err
 	}
 	if s.plan.op == opDelete {
@@ -311,46 +411,89 @@ func (tx *Tx) Now(clock func() time.Time) time.Time {
 
 var errReadOnly = errors.New("storage: write within View")
 
-func (tx *Tx) writable(k Key, data []byte) (*slot, error) {
+func (tx *Tx) writable(k Key, data []byte) error {
 	switch {
 	case tx.done:
-		return nil, errTxDone
+		return errTxDone
 	case tx.err != nil:
-		return nil, tx.err
+		return tx.err
 	case tx.readOnly:
-		return nil, errReadOnly
+		return errReadOnly
 	case len(data) > MaxData:
-		return nil, fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, k.Kind, len(data), MaxData)
+		return tooLarge(k, data)
 	}
-	return tx.slot(k)
+	return nil
+}
+
+func tooLarge(k Key, data []byte) error {
+	return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, k.Kind, len(data), MaxData)
 }
 
 func (tx *Tx) change(s *slot) {
 	if tx.subs > 0 {
+		if tx.undo == nil {
+			tx.undo = make([]undo, 0, fewSlots)
+		}
 		tx.undo = append(tx.undo, undo{s, s.plan})
 	}
 }
 
-func (tx *Tx) put(s *slot, data []byte, due time.Time) {
+func (tx *Tx) put(s *slot, p plan) {
 	tx.change(s)
-	s.plan = plan{op: opPut, data: bytes.Clone(data), due: due, entries: s.plan.entries}
+	p.op, p.entries = opPut, s.plan.entries
+	s.plan = p
+}
+
+// wrote reports whether the run has anything to commit.
+func (tx *Tx) wrote() bool {
+	for _, s := range tx.order {
+		if s.plan.op == opPut || s.plan.op == opDelete && s.rec.Version > 0 {
+			return true
+		}
+	}
+	return len(tx.entries) > 0
+}
+
+// stamp gives the entries the instant of the run.
+func (tx *Tx) stamp() []Entry {
+	for i := range tx.entries {
+		tx.entries[i].At = tx.Now(nil)
+	}
+	return tx.entries
+}
+
+// check is [CheckBatch] of what the run wrote: all that Tx itself leaves open.
+func (tx *Tx) check() error {
+	if len(tx.order) > MaxKeys {
+		return fmt.Errorf("%w: batch of %d keys, limit %d", ErrTooLarge, len(tx.order), MaxKeys)
+	}
+	for _, s := range tx.order {
+		if s.plan.entries > 0 && s.plan.op != opPut {
+			return fmt.Errorf("%w: entry of %s without a write of its record", ErrBatch, s.rec.Key.Kind)
+		}
+	}
+	return nil
 }
 
 // batch is what the run wants committed: its writes, and a Check for whatever
-// else Get found. wrote is false if there are only Checks.
-func (tx *Tx) batch() (b Batch, wrote bool) {
+// else Get found.
+func (tx *Tx) batch() (b Batch, err error) {
+	b.Writes = make([]Write, 0, len(tx.order))
 	for _, s := range tx.order {
 		w := Write{Key: s.rec.Key, Expect: s.rec.Version}
 		switch s.plan.op {
 		case opPut:
 			w.Data, w.Due = s.plan.data, s.plan.due
-			wrote = true
+			if s.plan.val != nil {
+				if w.Data, err = s.plan.val.encode(w.Key); err != nil {
+					return Batch{}, err
+				}
+			}
 		case opDelete:
 			if s.rec.Version == 0 {
 				continue
 			}
 			w.Delete = true
-			wrote = true
 		case opNone:
 			if !s.valid || s.rec.Version == 0 {
 				continue
@@ -359,12 +502,8 @@ func (tx *Tx) batch() (b Batch, wrote bool) {
 		}
 		b.Writes = append(b.Writes, w)
 	}
-	for _, e := range tx.entries {
-		e.At = tx.Now(nil)
-		b.Entries = append(b.Entries, e)
-		wrote = true
-	}
-	return b, wrote
+	b.Entries = tx.stamp()
+	return b, nil
 }
 
 // seen returns the keys that the function read from the store, and whether

@@ -85,10 +85,11 @@ type updater struct {
 	attempts int
 	readOnly bool
 
-	cache    map[Key]Record // for the next run; nil: it reads afresh
-	lost     []Batch        // sent, with their answers lost
-	unknown  error          // the last such answer
-	conflict int            // races lost
+	group    *Grouped   // whose cache serves and learns; nil: none
+	cache    *recordSet // for the next run; nil: it reads afresh
+	lost     []Batch    // sent, with their answers lost
+	unknown  error      // the last such answer
+	conflict int        // races lost
 }
 
 func (u *updater) run(fn func(*Tx) error) error {
@@ -100,14 +101,13 @@ func (u *updater) run(fn func(*Tx) error) error {
 			}
 		}
 		tx := newTx(u.ctx, u.store, u.cache)
-		tx.readOnly = u.readOnly
+		tx.readOnly, tx.group = u.readOnly, u.group
 		err := fn(tx)
 		tx.done = true
 		if tx.err != nil {
 			return u.final(tx.err)
 		}
-		batch, wrote := tx.batch()
-		if err != nil || !wrote {
+		if err != nil || !tx.wrote() {
 			moved, cerr := u.confirm(tx)
 			switch {
 			case cerr != nil:
@@ -119,10 +119,17 @@ func (u *updater) run(fn func(*Tx) error) error {
 			}
 			return err
 		}
-		if err := CheckBatch(batch); err != nil {
+		if err := tx.check(); err != nil {
 			return u.final(err)
 		}
-		outs, err := u.store.Commit(u.ctx, []Batch{batch})
+		batch, err := tx.batch()
+		if err != nil {
+			return u.final(err)
+		}
+		outs, err := u.commit(batch)
+		if u.group != nil {
+			u.group.learn(tx, err == nil && len(outs) == 1 && outs[0].OK)
+		}
 		switch {
 		case errors.Is(err, ErrUnknown):
 			u.lost, u.unknown, u.cache = append(u.lost, batch), err, nil
@@ -147,6 +154,13 @@ func (u *updater) run(fn func(*Tx) error) error {
 	return u.final(ErrContended)
 }
 
+func (u *updater) commit(b Batch) ([]Outcome, error) {
+	if s, ok := u.store.(*Mem); ok {
+		return s.commitOwned(u.ctx, []Batch{b})
+	}
+	return u.store.Commit(u.ctx, []Batch{b})
+}
+
 // final is the error of an Update that could not find out what it wanted to: if
 // the answer to a commit is missing, that is what the caller must know.
 func (u *updater) final(err error) error {
@@ -161,14 +175,14 @@ func (u *updater) final(err error) error {
 func (u *updater) refresh(tx *Tx, b Batch, current []Record) error {
 	u.conflict++
 	if u.conflict%2 == 1 && explains(b, current) {
-		cache := make(map[Key]Record, len(tx.order))
+		cache := new(recordSet)
 		for _, s := range tx.order {
 			if s.known && s.valid {
-				cache[s.rec.Key] = s.rec
+				cache.set(s.rec)
 			}
 		}
 		for _, r := range current {
-			cache[r.Key] = r
+			cache.set(r)
 		}
 		u.cache = cache
 		return nil
@@ -194,16 +208,26 @@ func explains(b Batch, current []Record) bool {
 
 // fetch replaces the cache with what the store has under keys now.
 func (u *updater) fetch(keys []Key) error {
-	u.cache = make(map[Key]Record, len(keys))
+	u.cache = new(recordSet)
 	for len(keys) > 0 {
 		part := keys[:min(len(keys), MaxKeys)]
 		keys = keys[len(part):]
-		recs, err := u.store.Get(u.ctx, part)
+		at := u.group.readAt()
+		var recs []Record
+		var err error
+		if s, ok := u.store.(*Mem); ok {
+			recs, err = s.getShared(u.ctx, part)
+		} else {
+			recs, err = u.store.Get(u.ctx, part)
+		}
 		if err != nil {
 			return err
 		}
 		for _, r := range recs {
-			u.cache[r.Key] = r
+			u.cache.set(r)
+			if u.group != nil {
+				u.group.cache.set(r, nil, at, false)
+			}
 		}
 	}
 	return nil
@@ -217,7 +241,8 @@ func (u *updater) confirm(tx *Tx) (moved bool, err error) {
 	if len(keys) == 0 || (len(keys) == 1 && !cached) {
 		u.cache = nil
 		for _, k := range keys {
-			u.remember(tx.slots[k].rec)
+			u.cache = new(recordSet)
+			u.cache.set(tx.find(k).rec)
 		}
 		return false, nil
 	}
@@ -225,29 +250,24 @@ func (u *updater) confirm(tx *Tx) (moved bool, err error) {
 		return false, err
 	}
 	for _, k := range keys {
-		if r := u.cache[k]; r.Version != tx.slots[k].rec.Version {
-			moved = true
+		var version uint64
+		if r := u.cache.get(k); r != nil {
+			version = r.Version
 		}
+		moved = moved || version != tx.find(k).rec.Version
 	}
 	return moved, nil
-}
-
-func (u *updater) remember(r Record) {
-	if u.cache == nil {
-		u.cache = make(map[Key]Record)
-	}
-	u.cache[r.Key] = r
 }
 
 // undecided reports whether a commit whose answer was lost could still happen,
 // so that a refusal would promise too much: nothing it rests on moved.
 func (u *updater) undecided() bool { return undecided(u.lost, u.cache) }
 
-func undecided(lost []Batch, now map[Key]Record) bool {
+func undecided(lost []Batch, now *recordSet) bool {
 	for i := range lost {
 		alive := true
 		for _, w := range lost[i].Writes {
-			if r, ok := now[w.Key]; ok && r.Version != w.Expect {
+			if r := now.get(w.Key); r != nil && r.Version != w.Expect {
 				alive = false
 			}
 		}

@@ -1,0 +1,148 @@
+package storage
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Codec turns records of a kind into values and back. Values read through one
+// are kept beside the records in the memory of a [Group], so that they are
+// decoded once, and encoded once per commit however many updates wrote them. It
+// is for kinds that every call reads and writes; [Kind] does for all others.
+// Make one per kind, as a package variable: values belong to it by address.
+type Codec struct {
+	// Encode returns the Data of a record that holds v. Required.
+	Encode func(v any) ([]byte, error)
+	// Decode returns the value of a record, whose Data it may keep but not
+	// change, or [ErrCorrupt]. Required.
+	Decode func(r Record) (any, error)
+}
+
+// Value is [Tx.Get] of one record, decoded. The value is shared with others and
+// must not be changed: to write, change a copy and give that to PutValue. It is
+// nil, with version 0, if there is no record.
+func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
+	s, err := tx.load1(key, false)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.seen, s.valid = true, true
+	r, val := s.view()
+	if r.Version == 0 {
+		return nil, 0, nil
+	}
+	if val != nil && val.codec == c {
+		return val.v, r.Version, nil
+	}
+	if r, err = s.full(); err != nil {
+		return nil, 0, err
+	}
+	if v, err = c.Decode(r); err != nil {
+		return nil, 0, err
+	}
+	if s.plan.op == opNone {
+		s.val = &value{codec: c, v: v, data: r.Data}
+		tx.keep(s)
+	}
+	return v, r.Version, nil
+}
+
+// PutValue is [Tx.Put] of a value, which belongs to the store from now on and
+// must not be changed any more. One that does not encode, or is too large, fails
+// the commit.
+func (tx *Tx) PutValue(key Key, c *Codec, v any, due time.Time) error {
+	if err := tx.writable(key, nil); err != nil {
+		return err
+	}
+	s, err := tx.load1(key, false)
+	if err != nil {
+		return err
+	}
+	tx.put(s, plan{val: &value{codec: c, v: v}, due: due})
+	return nil
+}
+
+// CreateValue is [Tx.Create] of a value, as PutValue is Put.
+func (tx *Tx) CreateValue(key Key, c *Codec, v any, due time.Time) error {
+	if err := tx.writable(key, nil); err != nil {
+		return err
+	}
+	return tx.create(key, plan{val: &value{codec: c, v: v}, due: due})
+}
+
+// A value is what a record holds, decoded. It belongs to one goroutine until its
+// data is there, and is never changed afterwards.
+type value struct {
+	codec *Codec
+	v     any
+	data  []byte // nil until it is needed
+}
+
+func (v *value) encode(k Key) ([]byte, error) {
+	if v.data != nil {
+		return v.data, nil
+	}
+	data, err := v.codec.Encode(v.v)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("storage: encode %s: %w", k.Kind, err)
+	case len(data) > MaxData:
+		return nil, tooLarge(k, data)
+	case data == nil:
+		data = []byte{}
+	}
+	v.data = data
+	return data, nil
+}
+
+// keep leaves a value that was decoded where the next run finds it.
+func (tx *Tx) keep(s *slot) {
+	switch {
+	case tx.round != nil && s.shared:
+		tx.round.cells[s.rec.Key].val = s.val
+	case tx.round != nil:
+		tx.round.sh.g.cache.attach(s.rec, s.val)
+	case tx.group != nil:
+		tx.group.cache.attach(s.rec, s.val)
+	}
+}
+
+// A recordSet is some records, found by key.
+type recordSet struct {
+	list  []Record
+	index map[Key]int // once there are many
+}
+
+func (rs *recordSet) get(k Key) *Record {
+	if rs == nil {
+		return nil
+	}
+	if rs.index != nil {
+		if i, ok := rs.index[k]; ok {
+			return &rs.list[i]
+		}
+		return nil
+	}
+	for i := range rs.list {
+		if r := &rs.list[i]; r.Key.ID == k.ID && r.Key == k {
+			return r
+		}
+	}
+	return nil
+}
+
+func (rs *recordSet) set(r Record) {
+	if old := rs.get(r.Key); old != nil {
+		*old = r
+		return
+	}
+	rs.list = append(rs.list, r)
+	if rs.index != nil {
+		rs.index[r.Key] = len(rs.list) - 1
+	} else if len(rs.list) > 2*fewSlots {
+		rs.index = make(map[Key]int, 2*len(rs.list))
+		for i := range rs.list {
+			rs.index[rs.list[i].Key] = i
+		}
+	}
+}
