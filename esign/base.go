@@ -176,16 +176,13 @@ func (s *Service) extend(ctx context.Context, tenant string, d Document, body st
 
 // peek reads an envelope for the service itself.
 func (s *Service) peek(ctx context.Context, tenant, id string) (Envelope, error) {
-	var env Envelope
-	err := storage.View(ctx, s.store, func(tx *storage.Tx) (err error) {
-		var version uint64
-		env, version, err = s.load(tx, tenant, id)
+	return storage.ViewValue(ctx, s.store, func(tx *storage.Tx) (Envelope, error) {
+		env, version, err := s.load(tx, tenant, id)
 		if err == nil && (version == 0 || env.State == "") {
 			err = ErrNotFound
 		}
-		return err
+		return env, err
 	})
-	return env, err
 }
 
 // finalize adds what Policy.Level asks and what signatures could not get when

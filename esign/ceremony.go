@@ -24,12 +24,7 @@ func (s *Service) Open(ctx context.Context, a Actor, v View) (Ceremony, error) {
 	if err := s.ensureBase(ctx, a, v.Envelope); err != nil {
 		return Ceremony{}, err
 	}
-	var c Ceremony
-	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
-		c, err = s.OpenTx(ctx, tx, a, v)
-		return err
-	})
-	return c, err
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Ceremony, error) { return s.OpenTx(ctx, tx, a, v) })
 }
 
 // OpenTx is [Service.Open] within a commit; it makes no base revision.
@@ -152,12 +147,7 @@ func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, e
 			return Asked{}, err
 		}
 	}
-	var out Asked
-	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
-		out, err = s.ChallengeTx(ctx, tx, a, c)
-		return err
-	})
-	return out, err
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Asked, error) { return s.ChallengeTx(ctx, tx, a, c) })
 }
 
 // ChallengeTx is [Service.Challenge] within a commit; it makes no base revision.

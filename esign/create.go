@@ -23,7 +23,7 @@ import (
 // It fails with [*FieldError] for whatever part of the draft is wrong, with
 // [ErrUnknownChannel], and with [ErrIntentMismatch] if the id is taken.
 func (s *Service) Create(ctx context.Context, a Actor, d Draft) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.CreateTx(ctx, tx, a, d) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.CreateTx(ctx, tx, a, d) })
 }
 
 // CreateTx is [Service.Create] within a commit. The tenant's keys must be
@@ -35,25 +35,12 @@ func (s *Service) CreateTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft
 // Edit replaces the content of a draft that has not been sent. The request's id
 // is that of the envelope; the same content again changes nothing.
 func (s *Service) Edit(ctx context.Context, a Actor, d Draft) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.EditTx(ctx, tx, a, d) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.EditTx(ctx, tx, a, d) })
 }
 
 // EditTx is [Service.Edit] within a commit.
 func (s *Service) EditTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, error) {
 	return s.draft(ctx, tx, a, d, OpEdit)
-}
-
-// mutate is update for methods that answer an envelope.
-func (s *Service) mutate(ctx context.Context, a Actor, fn func(tx *storage.Tx) (Envelope, error)) (Envelope, error) {
-	var env Envelope
-	err := s.update(ctx, a, func(tx *storage.Tx) (err error) {
-		env, err = fn(tx)
-		return err
-	})
-	if err != nil {
-		return Envelope{}, err
-	}
-	return env, nil
 }
 
 // sentDraft is what the id of a draft stands for: its content with contacts by
@@ -281,7 +268,7 @@ func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
 // [ErrTemplateNotApproved], [*quota.InsufficientError], [ErrUnknownChannel],
 // [*FieldError], or the refusal of an invitation by package sms.
 func (s *Service) Send(ctx context.Context, a Actor, r Send) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.SendTx(ctx, tx, a, r) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.SendTx(ctx, tx, a, r) })
 }
 
 // SendTx is [Service.Send] within a commit.

@@ -8,7 +8,7 @@ import (
 
 // Discard removes a draft that was never sent.
 func (s *Service) Discard(ctx context.Context, a Actor, r End) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.DiscardTx(ctx, tx, a, r) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.DiscardTx(ctx, tx, a, r) })
 }
 
 // DiscardTx is [Service.Discard] within a commit.
@@ -21,7 +21,7 @@ func (s *Service) DiscardTx(ctx context.Context, tx *storage.Tx, a Actor, r End)
 // channel they were reached through (H17, H18, D02, D05). After everybody
 // signed it is [ErrAllSigned].
 func (s *Service) Revoke(ctx context.Context, a Actor, r End) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.RevokeTx(ctx, tx, a, r) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.RevokeTx(ctx, tx, a, r) })
 }
 
 // RevokeTx is [Service.Revoke] within a commit.
@@ -32,7 +32,7 @@ func (s *Service) RevokeTx(ctx context.Context, tx *storage.Tx, a Actor, r End) 
 // Close ends the collection of signatures (关闭) and keeps those made. Units of
 // unsigned recipients settle as with [Service.Revoke] (D05).
 func (s *Service) Close(ctx context.Context, a Actor, r End) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.CloseTx(ctx, tx, a, r) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.CloseTx(ctx, tx, a, r) })
 }
 
 // CloseTx is [Service.Close] within a commit.
@@ -53,7 +53,7 @@ func (s *Service) byOwner(ctx context.Context, tx *storage.Tx, a Actor, op Op, r
 // Decline refuses to sign (拒签). The envelope is declined if its stage can no
 // longer be met; no unit comes back (D03).
 func (s *Service) Decline(ctx context.Context, a Actor, r End) (Envelope, error) {
-	return s.mutate(ctx, a, func(tx *storage.Tx) (Envelope, error) { return s.DeclineTx(ctx, tx, a, r) })
+	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.DeclineTx(ctx, tx, a, r) })
 }
 
 // DeclineTx is [Service.Decline] within a commit.

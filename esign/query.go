@@ -19,16 +19,13 @@ func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, 
 	if err := a.check(); err != nil {
 		return Envelope{}, err
 	}
-	var env Envelope
-	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+	return storage.ViewValue(ctx, s.store, func(tx *storage.Tx) (Envelope, error) {
 		x, err := s.open(tx, a, envelope)
 		if err != nil {
-			return err
+			return Envelope{}, err
 		}
-		env = x.env.asOf(tx.Now(s.now))
-		return nil
+		return x.env.asOf(tx.Now(s.now)), nil
 	})
-	return env, err
 }
 
 // A Moment is one event of an envelope's timeline.
@@ -154,10 +151,10 @@ func (e *Envelope) visible(a Actor) map[string]bool {
 
 // downloaded puts on record that somebody takes a copy, before it is given.
 func (s *Service) downloaded(ctx context.Context, a Actor, env *Envelope, document string) error {
-	return s.update(ctx, a, func(tx *storage.Tx) error {
+	_, err := mutate(ctx, s, a, func(tx *storage.Tx) (struct{}, error) {
 		x, err := s.open(tx, a, env.ID)
 		if err != nil {
-			return err
+			return struct{}{}, err
 		}
 		by := WhoRecipient
 		if x.env.ownedBy(a) {
@@ -167,8 +164,9 @@ func (s *Service) downloaded(ctx context.Context, a Actor, env *Envelope, docume
 		if document != "" {
 			extra["document"] = document
 		}
-		return x.tell(ctx, "document.downloaded", by, extra)
+		return struct{}{}, x.tell(ctx, "document.downloaded", by, extra)
 	})
+	return err
 }
 
 func (s *Service) copyDocument(ctx context.Context, d *Document, w io.Writer) error {

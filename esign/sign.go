@@ -251,11 +251,7 @@ func (s *Service) Sign(ctx context.Context, a Actor, r Sign) (Signed, error) {
 			}
 			return Signed{}, err
 		}
-		var out Signed
-		err = s.update(ctx, a, func(tx *storage.Tx) (err error) {
-			out, err = s.SignTx(ctx, tx, a, r, p)
-			return err
-		})
+		out, err := mutate(ctx, s, a, func(tx *storage.Tx) (Signed, error) { return s.SignTx(ctx, tx, a, r, p) })
 		switch {
 		case err == nil:
 			return out, nil

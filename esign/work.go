@@ -37,20 +37,22 @@ type work struct {
 	finalized bool
 }
 
-// update runs fn as the unit of work of one actor, with the tenant's keys in
+// mutate runs fn as the unit of work of one actor, with the tenant's keys in
 // memory, and tells Run that there may be work.
-func (s *Service) update(ctx context.Context, a Actor, fn func(tx *storage.Tx) error) error {
+func mutate[T any](ctx context.Context, s *Service, a Actor, fn func(tx *storage.Tx) (T, error)) (T, error) {
+	var zero T
 	if err := a.check(); err != nil {
-		return err
+		return zero, err
 	}
 	if err := s.vault.Unlock(ctx, a.Tenant); err != nil {
-		return err
+		return zero, err
 	}
-	if err := storage.Update(ctx, s.store, fn); err != nil {
-		return err
+	out, err := storage.UpdateValue(ctx, s.store, fn)
+	if err != nil {
+		return zero, err
 	}
 	s.announce()
-	return nil
+	return out, nil
 }
 
 // once runs fn under the caller's id: repeated, it gives the same answer; with
