@@ -230,7 +230,7 @@ func (g gate) settle(ctx context.Context, tx *storage.Tx, c checkRecord) error {
 	if c.Payer == "" {
 		return nil
 	}
-	id, hold := storage.JoinID(string(c.hold()), "end"), c.hold()
+	id, hold := storage.JoinID("idcheck", c.Flow.Key, "end"), c.hold()
 	if c.Flow.Result.Outcome.Final() {
 		_, err := g.s.quota.CaptureTx(ctx, tx, quota.CaptureRequest{Tenant: c.Flow.Subject.Tenant, ID: id, Hold: hold,
 			Slots: []quota.SlotID{checkSlot}, Actor: c.By})
