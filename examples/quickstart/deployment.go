@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,7 +39,10 @@ type deployment struct {
 // deploy opens what the folder holds, or makes it.
 func deploy(dir string, now func() time.Time) (*deployment, error) {
 	d := &deployment{dir: dir, now: now, texts: new(smstest.Gateway)}
-	var err error
+	err := d.whole()
+	if err != nil {
+		return nil, err
+	}
 	if d.ca, err = openCA(d.path("authority.pem"), now); err != nil {
 		return nil, err
 	}
@@ -76,6 +80,24 @@ func deploy(dir string, now func() time.Time) (*deployment, error) {
 		return nil, errors.Join(err, d.store.Close())
 	}
 	return d, nil
+}
+
+// whole refuses a folder with a store whose keys are gone: new ones would fit
+// nothing in it, and would replace the roots that its files verify under.
+func (d *deployment) whole() error {
+	info, err := os.Stat(d.path("countersign.db"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"authority.pem", "log.key", "vault.key"} {
+		if _, err := os.Stat(d.path(name)); err != nil {
+			return fmt.Errorf("the folder is damaged, use another: %w", err)
+		}
+	}
+	return nil
 }
 
 func (d *deployment) path(name string) string { return filepath.Join(d.dir, name) }

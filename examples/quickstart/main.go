@@ -5,6 +5,9 @@
 //
 //	go run ./examples/quickstart [-pdf contract.pdf] [-dir out] [-at 2026-03-02T09:00:00Z]
 //
+// It exits 0 when everything verified, 1 when something failed, and 2 for wrong
+// usage. Build it to see the codes: "go run" itself exits 1 for both.
+//
 // Certificates, timestamps and texts come from development stand-ins in this
 // process: what it writes is trusted by nobody but the roots it writes along.
 package main
@@ -12,6 +15,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -28,14 +32,20 @@ func main() {
 	at := flag.String("at", "", "`instant` to begin at, RFC 3339; now without it")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "quickstart: unexpected argument")
+		fmt.Fprintf(os.Stderr, "quickstart: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
 	if err := run(context.Background(), os.Stdout, *pdf, *dir, *at); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		if errors.Is(err, errUsage) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// errUsage is the class of what the caller wrote wrong.
+var errUsage = errors.New("wrong usage")
 
 func run(ctx context.Context, out io.Writer, pdf, dir, at string) error {
 	contract := sample
@@ -48,8 +58,8 @@ func run(ctx context.Context, out io.Writer, pdf, dir, at string) error {
 	now := time.Now
 	if at != "" {
 		begin, err := time.Parse(time.RFC3339, at)
-		if err != nil {
-			return fmt.Errorf("-at: %w", err)
+		if err != nil || begin.UTC().Year() < 1970 || begin.UTC().Year() > 9000 {
+			return fmt.Errorf("%w: -at: %q is no RFC 3339 time of the years 1970 to 9000", errUsage, at)
 		}
 		started := time.Now()
 		now = func() time.Time { return begin.Add(time.Since(started)) }
@@ -67,6 +77,6 @@ func run(ctx context.Context, out io.Writer, pdf, dir, at string) error {
 		return err
 	}
 	defer d.close()
-	s := &story{deployment: d, out: out, contract: contract, own: pdf != ""}
+	s := &story{deployment: d, out: out, contract: contract, pdf: pdf, set: at != ""}
 	return s.tell(ctx)
 }

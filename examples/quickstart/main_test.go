@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/countersign/countersign/esign"
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/internal/pdftest"
+	"github.com/countersign/countersign/quota"
 )
 
 // play runs the quick start in a folder.
@@ -61,6 +64,41 @@ func TestQuickstart(t *testing.T) {
 			assert.Contains(t, out, "CAdES Verification successful")
 		}
 	})
+}
+
+// TestQuickstartRefuses: what cannot work is refused with a reason, and what the
+// folder held before is as it was.
+func TestQuickstartRefuses(t *testing.T) {
+	note := filepath.Join(t.TempDir(), "note.txt")
+	require.NoError(t, os.WriteFile(note, []byte("no contract"), 0o600))
+	for _, at := range []string{"yesterday", "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z"} {
+		require.ErrorIs(t, run(t.Context(), io.Discard, "", t.TempDir(), at), errUsage, at)
+	}
+
+	dir := t.TempDir()
+	var told bytes.Buffer
+	err := run(t.Context(), &told, note, dir, "1970-01-01T00:00:00Z")
+	require.Equal(t, pades.ErrNotPDF, pades.CodeOf(err))
+	require.ErrorContains(t, err, note)
+	assert.NotContains(t, told.String(), "order-1", "nothing is bought for it")
+	require.NoError(t, run(t.Context(), io.Discard, "", dir, "1970-01-01T00:00:00Z"), "the folder is as good as new")
+	roots, err := os.ReadFile(filepath.Join(dir, "roots.pem"))
+	require.NoError(t, err)
+
+	require.ErrorIs(t, run(t.Context(), io.Discard, "", dir, "1970-01-01T00:00:00+08:00"), errUsage)
+	require.ErrorIs(t, play(t, "contract.pdf", dir), esign.ErrIntentMismatch, "a contract of the user's has its fields elsewhere")
+	require.ErrorIs(t, run(t.Context(), io.Discard, "", dir, "2020-01-01T00:00:00Z"), quota.ErrClock)
+	for _, name := range []string{"authority.pem", "log.key", "vault.key"} {
+		key, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+		require.ErrorIs(t, play(t, "", dir), fs.ErrNotExist, name)
+		require.NoFileExists(t, filepath.Join(dir, name))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), key, 0o600))
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "roots.pem"))
+	require.NoError(t, err)
+	assert.Equal(t, roots, after)
 }
 
 // TestOneChangedByte: whatever byte of either file changes, the verifying

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/esign/identity"
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/membership"
@@ -34,8 +38,10 @@ type story struct {
 	*deployment
 	out      io.Writer
 	contract []byte
-	own      bool // the contract is the user's
-	again    bool // the folder holds a finished contract already
+	pdf      string // the contract's path, if it is the user's
+	set      bool   // the clock was set to another time
+	again    bool   // the folder holds a finished contract already
+	docs     []esign.Document
 }
 
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
@@ -50,19 +56,44 @@ func actor(account string) esign.Actor {
 func (s *story) tell(ctx context.Context) error {
 	s.say("countersign quick start, working in %s", s.dir)
 	s.say("Certificates, timestamps and texts are development stand-ins made in this process; nothing leaves it.")
-	if env, err := s.svc.Get(ctx, actor("hr"), envelope); err == nil && env.State == esign.StateCompleted {
+	switch env, err := s.svc.Get(ctx, actor("hr"), envelope); {
+	case errors.Is(err, esign.ErrNotFound):
+	case err != nil:
+		return err
+	case env.State == esign.StateCompleted:
 		s.again = true
 		s.say("This folder holds a finished contract: every call is repeated under its id and answers as before.")
+	case env.State != esign.StateDraft:
+		return fmt.Errorf("the folder holds a run that was cut off, use another: its contract is %s, and its texts are gone", env.State)
 	}
-	for _, step := range []func(context.Context) error{s.buy, s.send, s.sign, s.statement, s.export, s.verify} {
-		if err := step(ctx); err != nil {
+	for _, step := range []func(context.Context) error{s.upload, s.buy, s.send, s.sign, s.statement, s.export, s.verify} {
+		switch err := step(ctx); {
+		case errors.Is(err, esign.ErrIntentMismatch):
+			return fmt.Errorf("the folder holds another contract, use another: %w", err)
+		case errors.Is(err, quota.ErrClock):
+			return fmt.Errorf("the folder was last used at a later time, see -at: %w", err)
+		case err != nil:
 			return err
 		}
 	}
 	s.say("\nDone. Look at it: signed.pdf in any PDF reader, and")
-	s.say("  go run ./examples/verify -in %s -roots %s", s.path("signed.pdf"), s.path("roots.pem"))
-	s.say("  go run ./examples/verify -bundle %s -keys %s", s.path("evidence.esev"), s.path("keys.txt"))
+	at := "" // certificates of a set clock are good at its time
+	if s.set {
+		at = " -at " + s.now().Add(time.Second).UTC().Format(time.RFC3339)
+	}
+	s.say("  go run ./examples/verify -in %s -roots %s%s", s.path("signed.pdf"), s.path("roots.pem"), at)
+	s.say("  go run ./examples/verify -bundle %s -keys %s%s", s.path("evidence.esev"), s.path("keys.txt"), at)
 	return nil
+}
+
+// upload stores the contract. A file that could not be signed is refused here,
+// before anything is bought or sent.
+func (s *story) upload(ctx context.Context) (err error) {
+	s.docs, err = s.svc.Upload(ctx, actor("hr"), esign.Upload{Files: []esign.File{{ID: "contract", Body: bytes.NewReader(s.contract)}}})
+	if err != nil && s.pdf != "" {
+		return fmt.Errorf("%s: %w", s.pdf, err)
+	}
+	return err
 }
 
 // buy accepts the agreement and pays for a package of units.
@@ -99,9 +130,9 @@ func (s *story) statement(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("   hr's statement:  available  held")
+	s.say("   hr's statement:  change  available  held")
 	for _, l := range st.Lines {
-		s.say("     %-14s %+3d      %3d   %3d", l.Kind, signed(l), l.Available, l.Held)
+		s.say("     %-14s    %+3d        %3d   %3d", l.Kind, signed(l), l.Available, l.Held)
 	}
 	return nil
 }
@@ -117,13 +148,9 @@ func signed(l quota.StatementLine) quota.Units {
 	return 0
 }
 
-// send uploads the contract and sends it to two signers, one after the other.
+// send sends the contract to two signers, one after the other.
 func (s *story) send(ctx context.Context) error {
-	docs, err := s.svc.Upload(ctx, actor("hr"), esign.Upload{Files: []esign.File{{ID: "contract", Body: bytes.NewReader(s.contract)}}})
-	if err != nil {
-		return err
-	}
-	d := esign.Draft{ID: envelope, Title: "软件开发服务合同", Documents: docs}
+	d := esign.Draft{ID: envelope, Title: "软件开发服务合同", Documents: s.docs}
 	for i, who := range signers {
 		c, err := contact(who)
 		if err != nil {
@@ -131,7 +158,7 @@ func (s *story) send(ctx context.Context) error {
 		}
 		d.Recipients = append(d.Recipients, esign.Invitee{ID: who, Party: esign.Party{Account: who}, Order: i + 1, Contact: c,
 			Channel: esign.ChannelSMS, Consent: esign.ConsentStaff})
-		d.Fields = append(d.Fields, s.fields(who, i, docs[0])...)
+		d.Fields = append(d.Fields, s.fields(who, i, s.docs[0])...)
 	}
 	if _, err := s.svc.Create(ctx, actor("hr"), d); err != nil {
 		return err
@@ -140,8 +167,12 @@ func (s *story) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("\n2. hr sends %s (%d pages, SHA-256 %s…) to %s, then %s.", envelope, docs[0].Pages, docs[0].SHA256[:12],
+	s.say("\n2. hr sends %s (%d pages, SHA-256 %s…) to %s, then %s.", envelope, s.docs[0].Pages, s.docs[0].SHA256[:12],
 		people["zhou"].name, people["li"].name)
+	if s.again {
+		s.say("   Answered as before: no unit is held and no text goes out again.")
+		return nil
+	}
 	s.say("   One commit holds %d units, moves the envelope, writes the evidence and queues the first text.",
 		env.Recipients[0].Line.Units+env.Recipients[1].Line.Units)
 	return s.deliver(ctx)
@@ -160,12 +191,12 @@ func contact(who string) (esign.Contact, error) {
 // the lower margin of a contract of the user's own.
 func (s *story) fields(who string, i int, d esign.Document) []esign.Field {
 	x, y := 74+244*float64(i), 282.0
-	if s.own {
+	if s.pdf != "" {
 		x, y = 40+270*float64(i), 24
 	}
 	out := []esign.Field{{ID: "sign", Document: d.ID, Recipient: who, Type: esign.FieldSignature, Page: d.Pages,
 		Rect: [4]float64{x, y, x + 190, y + 56}}}
-	if !s.own {
+	if s.pdf == "" {
 		out = append(out, esign.Field{ID: "date", Document: d.ID, Recipient: who, Type: esign.FieldSignDate, Page: d.Pages,
 			Rect: [4]float64{x + 48, y - 24, x + 190, y - 8}})
 	}
@@ -199,10 +230,16 @@ func (s *story) sign(ctx context.Context) error {
 			s.say("\n%d. %s signs again under the same id: answered as before, signed at %s.", i+3, people[who].name, done.At.Format("2006-01-02 15:04:05Z"))
 			continue
 		}
-		if _, err := s.svc.Open(ctx, actor(who), esign.View{ID: "open-" + who, Envelope: envelope}); err != nil {
+		seen, err := s.svc.Open(ctx, actor(who), esign.View{ID: "open-" + who, Envelope: envelope})
+		if err != nil {
 			return err
 		}
-		s.say("\n%d. %s opens the contract and asks for a code, bound to exactly these bytes.", i+3, people[who].name)
+		base, err := hex.DecodeString(seen.Documents[0].Base)
+		if err != nil {
+			return err
+		}
+		s.say("\n%d. %s opens the contract, now with its fields (digest %.4s…), and asks for a code, bound to exactly these bytes.",
+			i+3, people[who].name, identity.Bind(base))
 		ask, err := s.svc.Challenge(ctx, actor(who), esign.Challenge{ID: "ask-" + who, Envelopes: []string{envelope}})
 		if err != nil {
 			return err
@@ -281,6 +318,7 @@ func (s *story) verify(ctx context.Context) error {
 	if rep.Verdict != pades.Passed {
 		return fmt.Errorf("signed.pdf is %s: %v", rep.Verdict, rep.Reasons)
 	}
+	s.say("   Each signature covers every byte up to its own end; what came after the first only filled fields, as it allows.")
 	keys, err := os.Open(s.path("keys.txt"))
 	if err != nil {
 		return err
