@@ -38,6 +38,14 @@ const (
 	International Region = "intl"
 )
 
+// Regions is Domestic, and International too for a gateway that reaches abroad.
+func Regions(abroad bool) []Region {
+	if abroad {
+		return []Region{Domestic, International}
+	}
+	return []Region{Domestic}
+}
+
 // Count returns what a text to a domestic number costs: 【signature】 and body
 // together, in UTF-16 units; 70 fit one message, 67 each part of a longer one,
 // and more than 500 are refused with [ErrTooLong]. A voice code costs 1.

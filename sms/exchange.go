@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 )
 
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 256 << 10
+
 // An Answer is what a provider's HTTP server said.
 type Answer struct {
 	Status int
@@ -32,10 +35,10 @@ func (e *ExchangeError) Error() string { return "sms: exchange: " + e.What }
 // Unwrap returns the error of the context, or nil.
 func (e *ExchangeError) Unwrap() error { return e.cause }
 
-// Exchange sends one request for a gateway and reads at most limit bytes of the
-// answer: no redirect is followed and nothing is repeated. A nil client is a
+// Exchange sends one request for a gateway and reads the answer, of at most
+// 256 KiB: no redirect is followed and nothing is repeated. A nil client is a
 // plain one. It fails with [*ExchangeError] alone.
-func Exchange(client *http.Client, req *http.Request, limit int64) (Answer, error) {
+func Exchange(client *http.Client, req *http.Request) (Answer, error) {
 	var connected atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		// From here on bytes may leave, whatever is seen of them.
@@ -58,11 +61,11 @@ func Exchange(client *http.Client, req *http.Request, limit int64) (Answer, erro
 	}
 	defer res.Body.Close()
 	connected.Store(true) // a client's own transport may not trace
-	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return Answer{}, fail("read")
-	case int64(len(body)) > limit:
+	case len(body) > maxAnswer:
 		return Answer{}, fail("too large")
 	}
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil

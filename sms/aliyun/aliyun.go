@@ -1,6 +1,7 @@
 package aliyun
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -19,10 +20,7 @@ import (
 	"github.com/countersign/countersign/sms"
 )
 
-const (
-	version  = "2017-05-25"
-	maxReply = 256 << 10
-)
+const version = "2017-05-25"
 
 // A Gateway sends through Aliyun's short message service (dysmsapi,
 // 2017-05-25). It is a literal; the fields without comment are required.
@@ -48,20 +46,11 @@ var (
 )
 
 // Name implements [sms.Gateway].
-func (g *Gateway) Name() string {
-	if g.ID == "" {
-		return "aliyun"
-	}
-	return g.ID
-}
+func (g *Gateway) Name() string { return cmp.Or(g.ID, "aliyun") }
 
 // Capabilities implements [sms.Gateway].
 func (g *Gateway) Capabilities() sms.Capabilities {
-	c := sms.Capabilities{Kinds: []sms.Kind{sms.OTP, sms.Notice, sms.Marketing}, Regions: []sms.Region{sms.Domestic}, Templates: true, Receipts: true}
-	if g.Abroad {
-		c.Regions = append(c.Regions, sms.International)
-	}
-	return c
+	return sms.Capabilities{Kinds: []sms.Kind{sms.OTP, sms.Notice, sms.Marketing}, Regions: sms.Regions(g.Abroad), Templates: true, Receipts: true}
 }
 
 // number is how the service writes numbers: digits, with the country code
@@ -225,10 +214,7 @@ func (g *Gateway) Parse(r *http.Request) ([]sms.Receipt, []byte, error) {
 func (g *Gateway) Poll(context.Context, time.Time) ([]sms.Receipt, error) { return nil, nil }
 
 func (g *Gateway) call(ctx context.Context, action string, params map[string]string) (sms.Answer, error) {
-	endpoint := g.Endpoint
-	if endpoint == "" {
-		endpoint = "https://dysmsapi.aliyuncs.com"
-	}
+	endpoint := cmp.Or(g.Endpoint, "https://dysmsapi.aliyuncs.com")
 	query := canonicalQuery(params)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+"/?"+query, http.NoBody)
 	if err != nil {
@@ -242,7 +228,7 @@ func (g *Gateway) call(ctx context.Context, action string, params map[string]str
 		Nonce: rand.Text(), At: now, KeyID: g.AccessKeyID, Secret: string(g.AccessKeySecret)}) {
 		req.Header.Set(k, v)
 	}
-	return sms.Exchange(g.Client, req, maxReply)
+	return sms.Exchange(g.Client, req)
 }
 
 // A request is what ACS3-HMAC-SHA256 signs.

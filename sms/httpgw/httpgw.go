@@ -2,6 +2,7 @@ package httpgw
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,6 @@ import (
 
 	"github.com/countersign/countersign/sms"
 )
-
-const maxReply = 256 << 10
 
 // A Source names what a request field is filled with.
 type Source string
@@ -65,12 +64,7 @@ type Gateway struct {
 var _ sms.Gateway = (*Gateway)(nil)
 
 // Name implements [sms.Gateway].
-func (g *Gateway) Name() string {
-	if g.ID == "" {
-		return "http"
-	}
-	return g.ID
-}
+func (g *Gateway) Name() string { return cmp.Or(g.ID, "http") }
 
 // Capabilities implements [sms.Gateway].
 func (g *Gateway) Capabilities() sms.Capabilities { return g.Caps }
@@ -89,7 +83,7 @@ func (g *Gateway) Submit(ctx context.Context, s sms.Submission) (sms.SubmitResul
 		req.Header[http.CanonicalHeaderKey(k)] = v
 	}
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	answer, err := sms.Exchange(g.Client, req, maxReply)
+	answer, err := sms.Exchange(g.Client, req)
 	if err != nil {
 		return sms.Failed(err), fmt.Errorf("httpgw: %w", err)
 	}

@@ -1,6 +1,7 @@
 package smstest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,12 +91,7 @@ var (
 )
 
 // Name implements [sms.Gateway].
-func (g *Gateway) Name() string {
-	if g.ID == "" {
-		return "memory"
-	}
-	return g.ID
-}
+func (g *Gateway) Name() string { return cmp.Or(g.ID, "memory") }
 
 // Capabilities implements [sms.Gateway].
 func (g *Gateway) Capabilities() sms.Capabilities {

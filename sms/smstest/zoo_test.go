@@ -40,7 +40,7 @@ func (s simple) ask(ctx context.Context, client *http.Client, sub sms.Submission
 	if err != nil {
 		return reply{}, sms.Answer{}, err
 	}
-	a, err := sms.Exchange(client, req, 1<<16)
+	a, err := sms.Exchange(client, req)
 	if err != nil {
 		return reply{}, a, err
 	}

@@ -2,6 +2,7 @@ package tencent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,7 +20,6 @@ import (
 const (
 	version  = "2021-01-11"
 	service  = "sms"
-	maxReply = 256 << 10
 	jsonType = "application/json; charset=utf-8"
 )
 
@@ -50,20 +50,11 @@ var (
 )
 
 // Name implements [sms.Gateway].
-func (g *Gateway) Name() string {
-	if g.ID == "" {
-		return "tencent"
-	}
-	return g.ID
-}
+func (g *Gateway) Name() string { return cmp.Or(g.ID, "tencent") }
 
 // Capabilities implements [sms.Gateway].
 func (g *Gateway) Capabilities() sms.Capabilities {
-	c := sms.Capabilities{Kinds: []sms.Kind{sms.OTP, sms.Notice, sms.Marketing}, Regions: []sms.Region{sms.Domestic}, Templates: true, Receipts: true}
-	if g.Abroad {
-		c.Regions = append(c.Regions, sms.International)
-	}
-	return c
+	return sms.Capabilities{Kinds: []sms.Kind{sms.OTP, sms.Notice, sms.Marketing}, Regions: sms.Regions(g.Abroad), Templates: true, Receipts: true}
 }
 
 type failure struct{ Code string }
@@ -207,13 +198,7 @@ func (g *Gateway) Parse(r *http.Request) ([]sms.Receipt, []byte, error) {
 func (g *Gateway) Poll(context.Context, time.Time) ([]sms.Receipt, error) { return nil, nil }
 
 func (g *Gateway) call(ctx context.Context, action string, params map[string]any) (sms.Answer, error) {
-	endpoint, region := g.Endpoint, g.Region
-	if endpoint == "" {
-		endpoint = "https://sms.tencentcloudapi.com"
-	}
-	if region == "" {
-		region = "ap-guangzhou"
-	}
+	endpoint := cmp.Or(g.Endpoint, "https://sms.tencentcloudapi.com")
 	body, err := json.Marshal(params)
 	if err != nil {
 		return sms.Answer{}, &sms.ExchangeError{What: "values"}
@@ -229,10 +214,10 @@ func (g *Gateway) call(ctx context.Context, action string, params map[string]any
 	req.Header.Set("Content-Type", jsonType)
 	req.Header.Set("X-TC-Action", action)
 	req.Header.Set("X-TC-Version", version)
-	req.Header.Set("X-TC-Region", region)
+	req.Header.Set("X-TC-Region", cmp.Or(g.Region, "ap-guangzhou"))
 	req.Header.Set("X-TC-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set("Authorization", authorization(service, req.URL.Host, body, now, g.SecretID, string(g.SecretKey)))
-	return sms.Exchange(g.Client, req, maxReply)
+	return sms.Exchange(g.Client, req)
 }
 
 // authorization signs content type, host and body by TC3-HMAC-SHA256.
