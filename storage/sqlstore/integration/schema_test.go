@@ -1,0 +1,196 @@
+package integration_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/storage"
+	"github.com/countersign/countersign/storage/sqlstore"
+	"github.com/countersign/countersign/storage/storagetest"
+)
+
+// Several processes may create the schema at once, and again; without one, and
+// with one of another release, every call refuses.
+func TestSchema(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.connect(t, d.driver, d.dsn(t))
+		missing, err := sqlstore.Open(db, d.dialect, &sqlstore.Options{Prefix: "missing_"})
+		require.NoError(t, err)
+		_, err = missing.Get(t.Context(), []storage.Key{key("a")})
+		require.ErrorIs(t, err, sqlstore.ErrSchema)
+		require.ErrorIs(t, missing.Migrate(t.Context()), sqlstore.ErrSchema)
+
+		s, o := d.openOn(t, db, nil)
+		require.True(t, commit(t, s, storage.Batch{Writes: []storage.Write{create("a", "x")}}))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { assert.NoError(t, s.CreateSchema(t.Context())) })
+		}
+		wg.Wait()
+		require.NoError(t, s.Migrate(t.Context()))
+		assert.Equal(t, []uint64{1}, versions(t, s, "a"))
+
+		meta := strings.ReplaceAll("UPDATE ?"+o.Prefix+"meta? SET value = '99'", "?", quoteOf(d))
+		_, err = db.ExecContext(t.Context(), meta)
+		require.NoError(t, err)
+		later, err := sqlstore.Open(db, d.dialect, o)
+		require.NoError(t, err)
+		_, err = later.Commit(t.Context(), []storage.Batch{{Writes: []storage.Write{create("b", "x")}}})
+		require.ErrorIs(t, err, sqlstore.ErrSchema)
+		require.ErrorIs(t, later.Migrate(t.Context()), sqlstore.ErrSchema)
+		tx := begin(t, db, nil)
+		_, err = later.Bind(tx).Get(t.Context(), []storage.Key{key("a")})
+		require.ErrorIs(t, err, sqlstore.ErrSchema)
+		require.NoError(t, tx.Rollback())
+	})
+}
+
+func quoteOf(d database) string {
+	if d.dialect == sqlstore.MySQL {
+		return "`"
+	}
+	return `"`
+}
+
+// The views show instants and JSON as people read them, whatever else is there.
+func TestViews(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.connect(t, d.driver, d.dsn(t))
+		s, o := d.openOn(t, db, nil)
+		due := time.Date(2026, 3, 1, 4, 5, 6, 789012000, time.UTC)
+		require.True(t, commit(t, s, storage.Batch{
+			Writes:  []storage.Write{{Key: key("契"), Data: []byte(`{"v":1,"d":"契约"}`), Due: due}, {Key: key("binary"), Data: []byte{0x81, 0xff, 0}}},
+			Entries: []storage.Entry{{Stream: key("契"), Seq: 1, At: due, Data: []byte("{}")}},
+		}))
+		var id, data, at string
+		q := quoteOf(d)
+		cast := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')", sqlstore.MySQL: "CAST(due AS CHAR)", sqlstore.SQLite: "due"}[d.dialect]
+		require.NoError(t, db.QueryRow("SELECT id, data, "+cast+" FROM "+q+o.Prefix+"record_v"+q+" WHERE due IS NOT NULL").Scan(&id, &data, &at))
+		assert.Equal(t, "契", id)
+		assert.Equal(t, `{"v":1,"d":"契约"}`, data)
+		assert.Equal(t, "2026-03-01 04:05:06.789012", strings.TrimSuffix(strings.Replace(at, "T", " ", 1), "Z"))
+		for _, view := range []string{"record_v", "entry_v"} {
+			rows, err := db.Query("SELECT * FROM " + q + o.Prefix + view + q)
+			require.NoError(t, err)
+			n := 0
+			for rows.Next() {
+				n++
+			}
+			require.NoError(t, rows.Err())
+			assert.Equal(t, map[string]int{"record_v": 2, "entry_v": 1}[view], n)
+		}
+	})
+}
+
+// Settings that lose what is acknowledged are refused, unless that is wanted.
+func TestVolatileSettings(t *testing.T) {
+	for name, dsn := range map[string]struct {
+		d   database
+		dsn func(t *testing.T) string
+	}{
+		"sqlite journal": {databases[2], func(t *testing.T) string {
+			return "file:" + filepath.Join(t.TempDir(), "x.db") + "?_journal_mode=MEMORY"
+		}},
+		"synchronous_commit": {databases[0], func(t *testing.T) string {
+			return databases[0].dsn(t) + "&options=-c%20synchronous_commit%3Doff"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn.d.need(t)
+			db := dsn.d.connect(t, dsn.d.driver, dsn.dsn(t))
+			s, o := dsn.d.openOn(t, db, nil)
+			_, err := s.Get(t.Context(), []storage.Key{key("a")})
+			require.ErrorIs(t, err, sqlstore.ErrSettings)
+			o.Volatile = true
+			s, err = sqlstore.Open(db, dsn.d.dialect, o)
+			require.NoError(t, err)
+			require.True(t, commit(t, s, storage.Batch{Writes: []storage.Write{create("a", "x")}}))
+		})
+	}
+}
+
+// plain is a driver that takes what database/sql knows, and no slices.
+type plain struct {
+	dsn    string
+	driver driver.Driver
+}
+
+func (p plain) Driver() driver.Driver { return p.driver }
+
+func (p plain) Connect(context.Context) (driver.Conn, error) {
+	conn, err := p.driver.Open(p.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return plainConn{&faultyConn{Conn: conn, f: new(faults)}}, nil
+}
+
+type plainConn struct{ *faultyConn }
+
+func (plainConn) CheckNamedValue(*driver.NamedValue) error { return driver.ErrSkip }
+
+// Without arrays of the driver the store passes them as text.
+func TestArraysAsText(t *testing.T) {
+	d := databases[0]
+	d.need(t)
+	storagetest.TestStore(t, func(t *testing.T) storage.Store {
+		dsn := d.dsn(t)
+		db := sql.OpenDB(plain{dsn, d.connect(t, d.driver, dsn).Driver()})
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		s, _ := d.openOn(t, db, nil)
+		return s
+	})
+}
+
+// A closed database is a closed store.
+func TestClosed(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		dsn := d.dsn(t)
+		_, o := d.openOn(t, d.connect(t, d.driver, dsn), nil)
+		db, err := sql.Open(d.driver, dsn)
+		require.NoError(t, err)
+		s, err := sqlstore.Open(db, d.dialect, o)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		_, err = s.Get(t.Context(), []storage.Key{key("a")})
+		require.ErrorIs(t, err, storage.ErrClosed)
+		_, err = s.Commit(t.Context(), []storage.Batch{{Writes: []storage.Write{create("a", "x")}}})
+		require.ErrorIs(t, err, storage.ErrClosed)
+	})
+}
+
+// What a crash left of a blob is not seen, and goes with Sweep once it is old.
+func TestBlobsSweep(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.connect(t, d.driver, d.dsn(t))
+		s, o := d.openOn(t, db, nil)
+		_, err := s.Blobs().Create(t.Context(), "kept", strings.NewReader(strings.Repeat("x", 300<<10)))
+		require.NoError(t, err)
+		q := quoteOf(d)
+		part := q + o.Prefix + "blob_part" + q
+		for _, at := range []time.Time{time.Now(), time.Now().Add(-8 * 24 * time.Hour)} {
+			_, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %s (token, n, data) VALUES ('%016x00', 0, 'half')", part, at.UnixMicro()))
+			require.NoError(t, err)
+		}
+		ids, err := s.Blobs().List(t.Context(), "", 0)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"kept"}, ids)
+		n, err := s.Blobs().Sweep(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		require.NoError(t, s.Blobs().Delete(t.Context(), "kept"))
+		var left int
+		require.NoError(t, db.QueryRow("SELECT count(*) FROM "+part).Scan(&left))
+		assert.Equal(t, 1, left, "the young one")
+	})
+}
