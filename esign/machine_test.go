@@ -44,9 +44,6 @@ func by(c esign.Channel) func(*esign.Recipient) { return func(r *esign.Recipient
 func until(d time.Time) func(*esign.Recipient)  { return func(r *esign.Recipient) { r.Deadline = d } }
 func org(o string) func(*esign.Recipient)       { return func(r *esign.Recipient) { r.Party.Org = o } }
 func gate(g esign.Gate) func(*esign.Recipient)  { return func(r *esign.Recipient) { r.Gate = &g } }
-func account(a string) func(*esign.Recipient) {
-	return func(r *esign.Recipient) { r.Party.Account = a }
-}
 func fill(id, row string) esign.Field {
 	return esign.Field{ID: id, Document: "nda", Recipient: row, Type: esign.FieldText, Fill: true, Required: true}
 }
