@@ -57,8 +57,6 @@ const (
 	stepGiveUp  step = "give_up" // nobody will know
 )
 
-var steps = []step{stepDrop, stepSubmit, stepAccept, stepReject, stepRequeue, stepLose, stepGiveUp}
-
 // transitions is the whole life of a submission. Once Unknown, no way leads
 // back to Queued or Submitting: at most once.
 var transitions = map[State]map[step]State{

@@ -10,6 +10,8 @@ import (
 
 var states = []State{StateQueued, StateSubmitting, StateAccepted, StateRejected, StateUnknown, StateUnresolved, StateDropped}
 
+var steps = []step{stepDrop, stepSubmit, stepAccept, stepReject, stepRequeue, stepLose, stepGiveUp}
+
 // TestTransitions is the whole table, refusals included.
 func TestTransitions(t *testing.T) {
 	want := map[State]map[step]State{
