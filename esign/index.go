@@ -41,7 +41,7 @@ func (e *Envelope) entries() (owned, inbox map[string]Summary) {
 		return owned, inbox
 	}
 	for _, r := range e.Recipients {
-		if r.Party.Account == "" || r.State == RecipientPending || r.State == RecipientReplaced {
+		if r.Party.Account == "" || !r.told() || r.State == RecipientPending || r.State == RecipientReplaced {
 			continue
 		}
 		sum.Recipient, sum.Row = r.ID, r.State
@@ -89,7 +89,8 @@ type Query struct {
 }
 
 // List yields envelopes of the actor, by state and the newest sent first. What
-// changes meanwhile may be seen or not.
+// changes meanwhile may be seen or not, and a passed deadline shows once it is
+// booked; [Service.Get] needs no booking.
 func (s *Service) List(ctx context.Context, a Actor, q Query) iter.Seq2[Summary, error] {
 	return func(yield func(Summary, error) bool) {
 		if err := a.check(); err != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 // Get returns an envelope as it stands now, whether or not a passed deadline has
-// been booked. What is unknown, another tenant's or none of the actor's business
-// is [ErrNotFound].
+// been booked. What is unknown, another tenant's, none of the actor's business,
+// or has not come to its stage is [ErrNotFound].
 func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, error) {
 	if err := a.check(); err != nil {
 		return Envelope{}, err
@@ -24,7 +24,8 @@ func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, 
 		if err != nil {
 			return Envelope{}, err
 		}
-		return x.env.asOf(tx.Now(s.now)), nil
+		env := x.env.asOf(tx.Now(s.now))
+		return env, unless(env.shows(a), ErrNotFound)
 	})
 }
 
@@ -139,7 +140,7 @@ func (e *Envelope) visible(a Actor) map[string]bool {
 	}
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
-		if r.Party.Account != a.Account || r.State == RecipientReplaced || r.State == RecipientPending {
+		if r.Party.Account != a.Account || r.State == RecipientReplaced || !r.told() {
 			continue
 		}
 		for _, id := range e.documentsOf(r) {

@@ -113,17 +113,23 @@ func (s *Service) load(tx *storage.Tx, tenant, id string) (Envelope, uint64, err
 	return env, recs[0].Version, err
 }
 
-// knows reports whether the envelope is any business of the actor.
+// knows reports whether the envelope is any business of the actor: a row whose
+// turn has not come may learn that much.
 func (e *Envelope) knows(a Actor) bool {
-	if e.ownedBy(a) {
-		return true
-	}
+	return e.shows(a) || !e.SentAt.IsZero() && slices.ContainsFunc(e.Recipients, func(r Recipient) bool { return r.Party.Account == a.Account })
+}
+
+// shows reports whether the actor may read the envelope: a row that has not
+// been told of it does not see it.
+func (e *Envelope) shows(a Actor) bool {
 	of := func(g *Gate) bool { return g != nil && slices.Contains(g.Approvers, a.Account) }
-	return of(e.Review) || slices.ContainsFunc(e.Recipients, func(r Recipient) bool {
-		// A row that has not been told of the envelope does not see it.
-		return r.Party.Account == a.Account && !e.SentAt.IsZero() || of(r.Gate)
+	return e.ownedBy(a) || of(e.Review) || slices.ContainsFunc(e.Recipients, func(r Recipient) bool {
+		return r.Party.Account == a.Account && r.told() || of(r.Gate)
 	})
 }
+
+// told: the row was invited, or sent its copy.
+func (r *Recipient) told() bool { return !r.NotifiedAt.IsZero() }
 
 // ownedBy: the owner, acting for whom it sent.
 func (e *Envelope) ownedBy(a Actor) bool {

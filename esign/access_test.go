@@ -1,0 +1,37 @@
+package esign_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign"
+)
+
+// TestNeverTold: who was never told of an envelope learns nothing of it, also
+// when it ends before their turn.
+func TestNeverTold_T41_SeesNothing(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp), w.invitee("wang", 2, esign.ChannelApp))
+	blind := func() {
+		_, err := svc.Get(ctx, actor("wang"), "e1")
+		require.ErrorIs(t, err, esign.ErrNotFound)
+		require.ErrorIs(t, svc.Export(ctx, actor("wang"), esign.Export{Envelope: "e1"}, new(bytes.Buffer)), esign.ErrNotFound)
+		require.ErrorIs(t, svc.Export(ctx, actor("wang"), esign.Export{Envelope: "e1", Document: "contract"}, new(bytes.Buffer)), esign.ErrNotFound)
+		for range svc.List(ctx, actor("wang"), esign.Query{Inbox: true}) {
+			t.Error("it stands in the inbox")
+		}
+	}
+	blind()
+	_, err := svc.Close(ctx, actor("hr"), esign.End{ID: "c", Envelope: "e1", Reason: "enough"})
+	require.NoError(t, err)
+	blind()
+	_, err = svc.Open(ctx, actor("wang"), esign.View{ID: "o", Envelope: "e1"})
+	require.Error(t, err)
+	require.NoError(t, svc.Export(ctx, actor("li"), esign.Export{Envelope: "e1", Document: "contract"}, new(bytes.Buffer)))
+}
