@@ -3,7 +3,9 @@ package esign_test
 import (
 	"bytes"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign"
@@ -34,4 +36,39 @@ func TestNeverTold_T41_SeesNothing(t *testing.T) {
 	_, err = svc.Open(ctx, actor("wang"), esign.View{ID: "o", Envelope: "e1"})
 	require.Error(t, err)
 	require.NoError(t, svc.Export(ctx, actor("li"), esign.Export{Envelope: "e1", Document: "contract"}, new(bytes.Buffer)))
+}
+
+// TestOpenAgain: whoever took part looks again, at any time; that is no step of
+// the machine and leaves no trace.
+func TestOpenAgain_ChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp), w.invitee("wang", 2, esign.ChannelApp))
+	_, err := w.sign(svc, "e1", "li")
+	require.NoError(t, err)
+	before, err := svc.Get(ctx, actor("hr"), "e1")
+	require.NoError(t, err)
+	c, err := svc.Open(ctx, actor("li"), esign.View{ID: "again", Envelope: "e1"})
+	require.NoError(t, err, "its row is signed")
+	assert.Equal(t, "li", c.Recipient)
+	assert.Len(t, c.Documents, 1)
+	assert.Empty(t, c.Missing)
+	assert.Empty(t, c.Waiting)
+	after, err := svc.Get(ctx, actor("hr"), "e1")
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+
+	w.pass(100 * 24 * time.Hour) // past the deadline, which nobody booked
+	c, err = svc.Open(ctx, actor("li"), esign.View{ID: "later", Envelope: "e1"})
+	require.NoError(t, err, "the envelope is over")
+	assert.Equal(t, esign.StateExpired, c.Envelope.State)
+	_, err = svc.Deliver(ctx)
+	require.NoError(t, err)
+	_, err = svc.Open(ctx, actor("li"), esign.View{ID: "late", Envelope: "e1"})
+	require.NoError(t, err)
+	_, err = svc.Open(ctx, actor("wang"), esign.View{ID: "last", Envelope: "e1"})
+	require.NoError(t, err, "it was invited, and did not sign")
 }

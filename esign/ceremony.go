@@ -14,7 +14,8 @@ import (
 
 // Open shows an envelope to one recipient and records that it did. It makes the
 // base revision first, if that is still missing, so that what is shown is what
-// will be signed. It fails with [*TurnError] before the recipient's stage is
+// will be signed. Whoever has signed, or finds the envelope ended, looks again:
+// that moves nothing. It fails with [*TurnError] before the recipient's stage is
 // open, whatever link it came by, and with [*LevelError] below the identity that
 // the view asks for; the proof of a code challenged for viewing gives it I1 (H42).
 func (s *Service) Open(ctx context.Context, a Actor, v View) (Ceremony, error) {
@@ -29,32 +30,49 @@ func (s *Service) Open(ctx context.Context, a Actor, v View) (Ceremony, error) {
 
 // OpenTx is [Service.Open] within a commit; it makes no base revision.
 func (s *Service) OpenTx(ctx context.Context, tx *storage.Tx, a Actor, v View) (Ceremony, error) {
-	env, err := s.command(ctx, tx, a, "open", v.ID, v.Envelope, v, func(x *work) error {
+	got, err := once(tx, a, "open", v.ID, v, func() (versioned, error) {
+		x, err := s.open(tx, a, v.Envelope)
+		if err != nil {
+			return versioned{}, err
+		}
 		row, err := x.asRecipient(v.Recipient)
 		if err != nil {
-			return err
+			return versioned{}, err
+		}
+		now := x.tx.Now(s.now)
+		if env := x.env.asOf(now); env.onlyToLook(env.row(row.ID)) {
+			return versioned{env, x.env.Version}, nil
 		}
 		x.lenient = true
 		more, auth, err := x.proveView(ctx, row, v.Proof)
 		if err != nil {
-			return err
+			return versioned{}, err
 		}
 		f, err := x.facts(row, more)
 		if err != nil {
-			return err
+			return versioned{}, err
 		}
-		f.Read = row.Facts.Read || row.read(v.Read, x.tx.Now(s.now))
-		return x.apply(ctx, Command{Op: OpOpen, By: WhoRecipient, Recipient: row.ID, Facts: f}, note{auth: auth})
+		f.Read = row.Facts.Read || row.read(v.Read, now)
+		if err := x.apply(ctx, Command{Op: OpOpen, By: WhoRecipient, Recipient: row.ID, Facts: f}, note{auth: auth}); err != nil {
+			return versioned{}, err
+		}
+		return x.close()
 	})
 	if err != nil {
 		return Ceremony{}, err
 	}
-	x := &work{s: s, tx: tx, a: a, env: env}
+	x := &work{s: s, tx: tx, a: a, env: got.envelope()}
 	row, err := x.asRecipient(v.Recipient)
 	if err != nil {
 		return Ceremony{}, err
 	}
 	return x.ceremony(row), nil
+}
+
+// onlyToLook: the row was told of the envelope, and opening is no step of its
+// any more: it acted, its time or the envelope is over, or it is a copy.
+func (e *Envelope) onlyToLook(r *Recipient) bool {
+	return r.told() && (r.Role == RoleCC || !r.State.Live() || !e.State.open())
 }
 
 // ensureBase makes the base revision for an actor who may see the envelope.
