@@ -72,3 +72,28 @@ func TestOpenAgain_ChangesNothing(t *testing.T) {
 	_, err = svc.Open(ctx, actor("wang"), esign.View{ID: "last", Envelope: "e1"})
 	require.NoError(t, err, "it was invited, and did not sign")
 }
+
+// TestDisclosure_P02: a bundle names the parties, not who stood in a draft and
+// was taken out of it.
+func TestDisclosure_P02_PartiesAlone(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	_, err := svc.Create(ctx, actor("hr"), w.draft(svc, "e1", w.invitee("zhao", 1, esign.ChannelApp)))
+	require.NoError(t, err)
+	_, err = svc.Edit(ctx, actor("hr"), w.draft(svc, "e1", w.invitee("li", 1, esign.ChannelApp)))
+	require.NoError(t, err)
+	_, err = svc.Send(ctx, actor("hr"), esign.Send{ID: "s", Envelope: "e1"})
+	require.NoError(t, err)
+	_, err = w.sign(svc, "e1", "li")
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, svc.Export(ctx, actor("li"), esign.Export{Envelope: "e1", Digests: true}, &b))
+	assert.Contains(t, b.String(), "李小明")
+	assert.NotContains(t, b.String(), "赵六", "no party of this envelope")
+	b.Reset()
+	require.NoError(t, svc.Export(ctx, actor("hr"), esign.Export{Envelope: "e1", Digests: true}, &b))
+	assert.Contains(t, b.String(), "赵六", "who supplied it may read it")
+}

@@ -128,7 +128,12 @@ func (e *Envelope) disclose(a Actor) func(evidence.Disclosure) bool {
 		case d.Type != "envelope.created" && d.Type != "envelope.edited":
 			return false
 		}
-		return d.Field == privacy.FieldName || e.ownedBy(a) && slices.Contains(supplied, d.Field)
+		if e.ownedBy(a) {
+			return slices.Contains(supplied, d.Field)
+		}
+		// Whoever stood in the draft alone is no party.
+		party := slices.ContainsFunc(e.Recipients, func(r Recipient) bool { return r.Party.Account == d.Subject.ID })
+		return party && d.Field == privacy.FieldName
 	}
 }
 
