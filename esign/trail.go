@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,17 +17,14 @@ import (
 
 // A note is what the evidence keeps beside what the machine says.
 type note struct {
-	auth     []evidence.Auth
-	x        map[string]any
-	personal []evidence.Personal
+	auth     []evidence.Auth     // of a signature
+	x        map[string]any      // likewise
+	personal []evidence.Personal // of a draft
 }
 
 // record appends an event of the machine to the envelope's chain.
 func (x *work) record(ctx context.Context, e Event, before *Envelope, n note) error {
 	d := evidence.Draft{Tenant: x.env.Tenant, Env: x.env.ID, Type: e.Type, Eff: e.Eff, X: map[string]any{}}
-	for k, v := range n.x {
-		d.X[k] = v
-	}
 	if e.Recipient != "" {
 		d.X["recipient"] = e.Recipient
 	}
@@ -38,6 +36,7 @@ func (x *work) record(ctx context.Context, e Event, before *Envelope, n note) er
 	}
 	if e.Type == "recipient.signed" || e.Type == "recipient.viewed" {
 		d.Auth = n.auth
+		maps.Copy(d.X, n.x)
 	}
 	if e.Type == "envelope.created" || e.Type == "envelope.edited" {
 		d.Personal = n.personal
