@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/privacy"
@@ -79,7 +78,8 @@ func (x *work) text(ctx context.Context, e Effect) error {
 	}
 	r := x.env.row(e.Recipient)
 	m := sms.Message{Tenant: x.env.Tenant, ID: x.op(), Kind: sms.Notice, Template: template, To: r.Address,
-		Ref:     about{Recipient: r.ID, Address: strconv.FormatUint(r.AddressVersion, 10), Envelopes: []string{x.env.ID}}.String(),
+		Ref: about{Recipient: r.ID, Address: formatUint(r.AddressVersion), Over: x.env.over(r),
+			Envelopes: []string{x.env.ID}}.String(),
 		Account: x.env.Owner.Account, Metered: x.s.policy.MeterTexts, Consent: sms.Basis(r.Consent)}
 	err := x.tx.Sub(func() error {
 		_, err := x.s.sms.SendTx(ctx, x.tx, m)
@@ -114,9 +114,12 @@ func textReason(err error) string {
 	return ""
 }
 
+// over: nothing is asked of the row any more.
+func (e *Envelope) over(r *Recipient) bool { return !r.State.Live() || !e.State.running() }
+
 // resolveText says, at submission, where a text goes now and what it says, or
-// drops it: its recipient was replaced or has another address, or the envelope
-// ended.
+// drops it: its recipient has another address by now, or was replaced, or the
+// envelope ended, and this is not what the text tells.
 func (s *Service) resolveText(ctx context.Context, tx *storage.Tx, m sms.Message) (sms.Resolved, error) {
 	a, ok := parseAbout(m.Ref)
 	if !ok {
@@ -128,7 +131,7 @@ func (s *Service) resolveText(ctx context.Context, tx *storage.Tx, m sms.Message
 	}
 	env = env.asOf(tx.Now(s.now))
 	r := env.row(a.Recipient)
-	if version == 0 || r == nil || strconv.FormatUint(r.AddressVersion, 10) != a.Address || !r.State.Live() || !env.State.running() {
+	if version == 0 || r == nil || formatUint(r.AddressVersion) != a.Address || !a.Over && env.over(r) {
 		return sms.Resolved{}, sms.ErrDropped
 	}
 	if m.Kind == sms.OTP || m.Kind == sms.VoiceOTP {

@@ -147,13 +147,18 @@ func (s *Service) textEvent(ctx context.Context, tx *storage.Tx, e sms.Event) er
 type about struct {
 	Recipient string
 	Address   string // version of the address it was queued for
+	Over      bool   // it tells of an end: queued when row or envelope was over
 	Envelopes []string
 }
 
 const aboutPrefix = "esign"
 
 func (a about) String() string {
-	return storage.JoinID(append([]string{aboutPrefix, a.Recipient, a.Address}, a.Envelopes...)...)
+	when := "running"
+	if a.Over {
+		when = "over"
+	}
+	return storage.JoinID(append([]string{aboutPrefix, a.Recipient, a.Address, when}, a.Envelopes...)...)
 }
 
 func parseAbout(ref string) (about, bool) {
@@ -161,10 +166,10 @@ func parseAbout(ref string) (about, bool) {
 		return about{}, false
 	}
 	p, err := storage.SplitID(ref)
-	if err != nil || len(p) < 4 {
+	if err != nil || len(p) < 5 {
 		return about{}, false
 	}
-	return about{Recipient: p[1], Address: p[2], Envelopes: p[3:]}, true
+	return about{Recipient: p[1], Address: p[2], Over: p[3] == "over", Envelopes: p[4:]}, true
 }
 
 // EventTypes lists every type of event that an envelope's chain may hold, the
