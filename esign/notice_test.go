@@ -1,6 +1,9 @@
 package esign_test
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -61,4 +64,40 @@ func TestInvitation_DroppedAtTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, w.inbox.Texts())
 	assert.Equal(t, 1, w.count(svc, "e1", "notice.dropped"))
+}
+
+// A counting messenger notes whom it told.
+type counting struct {
+	mu   sync.Mutex
+	told map[string]int
+}
+
+func (c *counting) Deliver(_ context.Context, n esign.Notice) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told[n.Recipient]++
+	return nil
+}
+
+// TestDeliver_All: one call does everything that is due, however much.
+func TestDeliver_EverythingDue(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	c := w.config(w.store, w.blobs)
+	m := &counting{told: map[string]int{}}
+	c.Policy.Channels = map[esign.Channel]esign.ChannelPolicy{esign.ChannelApp: {Messenger: m}}
+	svc, err := esign.New(c)
+	require.NoError(t, err)
+	w.buy(svc, "hr")
+	who := []esign.Invitee{w.invitee("li", 1, esign.ChannelApp)}
+	for i := range 150 {
+		cc := w.invitee("wang", 0, esign.ChannelApp)
+		cc.ID, cc.Role = fmt.Sprintf("cc-%d", i), esign.RoleCC
+		who = append(who, cc)
+	}
+	w.send(svc, "e1", who...) // delivers once
+	assert.Len(t, m.told, 151)
+	for id, n := range m.told {
+		assert.Equal(t, 1, n, id)
+	}
 }

@@ -112,19 +112,27 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 		kind string
 		do   func(context.Context, storage.Key) error
 	}{{jobs.Name, s.perform}, {envelopes.Name, s.sweep}, {checks.Name, s.pursue}} {
-		keys, err := s.store.Due(ctx, pass.kind, s.now(), duePage)
-		if err != nil {
-			return n, errors.Join(append(errs, fmt.Errorf("esign: due: %w", err))...)
-		}
-		for _, k := range keys {
-			if err := pass.do(ctx, k); err != nil {
-				errs = append(errs, err)
-				if ctx.Err() != nil {
-					return n, errors.Join(errs...)
-				}
-				continue
+		// What was done, or failed, is due no more: a page that begins as the one
+		// before is stuck.
+		for last, more := (storage.Key{}), true; more; {
+			keys, err := s.store.Due(ctx, pass.kind, s.now(), duePage)
+			if err != nil {
+				return n, errors.Join(append(errs, fmt.Errorf("esign: due: %w", err))...)
 			}
-			n++
+			if len(keys) == 0 || keys[0] == last {
+				break
+			}
+			last, more = keys[0], len(keys) == duePage
+			for _, k := range keys {
+				if err := pass.do(ctx, k); err != nil {
+					errs = append(errs, err)
+					if ctx.Err() != nil {
+						return n, errors.Join(errs...)
+					}
+					continue
+				}
+				n++
+			}
 		}
 	}
 	return n, errors.Join(errs...)
