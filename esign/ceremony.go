@@ -170,16 +170,26 @@ func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, e
 
 // ChallengeTx is [Service.Challenge] within a commit; it makes no base revision.
 func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
-	if err := a.check(); err != nil {
-		return Asked{}, err
-	}
-	if err := checkID("id", c.ID); err != nil {
-		return Asked{}, err
-	}
-	if len(c.Envelopes) != 1 {
-		// One code for many envelopes comes with SignBatch.
-		return Asked{}, badField("envelopes", "must be one")
-	}
+	return once(tx, a, "challenge", c.ID, c, func() (Asked, error) {
+		if len(c.Envelopes) != 1 {
+			// One code for many envelopes comes with SignBatch.
+			return Asked{}, badField("envelopes", "must be one")
+		}
+		if err := askers.Put(tx, a.Tenant, c.ID, asker{Account: a.Account}); err != nil {
+			return Asked{}, err
+		}
+		return s.challenge(ctx, tx, a, c)
+	})
+}
+
+// asker is whose code a challenge asks for.
+type asker struct {
+	Account string `json:"account"`
+}
+
+var askers = storage.Kind[asker]{Name: "esign.challenge", Schema: 1}
+
+func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
 	x, err := s.open(tx, a, c.Envelopes[0])
 	if err != nil {
 		return Asked{}, err
@@ -265,11 +275,25 @@ func (x *work) binding(r *Recipient) sms.Binding {
 }
 
 // CheckCode compares a typed code and returns the one-use proof that [Service.Sign],
-// or for a code to view by [Service.Open], consumes. It commits by itself: attempts count whatever the caller does next.
-// Every wrong, old, used or unknown code is [sms.ErrCode].
+// or for a code to view by [Service.Open], consumes. It commits by itself:
+// attempts count whatever the caller does next. Every wrong, old, used or unknown
+// code is [sms.ErrCode], and so is another account's, which uses up none of its
+// attempts.
 func (s *Service) CheckCode(ctx context.Context, a Actor, c Code) (Intent, error) {
 	if err := a.check(); err != nil {
 		return Intent{}, err
+	}
+	var own bool
+	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+		by, ok, err := askers.Get(tx, a.Tenant, c.Challenge)
+		own = ok && by.Account == a.Account
+		return err
+	})
+	if err != nil {
+		return Intent{}, err
+	}
+	if !own {
+		return Intent{}, sms.ErrCode
 	}
 	p, err := s.sms.CheckCode(ctx, a.Tenant, c.Challenge, sms.Secret(c.Code))
 	if err != nil {

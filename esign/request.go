@@ -133,10 +133,10 @@ type Challenge struct {
 
 // An Asked answers a [Challenge].
 type Asked struct {
-	ID      string
-	To      string    // masked
-	Expires time.Time // of the code
-	Resend  time.Time // not again before
+	ID      string    `json:"id"`
+	To      string    `json:"to"`      // masked
+	Expires time.Time `json:"expires"` // of the code
+	Resend  time.Time `json:"resend"`  // not again before
 }
 
 // A Code is what a person typed.

@@ -1,0 +1,46 @@
+package esign_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/sms"
+)
+
+// TestChallenge_Repeated: asked again under its id, a challenge answers the
+// same, whatever happened since; nobody else tries its codes.
+func TestChallenge_RepeatedAndItsOwn(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp), w.invitee("wang", 1, esign.ChannelApp))
+	_, err := svc.Open(ctx, actor("li"), esign.View{ID: "o", Envelope: "e1"})
+	require.NoError(t, err)
+	q := esign.Challenge{ID: "ask", Envelopes: []string{"e1"}}
+	first, err := svc.Challenge(ctx, actor("li"), q)
+	require.NoError(t, err)
+	_, err = svc.Deliver(ctx)
+	require.NoError(t, err)
+	text, ok := w.inbox.Last(phones["li"])
+	require.True(t, ok)
+	for range 6 { // more than a challenge allows
+		_, err = svc.CheckCode(ctx, actor("wang"), esign.Code{Challenge: "ask", Code: "000000"})
+		require.ErrorIs(t, err, sms.ErrCode)
+	}
+	_, err = svc.CheckCode(ctx, actor("wang"), esign.Code{Challenge: "ask", Code: string(text.Code())})
+	require.ErrorIs(t, err, sms.ErrCode, "it is not wang's")
+	proof, err := svc.CheckCode(ctx, actor("li"), esign.Code{Challenge: "ask", Code: string(text.Code())})
+	require.NoError(t, err, "another's tries do not count")
+	_, err = svc.Sign(ctx, actor("li"), esign.Sign{ID: "s", Envelope: "e1", Intent: proof})
+	require.NoError(t, err)
+	again, err := svc.Challenge(ctx, actor("li"), q)
+	require.NoError(t, err, "signed meanwhile")
+	assert.Equal(t, first, again)
+	_, err = svc.Challenge(ctx, actor("wang"), q)
+	require.ErrorIs(t, err, esign.ErrIntentMismatch)
+}
