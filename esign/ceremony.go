@@ -2,6 +2,7 @@ package esign
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -262,8 +263,9 @@ func grownForProbe(env *Envelope, r *Recipient) []Document {
 	return out
 }
 
-// binding is what an intent proof of a row must have been given for: the base
-// revisions of its documents, in their order, and its number as it is now.
+// binding is what an intent proof of a row must have been given for: this row
+// and no other of the same person, the base revisions of its documents, in their
+// order, and its number as it is now.
 func (x *work) binding(r *Recipient) sms.Binding {
 	var sums [][]byte
 	for _, id := range x.env.documentsOf(r) {
@@ -271,7 +273,8 @@ func (x *work) binding(r *Recipient) sms.Binding {
 		sums = append(sums, sum)
 	}
 	digest, _ := hex.DecodeString(string(identity.Bind(sums...)))
-	return sms.Binding{To: r.Address, Purpose: string(CodeToSign), Envelope: x.env.ID, Digest: digest}
+	row := sha256.Sum256([]byte(r.ID))
+	return sms.Binding{To: r.Address, Purpose: string(CodeToSign) + "/" + hex.EncodeToString(row[:8]), Envelope: x.env.ID, Digest: digest}
 }
 
 // CheckCode compares a typed code and returns the one-use proof that [Service.Sign],

@@ -125,9 +125,26 @@ func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft)
 			return env, nil, err
 		}
 		env.Recipients = append(env.Recipients, r)
-		personal = append(personal, known...)
+		if personal, err = merge(personal, known, i); err != nil {
+			return env, nil, err
+		}
 	}
 	return env, personal, env.served()
+}
+
+// merge adds what is known of a row's person; one with several rows is one
+// person, and has one name and one number.
+func merge(all, more []evidence.Personal, i int) ([]evidence.Personal, error) {
+	for _, p := range more {
+		k := slices.IndexFunc(all, func(o evidence.Personal) bool { return o.Subject == p.Subject && o.Field == p.Field })
+		switch {
+		case k < 0:
+			all = append(all, p)
+		case !privacy.Equal(all[k].Value, p.Value):
+			return nil, badField(at("recipients", i, "contact"), "differs from that of another row of its account")
+		}
+	}
+	return all, nil
 }
 
 // served refuses what the machine knows but this version could not bring to an

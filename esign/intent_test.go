@@ -44,3 +44,30 @@ func TestChallenge_RepeatedAndItsOwn(t *testing.T) {
 	_, err = svc.Challenge(ctx, actor("wang"), q)
 	require.ErrorIs(t, err, esign.ErrIntentMismatch)
 }
+
+// TestIntent_T12_OneRow: one account with two rows needs a code for each.
+func TestIntent_T12_OneRow(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	second := w.invitee("li", 1, esign.ChannelApp)
+	second.ID, second.Party.Org = "li-for-org", "org"
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp), second)
+	for _, row := range []string{"li", "li-for-org"} {
+		_, err := svc.Open(ctx, actor("li"), esign.View{ID: "o-" + row, Envelope: "e1", Recipient: row})
+		require.NoError(t, err)
+	}
+	_, err := svc.Challenge(ctx, actor("li"), esign.Challenge{ID: "ask", Envelopes: []string{"e1"}, Recipient: "li"})
+	require.NoError(t, err)
+	_, err = svc.Deliver(ctx)
+	require.NoError(t, err)
+	text, _ := w.inbox.Last(phones["li"])
+	proof, err := svc.CheckCode(ctx, actor("li"), esign.Code{Challenge: "ask", Code: string(text.Code())})
+	require.NoError(t, err)
+	_, err = svc.Sign(ctx, actor("li"), esign.Sign{ID: "other", Envelope: "e1", Recipient: "li-for-org", Intent: proof})
+	require.ErrorIs(t, err, sms.ErrProof, "it was given for the other row")
+	_, err = svc.Sign(ctx, actor("li"), esign.Sign{ID: "own", Envelope: "e1", Recipient: "li", Intent: proof})
+	require.NoError(t, err)
+}
