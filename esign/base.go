@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
@@ -17,8 +18,18 @@ import (
 // every field of every recipient, so that no later signer changes what an
 // earlier one signed: signing only fills.
 
-// formName is the name of a form field that the base revision creates.
-func formName(recipient, field string) string { return "cs-" + recipient + "-" + field }
+// formName is the name of a form field that the base revision creates: another
+// one for every row and field, whatever their ids are, and without the full
+// stop, which would make a hierarchy (ISO 32000-1 §12.7.3.2).
+func formName(ids ...string) string {
+	name := "cs"
+	for _, id := range ids {
+		name += "-" + plain.Replace(id)
+	}
+	return name
+}
+
+var plain = strings.NewReplacer("~", "~7e", ".", "~2e", "-", "~2d")
 
 // signatureField is the name of the field in which a row signs a document: its
 // first signature field there, or an invisible one of its own.
@@ -29,7 +40,7 @@ func (e *Envelope) signatureField(document string, r *Recipient) (string, *Field
 			return or(f.Form, formName(r.ID, f.ID)), f
 		}
 	}
-	return formName(r.ID, "signature"), nil
+	return formName(r.ID), nil
 }
 
 // baseFields are the form fields that a document needs.
