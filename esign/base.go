@@ -235,7 +235,7 @@ func (s *Service) finalize(ctx context.Context, tenant, id string) error {
 func (s *Service) raise(ctx context.Context, env *Envelope) ([]Document, error) {
 	var out []Document
 	for _, d := range env.Documents {
-		if d.Level == string(s.policy.Level) {
+		if !d.below(s.policy.Level) {
 			continue
 		}
 		grown, err := s.augment(ctx, env.Tenant, d)

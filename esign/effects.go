@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/privacy"
 	"github.com/countersign/countersign/quota"
@@ -53,8 +54,11 @@ func (x *work) carryOut(ctx context.Context, e Effect) error {
 
 // levelReached: every signature has what Policy.Level asks for.
 func (x *work) levelReached() bool {
-	return !slices.ContainsFunc(x.env.Documents, func(d Document) bool { return d.Level != string(x.s.policy.Level) })
+	return !slices.ContainsFunc(x.env.Documents, func(d Document) bool { return d.below(x.s.policy.Level) })
 }
+
+// below: a signature on the document lacks something; nobody may have signed it.
+func (d *Document) below(level pades.Profile) bool { return d.Level != "" && d.Level != string(level) }
 
 // notify queues what one party is to be told.
 func (x *work) notify(ctx context.Context, e Effect) error {

@@ -1,10 +1,12 @@
 package esign_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign"
@@ -60,4 +62,28 @@ func TestNames_AnyIdsSign(t *testing.T) {
 		w.verified(svc, c.id, len(c.rows))
 		w.pass(1e12)
 	}
+}
+
+// TestUnsignedDocument: a document that nobody signs keeps no envelope from
+// its end.
+func TestUnsignedDocument_Completes(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	docs, err := svc.Upload(ctx, actor("hr"), esign.Upload{Files: []esign.File{{ID: "contract", Body: bytes.NewReader(contract())},
+		{ID: "annex", Body: bytes.NewReader(contract())}}})
+	require.NoError(t, err)
+	li := w.invitee("li", 1, esign.ChannelApp)
+	li.Documents = []string{"contract"}
+	_, err = svc.Create(ctx, actor("hr"), esign.Draft{ID: "e1", Documents: docs, Recipients: []esign.Invitee{li}})
+	require.NoError(t, err)
+	_, err = svc.Send(ctx, actor("hr"), esign.Send{ID: "s", Envelope: "e1"})
+	require.NoError(t, err)
+	done, err := w.sign(svc, "e1", "li")
+	require.NoError(t, err)
+	assert.Equal(t, esign.StateCompleted, done.Envelope.State)
+	w.verified(svc, "e1", 1)
+	require.ErrorIs(t, svc.Export(ctx, actor("li"), esign.Export{Envelope: "e1", Document: "annex"}, new(bytes.Buffer)), esign.ErrNotFound)
 }
