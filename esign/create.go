@@ -18,7 +18,8 @@ import (
 )
 
 // Create stores a draft. Contacts go to the vault, everything else into the
-// envelope. Repeated with the same content it answers the same.
+// envelope. Repeated with the same content it changes nothing and answers with
+// the envelope as it stands.
 //
 // It fails with [*FieldError] for whatever part of the draft is wrong, with
 // [ErrUnknownChannel], and with [ErrIntentMismatch] if the id is taken.
@@ -157,14 +158,17 @@ func (e *Envelope) served() error {
 		}
 	}
 	for i, f := range e.Fields {
-		if f.Fill {
+		switch {
+		case f.Fill:
 			return fmt.Errorf("%w: %s", ErrNotOffered, at("fields", i, "fill"))
+		case f.Form != "":
+			return fmt.Errorf("%w: %s", ErrNotOffered, at("fields", i, "form"))
 		}
 		doc := e.document(f.Document)
 		if doc == nil {
 			continue // the machine refuses it by its own path
 		}
-		if f.Form == "" && (f.Page < 0 || f.Page > doc.Pages) {
+		if f.Page < 0 || f.Page > doc.Pages {
 			return badField(at("fields", i, "page"), "is not in the document")
 		}
 		for _, c := range f.Rect {
@@ -172,8 +176,13 @@ func (e *Envelope) served() error {
 				return badField(at("fields", i, "rect"), "is not a place on a page")
 			}
 		}
-		if f.Rect[0] > f.Rect[2] || f.Rect[1] > f.Rect[3] {
+		w, h := f.Rect[2]-f.Rect[0], f.Rect[3]-f.Rect[1]
+		switch {
+		case f.Rect == [4]float64{}: // invisible
+		case w <= 0 || h <= 0:
 			return badField(at("fields", i, "rect"), "must be left, bottom, right, top")
+		case (w > maxStamp || h > maxStamp) && (f.Type == FieldSignature || f.Type == FieldSeal):
+			return badField(at("fields", i, "rect"), "is larger than 1000 points")
 		}
 	}
 	for _, d := range e.Documents {
@@ -183,6 +192,9 @@ func (e *Envelope) served() error {
 	}
 	return nil
 }
+
+// maxStamp bounds what package seal draws, in points.
+const maxStamp = 1000
 
 // invite is the row of an invitee. Name and address go to the vault, under the
 // person's account, or under the row where no account is known.
@@ -232,9 +244,10 @@ func (s *Service) invite(ctx context.Context, tx *storage.Tx, a Actor, env strin
 		if err != nil {
 			return r, nil, err
 		}
-		if r.Channel != ChannelEmail || r.Address.IsZero() {
-			r.Address = ref
-		}
+		r.Address = ref // whatever the channel: codes go there
+	}
+	if r.Role.Signer() && r.Address.Field != privacy.FieldPhone {
+		return r, nil, badField(at("recipients", i, "contact.phone"), "is needed: the codes of a signer go there")
 	}
 	if r.Channel == ChannelSMS && r.Address.Field != privacy.FieldPhone {
 		return r, nil, badField(at("recipients", i, "contact.phone"), "is needed to reach it by sms")

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/privacy"
 )
 
 // TestNames: whatever ids a caller chose, the fields of the base revision have
@@ -86,4 +87,43 @@ func TestUnsignedDocument_Completes(t *testing.T) {
 	assert.Equal(t, esign.StateCompleted, done.Envelope.State)
 	w.verified(svc, "e1", 1)
 	require.ErrorIs(t, svc.Export(ctx, actor("li"), esign.Export{Envelope: "e1", Document: "annex"}, new(bytes.Buffer)), esign.ErrNotFound)
+}
+
+// TestDrafts_Stuck: what nobody could ever sign is refused before it costs units.
+func TestDrafts_WhatNobodyCouldSignIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	field := esign.Field{ID: "f", Document: "contract", Recipient: "li", Type: esign.FieldText, Page: 1, Rect: [4]float64{10, 10, 90, 30}}
+	mail, err := privacy.NewEmail("li@example.com")
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		change func(*esign.Draft)
+		want   error
+	}{
+		"no telephone":        {func(d *esign.Draft) { d.Recipients[0].Contact.Phone = privacy.Phone{} }, esign.ErrField},
+		"an e-mail alone":     {func(d *esign.Draft) { d.Recipients[0].Contact = esign.Contact{Email: mail} }, esign.ErrField},
+		"existing form field": {func(d *esign.Draft) { f := field; f.Form = "Text1"; d.Fields = []esign.Field{f} }, esign.ErrNotOffered},
+		"line, not a box": {func(d *esign.Draft) {
+			f := field
+			f.Type, f.Rect = esign.FieldSignature, [4]float64{10, 10, 90, 10}
+			d.Fields = []esign.Field{f}
+		}, esign.ErrField},
+		"a box too large": {func(d *esign.Draft) {
+			f := field
+			f.Type, f.Rect = esign.FieldSignature, [4]float64{0, 0, 2000, 2000}
+			d.Fields = []esign.Field{f}
+		}, esign.ErrField},
+	} {
+		d := w.draft(svc, "e-"+strings.ReplaceAll(name, " ", "-"), w.invitee("li", 1, esign.ChannelApp))
+		c.change(&d)
+		_, err := svc.Create(t.Context(), actor("hr"), d)
+		assert.ErrorIs(t, err, c.want, name)
+	}
+	// The number is what codes go to, also where invitations go by e-mail.
+	d := w.draft(svc, "both", w.invitee("li", 1, esign.ChannelApp))
+	d.Recipients[0].Contact.Email = mail
+	env, err := svc.Create(t.Context(), actor("hr"), d)
+	require.NoError(t, err)
+	assert.Equal(t, privacy.FieldPhone, env.Recipients[0].Address.Field)
 }
