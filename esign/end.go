@@ -41,7 +41,11 @@ func (s *Service) CloseTx(ctx context.Context, tx *storage.Tx, a Actor, r End) (
 }
 
 func (s *Service) byOwner(ctx context.Context, tx *storage.Tx, a Actor, op Op, r End) (Envelope, error) {
-	return s.command(ctx, tx, a, string(op), r.ID, r.Envelope, r, func(x *work) error {
+	request, err := s.veiledEnd(a, r)
+	if err != nil {
+		return Envelope{}, err
+	}
+	return s.command(ctx, tx, a, string(op), r.ID, r.Envelope, request, func(x *work) error {
 		if err := x.asOwner(); err != nil {
 			return err
 		}
@@ -58,7 +62,11 @@ func (s *Service) Decline(ctx context.Context, a Actor, r End) (Envelope, error)
 
 // DeclineTx is [Service.Decline] within a commit.
 func (s *Service) DeclineTx(ctx context.Context, tx *storage.Tx, a Actor, r End) (Envelope, error) {
-	return s.command(ctx, tx, a, "decline", r.ID, r.Envelope, r, func(x *work) error {
+	request, err := s.veiledEnd(a, r)
+	if err != nil {
+		return Envelope{}, err
+	}
+	return s.command(ctx, tx, a, "decline", r.ID, r.Envelope, request, func(x *work) error {
 		row, err := x.asRecipient(r.Recipient)
 		if err != nil {
 			return err

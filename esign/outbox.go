@@ -219,6 +219,19 @@ func (s *Service) postpone(ctx context.Context, k storage.Key, j job) error {
 	})
 }
 
+// A noticeError keeps the host's own words, which may name a person, out of
+// texts and logs; errors.Unwrap gives them to whoever asks.
+type noticeError struct {
+	channel Channel
+	err     error
+}
+
+func (e *noticeError) Error() string {
+	return "esign: notice not delivered through " + string(e.channel)
+}
+
+func (e *noticeError) Unwrap() error { return e.err }
+
 // deliver hands a notice to the host's messenger.
 func (s *Service) deliver(ctx context.Context, k storage.Key, j job) error {
 	ch, ok := s.policy.Channels[j.Channel]
@@ -228,7 +241,7 @@ func (s *Service) deliver(ctx context.Context, k storage.Key, j job) error {
 	n := j.Notice
 	n.ID, n.Tenant, n.Envelope, n.At = k.ID, k.Tenant, j.Envelope, s.now().UTC()
 	if err := ch.Messenger.Deliver(ctx, n); err != nil {
-		return fmt.Errorf("esign: deliver notice through %s: %w", j.Channel, err)
+		return &noticeError{channel: j.Channel, err: err}
 	}
 	return nil
 }

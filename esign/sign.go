@@ -1,6 +1,7 @@
 package esign
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -32,6 +33,7 @@ type Prepared struct {
 	Tenant    string             `json:"tenant"`
 	Envelope  string             `json:"envelope"`
 	Recipient string             `json:"recipient"`
+	Request   storage.Hex        `json:"request"` // stands for the Sign that it was made for
 	Documents []PreparedDocument `json:"documents"`
 	Cert      storage.Hex        `json:"cert"` // SHA-256 of the leaf
 	NotAfter  time.Time          `json:"not_after"`
@@ -50,19 +52,26 @@ type PreparedDocument struct {
 //
 // It fails with [*TurnError], [*NotReadyError] and the other refusals of the
 // machine, with the error of the [KeySource], or [*pades.Error].
-func (s *Service) PrepareSign(ctx context.Context, a Actor, r Sign) (Prepared, error) {
+func (s *Service) PrepareSign(ctx context.Context, a Actor, r Sign) (out Prepared, err error) {
 	if err := a.check(); err != nil {
 		return Prepared{}, err
 	}
 	if utf8.RuneCountInString(r.Reason) > 200 {
 		return Prepared{}, badField("reason", "is longer than 200 characters")
 	}
+	if err := s.vault.Unlock(ctx, a.Tenant); err != nil {
+		return Prepared{}, err
+	}
+	request, err := s.veiledSign(a.Tenant, r)
+	if err != nil {
+		return Prepared{}, err
+	}
 	if err := s.ensureBase(ctx, a, r.Envelope); err != nil {
 		return Prepared{}, err
 	}
 	var env Envelope
 	var row Recipient
-	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+	err = storage.View(ctx, s.store, func(tx *storage.Tx) error {
 		x, err := s.open(tx, a, r.Envelope)
 		if err != nil {
 			return err
@@ -97,17 +106,23 @@ func (s *Service) PrepareSign(ctx context.Context, a Actor, r Sign) (Prepared, e
 		return Prepared{}, errors.New("esign: key: no certificate")
 	}
 	leaf := sha256.Sum256(chain[0].Raw)
-	out := Prepared{Tenant: a.Tenant, Envelope: env.ID, Recipient: row.ID, Cert: leaf[:], NotAfter: chain[0].NotAfter.UTC()}
+	out = Prepared{Tenant: a.Tenant, Envelope: env.ID, Recipient: row.ID, Request: request.sum(), Cert: leaf[:], NotAfter: chain[0].NotAfter.UTC()}
+	defer func() {
+		if err != nil {
+			s.drop(ctx, out)
+			out = Prepared{}
+		}
+	}()
 	for _, id := range env.documentsOf(&row) {
 		d := *env.document(id)
 		spec, err := env.spec(&row, &d, values[id], name, r.Reason, s.now())
 		if err != nil {
-			return Prepared{}, err
+			return out, err
 		}
 		spec.Chain = chain
 		grown, err := s.sign(ctx, a.Tenant, d, spec, key)
 		if err != nil {
-			return Prepared{}, err
+			return out, err
 		}
 		out.Documents = append(out.Documents, PreparedDocument{On: d.SHA256, New: grown})
 	}
@@ -139,6 +154,9 @@ func (e *Envelope) values(r *Recipient, given []FieldValue) (map[string][]FieldV
 		k := slices.IndexFunc(e.Fields, func(f Field) bool { return f.ID == v.Field && f.Recipient == r.ID && !f.Type.stamp() && !f.Fill })
 		if k < 0 {
 			return nil, badField(at("values", i, "field"), "is no field of the signer's to fill now")
+		}
+		if slices.IndexFunc(given, func(o FieldValue) bool { return o.Field == v.Field }) < i {
+			return nil, badField(at("values", i, "field"), "is given twice")
 		}
 		if len(v.Value) > 4096 || !utf8.ValidString(v.Value) || strings.ContainsRune(v.Value, 0) {
 			return nil, badField(at("values", i, "value"), "is too long or not text")
@@ -277,19 +295,22 @@ func (s *Service) drop(ctx context.Context, p Prepared) {
 
 // signedBefore answers a repeated Sign without making a signature.
 func (s *Service) signedBefore(ctx context.Context, a Actor, r Sign) (out Signed, ok bool, err error) {
+	if a.check() != nil || checkID("id", r.ID) != nil {
+		return Signed{}, false, nil // PrepareSign and SignTx say what is wrong
+	}
+	if err := s.vault.Unlock(ctx, a.Tenant); err != nil {
+		return Signed{}, false, err
+	}
 	err = storage.View(ctx, s.store, func(tx *storage.Tx) error {
 		out, ok = Signed{}, false
 		recs, err := tx.Get(storage.Key{Tenant: a.Tenant, Kind: answers, ID: r.ID})
-		if a.check() != nil || checkID("id", r.ID) != nil || err != nil || recs[0].Version == 0 {
+		if err != nil || recs[0].Version == 0 {
 			return err
 		}
 		ok = true
 		out, err = s.SignTx(ctx, tx, a, r, Prepared{})
 		return err
 	})
-	if a.check() != nil || checkID("id", r.ID) != nil {
-		return Signed{}, false, nil // PrepareSign and SignTx say what is wrong
-	}
 	return out, ok, err
 }
 
@@ -304,7 +325,14 @@ type signedAnswer struct {
 // or nothing. It fails with [ErrStaleRevision] if a document moved since
 // PrepareSign.
 func (s *Service) SignTx(ctx context.Context, tx *storage.Tx, a Actor, r Sign, p Prepared) (Signed, error) {
-	kept, err := once(tx, a, "sign", r.ID, r, func() (signedAnswer, error) {
+	if err := a.check(); err != nil {
+		return Signed{}, err
+	}
+	request, err := s.veiledSign(a.Tenant, r)
+	if err != nil {
+		return Signed{}, err
+	}
+	kept, err := once(tx, a, "sign", r.ID, request, func() (signedAnswer, error) {
 		x, err := s.open(tx, a, r.Envelope)
 		if err != nil {
 			return signedAnswer{}, err
@@ -313,7 +341,7 @@ func (s *Service) SignTx(ctx context.Context, tx *storage.Tx, a Actor, r Sign, p
 		if err != nil {
 			return signedAnswer{}, err
 		}
-		if p.Tenant != a.Tenant || p.Envelope != r.Envelope || p.Recipient != row.ID {
+		if p.Tenant != a.Tenant || p.Envelope != r.Envelope || p.Recipient != row.ID || !bytes.Equal(p.Request, request.sum()) {
 			return signedAnswer{}, badField("prepared", "was made for something else")
 		}
 		x.lenient = true
