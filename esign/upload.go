@@ -16,12 +16,12 @@ import (
 const maxDocuments = 20
 
 // Upload stores documents and returns what a [Draft] refers to them by. It
-// works outside any commit and leaves no record: what no envelope ever refers
-// to is swept. Each file is proved signable before it is accepted: a document
+// works outside any commit and leaves no record: all files or none, and what no
+// envelope ever refers to is swept. Each file is proved signable before it is accepted: a document
 // that could not take a signature fails here, with its code of package pades,
 // before any unit is held. It fails with [*FieldError], [ErrScreened], or
 // [*pades.Error].
-func (s *Service) Upload(ctx context.Context, a Actor, u Upload) ([]Document, error) {
+func (s *Service) Upload(ctx context.Context, a Actor, u Upload) (_ []Document, err error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
@@ -29,6 +29,13 @@ func (s *Service) Upload(ctx context.Context, a Actor, u Upload) ([]Document, er
 		return nil, badField("files", "must be 1 to 20")
 	}
 	out := make([]Document, len(u.Files))
+	defer func() {
+		for i := range out {
+			if err != nil && len(out[i].Segments) > 0 {
+				_ = s.blobs.Delete(context.WithoutCancel(ctx), out[i].Segments[0].Blob)
+			}
+		}
+	}()
 	for i, f := range u.Files {
 		if err := checkID(at("files", i, "id"), f.ID); err != nil {
 			return nil, err
@@ -36,7 +43,6 @@ func (s *Service) Upload(ctx context.Context, a Actor, u Upload) ([]Document, er
 		if f.Body == nil {
 			return nil, badField(at("files", i, "body"), "is missing")
 		}
-		var err error
 		if out[i], err = s.accept(ctx, a, f, i); err != nil {
 			return nil, err
 		}
