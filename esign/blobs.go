@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +17,8 @@ import (
 // since when. A commit that names one keeps a record of that; what no record
 // names was left by a crash, a lost race or an upload that came to nothing.
 type kept struct {
-	Envelope string `json:"envelope"`
+	Owner     Party `json:"owner"`     // of the envelopes
+	Envelopes int   `json:"envelopes"` // that name it
 }
 
 var keptBlobs = storage.Kind[kept]{Name: "esign.blob", Schema: 1}
@@ -52,37 +55,45 @@ func parseBlob(id string) (tenant string, since time.Time, ok bool) {
 
 // keepBlobs makes the records of blobs those that the envelope names now.
 func (x *work) keepBlobs() error {
-	names := func(e *Envelope) map[string]bool {
-		out := map[string]bool{}
-		for _, d := range e.Documents {
-			for _, seg := range d.Segments {
-				out[seg.Blob] = true
-			}
-		}
-		return out
+	change := map[string]int{}
+	for blob := range x.env.blobs() {
+		change[blob]++
 	}
-	was, now := names(&x.was), names(&x.env)
-	for _, d := range x.env.Documents {
-		for _, seg := range d.Segments {
-			if was[seg.Blob] {
-				continue
-			}
-			if err := keptBlobs.Put(x.tx, x.env.Tenant, seg.Blob, kept{x.env.ID}); err != nil {
-				return err
-			}
-		}
+	for blob := range x.was.blobs() {
+		change[blob]--
 	}
-	for _, d := range x.was.Documents {
-		for _, seg := range d.Segments {
-			if now[seg.Blob] {
-				continue
-			}
-			if err := keptBlobs.Delete(x.tx, x.env.Tenant, seg.Blob); err != nil {
-				return err
-			}
+	for _, blob := range slices.Sorted(maps.Keys(change)) {
+		if change[blob] == 0 {
+			continue
+		}
+		k, _, err := keptBlobs.Get(x.tx, x.env.Tenant, blob)
+		if err != nil {
+			return err
+		}
+		if k.Envelopes == 0 {
+			k.Owner = x.env.Owner
+		}
+		if k.Envelopes += change[blob]; k.Envelopes > 0 {
+			err = keptBlobs.Put(x.tx, x.env.Tenant, blob, k)
+		} else {
+			err = keptBlobs.Delete(x.tx, x.env.Tenant, blob)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// blobs are those that the envelope names.
+func (e *Envelope) blobs() map[string]bool {
+	out := map[string]bool{}
+	for _, d := range e.Documents {
+		for _, seg := range d.Segments {
+			out[seg.Blob] = true
+		}
+	}
+	return out
 }
 
 // SweepBlobs deletes blobs that no envelope names and that are older than seven

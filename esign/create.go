@@ -114,8 +114,17 @@ func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft)
 		if len(doc.Segments) != 1 || !blobOf(a.Tenant, doc.Segments[0].Blob) {
 			return env, nil, badField(at("documents", i, "segments"), "is not what Upload returned")
 		}
-		if _, since, ok := parseBlob(doc.Segments[0].Blob); !ok || tx.Now(s.now).Sub(since) > uploadLife {
+		// Whoever was shown an envelope has seen what it names, also of documents
+		// that are not for them: only its sender may make another one of it.
+		k, used, err := keptBlobs.Get(tx, a.Tenant, doc.Segments[0].Blob)
+		if err != nil {
+			return env, nil, err
+		}
+		if _, since, ok := parseBlob(doc.Segments[0].Blob); !used && (!ok || tx.Now(s.now).Sub(since) > uploadLife) {
 			return env, nil, badField(at("documents", i, "segments"), "was uploaded too long ago")
+		}
+		if used && (k.Owner.Account != a.Account || k.Owner.Org != a.Org) {
+			return env, nil, badField(at("documents", i, "segments"), "is not what Upload returned")
 		}
 		env.Documents = append(env.Documents, Document{ID: doc.ID, Segments: doc.Segments, SHA256: doc.SHA256, SM3: doc.SM3, Pages: doc.Pages})
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,4 +75,45 @@ func TestLeftovers_OfUploadAndSign(t *testing.T) {
 	_, err = svc.Sign(ctx, actor("li"), esign.Sign{ID: "sign", Envelope: "e1", Intent: proof})
 	require.Error(t, err)
 	assert.Equal(t, before, w.blobCount(), "the first document's signature is not kept")
+}
+
+// TestSweepBlobs_Shared: a document that two envelopes name stays while one of
+// them does; and it is its sender's: nobody else makes an envelope of it.
+func TestSweepBlobs_SharedDocumentStays(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	svc := w.service()
+	ctx := t.Context()
+	w.buy(svc, "hr")
+	d := w.draft(svc, "e1", w.invitee("li", 1, esign.ChannelApp))
+	_, err := svc.Create(ctx, actor("hr"), d)
+	require.NoError(t, err)
+	stolen := d
+	stolen.ID = "e3"
+	_, err = svc.Create(ctx, actor("li"), stolen)
+	require.ErrorIs(t, err, esign.ErrField, "li saw the reference in an envelope")
+	d.ID = "e2"
+	_, err = svc.Create(ctx, actor("hr"), d)
+	require.NoError(t, err)
+	_, err = svc.Discard(ctx, actor("hr"), esign.End{ID: "no", Envelope: "e1"})
+	require.NoError(t, err)
+	w.pass(8 * 24 * time.Hour)
+	n, err := svc.SweepBlobs(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	d.Title = "Service agreement, second version"
+	_, err = svc.Edit(ctx, actor("hr"), d)
+	require.NoError(t, err, "an old draft keeps its documents")
+	_, err = svc.Send(ctx, actor("hr"), esign.Send{ID: "s", Envelope: "e2"})
+	require.NoError(t, err)
+	_, err = w.sign(svc, "e2", "li")
+	require.NoError(t, err)
+	_, err = svc.Create(ctx, actor("hr"), w.draft(svc, "e4", w.invitee("li", 1, esign.ChannelApp)))
+	require.NoError(t, err)
+	_, err = svc.Discard(ctx, actor("hr"), esign.End{ID: "no4", Envelope: "e4"})
+	require.NoError(t, err)
+	w.pass(8 * 24 * time.Hour)
+	n, err = svc.SweepBlobs(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 1, n, "nobody names it any more")
 }
