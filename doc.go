@@ -24,9 +24,11 @@
 //	membership            plans, orders, terms, entitlements
 //	evidence              event chains, bundles, offline verification (存证)
 //	sms                   messages and one-time codes under the trade's rules
+//	sms/aliyun            a gateway, as is sms/tencent; sms/httpgw is one by a mapping table
 //	privacy               masked personal data, vault, consent, erasure
 //	storage               the one interface by which a host wires its persistence
 //	storage/boltstore     the embedded default: one file
+//	storage/sqlstore      PostgreSQL, MySQL, MariaDB, SQLite, through database/sql
 //	storage/storagetest   the suite every store must pass
 //
 // # What the host must do
