@@ -70,17 +70,15 @@ func (i issuer) Key(ctx context.Context, r KeyRequest) (crypto.Signer, []*x509.C
 
 // proof is the last check in which a register confirmed the person's name.
 func (i issuer) proof(ctx context.Context, who privacy.Subject) (identity.Flow, error) {
-	var c checkRecord
-	err := storage.View(ctx, i.s.store, func(tx *storage.Tx) error {
+	return storage.ViewValue(ctx, i.s.store, func(tx *storage.Tx) (identity.Flow, error) {
 		k, _, err := identities.Get(tx, who.Tenant, knownAs(identity.Person, who.ID))
 		if err == nil && k.Proof == "" {
 			err = identity.ErrNotVerified
 		}
 		if err != nil {
-			return err
+			return identity.Flow{}, err
 		}
-		c, _, err = checks.Get(tx, who.Tenant, k.Proof)
-		return err
+		c, _, err := checks.Get(tx, who.Tenant, k.Proof)
+		return c.Flow, err
 	})
-	return c.Flow, err
 }

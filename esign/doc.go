@@ -10,7 +10,8 @@
 // [Service.Send] sends it; each recipient passes [Service.Open],
 // [Service.Challenge], [Service.CheckCode] and [Service.Sign]; [Service.Export]
 // writes the signed PDF and the evidence bundle. See the package example and
-// examples/quickstart.
+// examples/quickstart. A real-name envelope asks for more: a code to view by, and
+// [Service.StartCheck] before the signature.
 //
 // # Vocabulary
 //
@@ -20,7 +21,9 @@
 // revoke (撤销) voids the signatures made, to close (关闭) keeps them. The base
 // revision of a document is made before the first signature and holds every
 // field of every recipient. An intent proof is what a person's one-time code
-// earns: it is bound to the base revisions, and used once.
+// earns: it is bound to the base revisions, and used once. A check compares a
+// real name (实名) with an authoritative source; it counts for every envelope of
+// the account, 365 days at most.
 //
 // # Guarantees
 //
@@ -44,19 +47,22 @@
 //
 // # Work outside, commit inside
 //
-// Each mutation has a Tx form for a commit of the host's own. Three methods have
+// Each mutation has a Tx form for a commit of the host's own. Some methods have
 // none: [Service.Upload] stores blobs, [Service.PrepareSign] reads the document
-// and calls the key, neither commits a record; [Service.CheckCode] commits alone.
-// Before a Tx form, unlock the tenant's keys with privacy.Vault.Unlock.
-// Texts, notices, base revisions and timestamps leave through the outbox.
+// and calls the key, neither commits a record; [Service.CheckCode] commits alone,
+// and so do [Service.StartCheck] and [Service.CompleteCheck], before and after
+// they ask the source. Before a Tx form, unlock the tenant's keys with
+// privacy.Vault.Unlock. Texts, notices, base revisions and timestamps leave
+// through the outbox.
 //
 // # What the host must do
 //
 // Authenticate whoever it names in an [Actor]. Call [Service.Run] in at least
 // one process, or [Service.Deliver] from a scheduler. Keep the signing keys, the
 // root key of the vault and the key of the evidence log; back up store and blobs
-// together. Obtain the consent that it declares for each recipient, and publish
-// the agreements in [Service.Terms].
+// together. Obtain the consent that it declares for each recipient, record the
+// consent to each source of identity in [Service.Privacy], and publish the
+// agreements in [Service.Terms].
 //
 // # What is not promised
 //

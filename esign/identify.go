@@ -85,11 +85,9 @@ func (s *Service) CompleteCheck(ctx context.Context, a Actor, r CheckResponse) (
 	if err := s.vault.Unlock(ctx, a.Tenant); err != nil {
 		return identity.Result{}, err
 	}
-	var f identity.Flow
-	err := storage.View(ctx, s.store, func(tx *storage.Tx) error {
+	f, err := storage.ViewValue(ctx, s.store, func(tx *storage.Tx) (identity.Flow, error) {
 		c, _, err := checks.Get(tx, a.Tenant, checkKey(a.Tenant, r.ID))
-		f = c.Flow
-		return err
+		return c.Flow, err
 	})
 	if err != nil {
 		return identity.Result{}, err

@@ -269,7 +269,7 @@ func (o *office) trail(svc *esign.Service, env string) (out []string) {
 	return out
 }
 
-// TestCertificate_T11: without a match under this very name nothing is issued,
+// TestCertificate_T11_NoneWithoutMatch: without a match under this very name nothing is issued,
 // and an envelope that needs no real name cannot be signed without a KeySource.
 func TestCertificate_T11_NoneWithoutMatch(t *testing.T) {
 	o := newOffice(t)
@@ -570,7 +570,91 @@ func TestCheck_H40_ChargedOnceAtEveryWrite(t *testing.T) {
 	}
 }
 
-// TestIdentity_Expires: a match holds 365 days; at that very instant the row
+// TestCheck_H40_CompletedOnce: the same of completing a pending check.
+func TestCheck_H40_CompletedOnceAtEveryWrite(t *testing.T) {
+	stage := func(t *testing.T) *office {
+		o := newOffice(t)
+		svc := o.service()
+		o.ready(svc, 3)
+		o.people.Script(identitytest.Pending)
+		_, err := svc.StartCheck(t.Context(), actor("li"), o.check("chk", liName, identity.Carrier))
+		require.NoError(t, err)
+		return o
+	}
+	complete := func(svc *esign.Service) (identity.Result, error) {
+		return svc.CompleteCheck(t.Context(), actor("li"), esign.CheckResponse{ID: "chk"})
+	}
+	o := stage(t)
+	store := storagetest.Count(o.store)
+	_, err := complete(o.over(store))
+	require.NoError(t, err)
+	require.NotZero(t, store.Writes())
+	for n := 1; n <= store.Writes(); n++ {
+		for name, fail := range map[string]func(storage.Store, int) *storagetest.Faulty{"before": storagetest.FailBefore,
+			"after": storagetest.FailAfter, "killed before": storagetest.CrashBefore, "killed after": storagetest.CrashAfter} {
+			t.Run(fmt.Sprintf("write %d %s", n, name), func(t *testing.T) {
+				o := stage(t)
+				faulty := fail(o.store, n)
+				_, _ = complete(o.over(faulty))
+				require.True(t, faulty.Fired())
+				svc := o.service()
+				for range 2 {
+					res, err := complete(svc)
+					require.NoError(t, err)
+					assert.Equal(t, identity.Match, res.Outcome)
+				}
+				assert.Equal(t, []quota.Units{2, 0, 1}, o.personUnits(svc))
+				assert.Equal(t, []string{"identity.started", "identity.checked"}, o.trail(svc, "identity/person/li"))
+			})
+		}
+	}
+}
+
+// TestCheck_H40_Parallel: one id from many sides is one call and one charge.
+func TestCheck_H40_ParallelChargedOnce(t *testing.T) {
+	o := newOffice(t)
+	svc := o.service()
+	o.ready(svc, 3)
+	c := o.check("chk", liName, identity.Carrier)
+	errs := make(chan error)
+	for range 8 {
+		go func() {
+			_, err := svc.StartCheck(context.Background(), actor("li"), c)
+			errs <- err
+		}()
+	}
+	for range 8 {
+		require.NoError(t, <-errs)
+	}
+	assert.Equal(t, []quota.Units{2, 0, 1}, o.personUnits(svc))
+	assert.Equal(t, 1, o.people.Asked())
+	assert.Equal(t, []string{"identity.started", "identity.checked"}, o.trail(svc, "identity/person/li"))
+}
+
+// TestCheck_NotAsked: a check whose process died before the source was asked is
+// nothing to complete; started again, it is asked, once.
+func TestCheck_H40_DiedBeforeTheProvider(t *testing.T) {
+	for n := 1; n < 20; n++ { // until the write that holds the unit
+		o := newOffice(t)
+		o.ready(o.service(), 3)
+		_, err := o.over(storagetest.CrashAfter(o.store, n)).StartCheck(t.Context(), actor("li"), o.check("chk", liName, identity.Carrier))
+		require.Error(t, err)
+		svc := o.service()
+		if o.personUnits(svc)[1] == 0 {
+			continue
+		}
+		_, err = svc.CompleteCheck(t.Context(), actor("li"), esign.CheckResponse{ID: "chk"})
+		require.ErrorIs(t, err, esign.ErrNotFound)
+		flow, err := svc.StartCheck(t.Context(), actor("li"), o.check("chk", liName, identity.Carrier))
+		require.NoError(t, err)
+		assert.Equal(t, identity.Match, flow.Result.Outcome)
+		assert.Equal(t, []quota.Units{2, 0, 1}, o.personUnits(svc))
+		return
+	}
+	t.Fatal("no write holds the unit")
+}
+
+// TestIdentity_H42: a match holds 365 days; at that very instant the row
 // lapses (R13), and it needs another check.
 func TestIdentity_H42_ExpiredResultLapses(t *testing.T) {
 	o := newOffice(t)

@@ -70,52 +70,51 @@ func (g gate) Consent(ctx context.Context, who privacy.Subject, source string, f
 }
 
 // Open implements [identity.Gate]: attempt, unit and flow in one commit.
-func (g gate) Open(ctx context.Context, f identity.Flow) (kept identity.Flow, err error) {
-	err = storage.Update(ctx, g.s.store, func(tx *storage.Tx) error {
-		now := tx.Now(g.s.now)
+func (g gate) Open(ctx context.Context, f identity.Flow) (identity.Flow, error) {
+	return storage.UpdateValue(ctx, g.s.store, func(tx *storage.Tx) (identity.Flow, error) {
 		c, ok, err := checks.Get(tx, f.Subject.Tenant, f.Key)
 		switch {
 		case err != nil:
-			return err
+			return identity.Flow{}, err
 		case ok && (c.Flow.Intent != f.Intent || c.Flow.Subject != f.Subject):
-			return ErrIntentMismatch
-		case ok && c.lapsed(now):
-			kept, err = g.lapse(ctx, tx, c)
-			return err
+			return identity.Flow{}, ErrIntentMismatch
+		case ok && c.lapsed(tx.Now(g.s.now)):
+			return g.lapse(ctx, tx, c)
 		case ok:
-			kept = c.Flow
-			return nil
+			return c.Flow, nil
 		}
-		k, _, err := identities.Get(tx, f.Subject.Tenant, knownAs(f.Kind, f.Subject.ID))
-		if err != nil {
-			return err
-		}
-		next, err := k.Attempts[f.Method].Try(now)
-		if err != nil {
-			return err
-		}
-		k.count(f.Method, next)
-		if err := identities.Put(tx, f.Subject.Tenant, knownAs(f.Kind, f.Subject.ID), k); err != nil {
-			return err
-		}
-		a, err := g.payer(ctx, f)
-		if err != nil {
-			return err
-		}
-		c = checkRecord{Flow: tidy(f), By: a.Account, Next: f.At.Add(checkLife)}
-		if err := g.reserve(ctx, tx, a, &c); err != nil {
-			return err
-		}
-		kept = c.Flow
-		if err := g.tell(ctx, tx, a, c, "identity.started"); err != nil {
-			return err
-		}
-		return checks.Put(tx, f.Subject.Tenant, f.Key, c)
+		c.Flow = tidy(f)
+		return c.Flow, g.begin(ctx, tx, c)
 	})
+}
+
+// begin counts an attempt, holds the unit and keeps the flow.
+func (g gate) begin(ctx context.Context, tx *storage.Tx, c checkRecord) error {
+	f, id := c.Flow, knownAs(c.Flow.Kind, c.Flow.Subject.ID)
+	k, _, err := identities.Get(tx, f.Subject.Tenant, id)
 	if err != nil {
-		return identity.Flow{}, err
+		return err
 	}
-	return kept, nil
+	n, err := k.Attempts[f.Method].Try(tx.Now(g.s.now))
+	if err != nil {
+		return err
+	}
+	k.count(f.Method, n)
+	if err := identities.Put(tx, f.Subject.Tenant, id, k); err != nil {
+		return err
+	}
+	a, err := g.payer(ctx, f)
+	if err != nil {
+		return err
+	}
+	c.By, c.Next = a.Account, f.At.Add(checkLife)
+	if err := g.reserve(ctx, tx, a, &c); err != nil {
+		return err
+	}
+	if err := g.tell(ctx, tx, a, c, "identity.started"); err != nil {
+		return err
+	}
+	return checks.Put(tx, f.Subject.Tenant, f.Key, c)
 }
 
 // payer is the account whose unit a check takes: that of the person, and for an
