@@ -42,7 +42,7 @@ const (
 	trailingObjects trailing = "objects" // something that could be read as PDF
 )
 
-var objectWords = regexp.MustCompile(`(?:^|[^A-Za-z])(?:obj|xref|trailer|startxref)(?:[^A-Za-z]|$)`)
+var objectWords = regexp.MustCompile(`(?:^|[^A-Za-z])(?:obj|xref|trailer)(?:[^A-Za-z]|$)|startxref`)
 
 // repairedCoverage judges where there are no revisions to go by: what the
 // signature covers is compared with all that could be salvaged.

@@ -26,6 +26,9 @@ type differ struct {
 	absent   map[uint32]bool // touched, and not there before
 	dangling map[uint32]bool // absent, though something referred to it
 	listed   map[uint32]bool // dangling, and a member of something
+	offPage  map[uint32]bool // what no page shows, see inPage
+	found    bool            // something that a page shows
+	pageRefs map[uint32]map[uint32]bool
 	out      []change
 }
 
@@ -33,6 +36,7 @@ func newDiffer(g *graph, old, new *view, index int, end int64) *differ {
 	return &differ{
 		g: g, old: old, new: new, revision: index, revEnd: end,
 		touched: map[uint32]bool{}, tainted: map[uint32]bool{}, absent: map[uint32]bool{}, dangling: map[uint32]bool{}, listed: map[uint32]bool{},
+		offPage: map[uint32]bool{}, pageRefs: map[uint32]map[uint32]bool{},
 	}
 }
 
@@ -52,13 +56,8 @@ func salvaged(old, new *pdf.Doc) ([]change, error) {
 		return nil, err
 	}
 	nums := map[uint32]bool{}
-	for _, d := range []*pdf.Doc{old, new} {
-		for ref, err := range d.Numbers() {
-			if err != nil {
-				return nil, err
-			}
-			nums[ref.Num] = true
-		}
+	if err := allNumbers(nums, old, new); err != nil {
+		return nil, err
 	}
 	return newDiffer(g, a, b, 1, new.Size()).run(nums)
 }
@@ -76,7 +75,30 @@ func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, erro
 			nums[e.Ref.Num] = true
 		}
 	}
+	if !new.doc.Continues(old.doc) {
+		// The revision builds on something else than what stood there: what its
+		// own section mentions does not tell all that changed.
+		if err := allNumbers(nums, old.doc, new.doc); err != nil {
+			return nil, err
+		}
+		if err := g.spend(len(nums)); err != nil {
+			return nil, err
+		}
+	}
 	return d.run(nums)
+}
+
+// allNumbers adds every object of either document.
+func allNumbers(nums map[uint32]bool, docs ...*pdf.Doc) error {
+	for _, d := range docs {
+		for ref, err := range d.Numbers() {
+			if err != nil {
+				return err
+			}
+			nums[ref.Num] = true
+		}
+	}
+	return nil
 }
 
 // run compares the objects of the given numbers and classes what changed.
@@ -114,30 +136,40 @@ func (d *differ) report(num uint32, key string, class Changes, note string) *cha
 
 // compare finds the numbers whose value changed.
 func (d *differ) compare(nums map[uint32]bool) error {
-	// A rewritten object stream changes objects that no section mentions.
-	var streams []uint32
-	for num := range nums {
-		if e, ok, err := d.old.doc.Entry(num); err == nil && ok && e.Kind == pdf.InUse {
-			if o, err := d.old.doc.Object(e.Ref); err == nil {
-				if s, ok := o.(*pdf.Stream); ok && s.Dict.Get("Type") == pdf.Name("ObjStm") {
-					streams = append(streams, num)
-				}
-			}
+	// More bytes change an object that the end of the file cut off.
+	if err := d.g.spend(len(d.g.open)); err != nil {
+		return err
+	}
+	for num := range d.g.open {
+		if !nums[num] && d.readable(num) {
+			nums[num] = true
 		}
 	}
+	// A rewritten object stream changes objects that no section mentions.
+	streams := d.rewritten(nums)
 	if len(streams) > 0 {
 		for ref, err := range d.old.doc.Numbers() {
 			if err != nil {
 				return err
 			}
-			if e, ok, err := d.old.doc.Entry(ref.Num); err == nil && ok && e.Kind == pdf.Compressed && slices.Contains(streams, e.Stream) {
-				nums[ref.Num] = true
+			if e, ok, err := d.old.doc.Entry(ref.Num); err == nil && ok && e.Kind == pdf.Compressed {
+				if _, ok := streams[e.Stream]; ok {
+					nums[ref.Num] = true
+				}
 			}
 		}
 	}
 	for num := range nums {
 		if err := d.compareOne(num); err != nil {
 			return err
+		}
+	}
+	for num, needs := range streams {
+		for n := range needs {
+			if d.touched[n] { // read by the letter, /Length alone can show other objects
+				d.report(num, "", ChangesOther, "what an object stream depends on changed")
+				break
+			}
 		}
 	}
 	for num := range d.touched {
@@ -149,12 +181,48 @@ func (d *differ) compare(nums map[uint32]bool) error {
 	}
 	for num := range nums {
 		if ref, ok := entryRef(d.new.doc, num); ok {
-			if o, err := d.new.doc.Object(ref); err == nil {
-				d.g.add(num, o)
-			}
+			d.g.read(d.new.doc, ref)
 		}
 	}
 	return nil
+}
+
+// readable reports whether an object can be read in either state.
+func (d *differ) readable(num uint32) bool {
+	for _, v := range []*view{d.old, d.new} {
+		if ref, ok := entryRef(v.doc, num); ok {
+			if _, err := v.doc.Object(ref); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rewritten returns the object streams of the old state that are among nums or
+// depend on one of them, with what they depend on.
+func (d *differ) rewritten(nums map[uint32]bool) map[uint32]map[uint32]bool {
+	streams := map[uint32]map[uint32]bool{}
+	for num, needs := range d.g.packs {
+		if needs == nil {
+			needs = map[uint32]bool{}
+			if ref, ok := entryRef(d.old.doc, num); ok {
+				if o, err := d.old.doc.Object(ref); err == nil {
+					d.g.needs(d.old.doc, o, needs)
+				}
+			}
+			d.g.packs[num] = needs
+		}
+		hit := nums[num]
+		for n := range needs {
+			hit = hit || nums[n]
+		}
+		if hit {
+			streams[num] = needs
+			d.g.packs[num] = nil // may be others from now on
+		}
+	}
+	return streams
 }
 
 // unused reports an object that was there, that nothing referred to, and that
@@ -268,11 +336,60 @@ func (d *differ) structural() bool {
 // roleOf returns an object's role, if it has the same one in both states or is
 // there in one only.
 func (d *differ) roleOf(num uint32) role {
-	a, b := d.old.roles[num], d.new.roles[num]
-	if a == "" {
-		return b
+	if r := d.old.roles[num]; r != "" {
+		return r
 	}
-	return a
+	if _, was := entryRef(d.old.doc, num); was && !d.absent[num] {
+		return "" // what is pressed into a role shows where it did before
+	}
+	return d.new.roles[num]
+}
+
+// inPage reports whether a page shows num by its contents or resources,
+// whatever else num is listed as.
+func (d *differ) inPage(num uint32) bool {
+	if d.found {
+		return false // one is enough, and looking for more may take long
+	}
+	queue, seen := []uint32{num}, map[uint32]bool{num: true}
+	for len(queue) > 0 {
+		at := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		for _, e := range d.g.in[at] {
+			switch r := d.roleOf(e.from); {
+			case e.from == trailerNum || r == roleCatalog:
+			case r == rolePage || r == rolePages:
+				if d.found = d.shows(e.from)[at]; d.found {
+					return true
+				}
+			case !seen[e.from] && !d.offPage[e.from]:
+				seen[e.from] = true
+				queue = append(queue, e.from)
+			}
+		}
+	}
+	maps.Copy(d.offPage, seen)
+	return false
+}
+
+// shows returns what the contents and resources of a page, or of a node above
+// pages, refer to.
+func (d *differ) shows(page uint32) map[uint32]bool {
+	if m := d.pageRefs[page]; m != nil {
+		return m
+	}
+	m := map[uint32]bool{}
+	for _, v := range []*view{d.old, d.new} {
+		dict, _, err := d.dictIn(v, page)
+		if err != nil || dict == nil {
+			continue
+		}
+		for _, k := range []pdf.Name{"Contents", "Resources"} {
+			eachRef(dict.Get(k), k, 0, func(_ pdf.Name, to pdf.Ref) { m[to.Num] = true })
+		}
+	}
+	d.pageRefs[page] = m
+	return m
 }
 
 // propagate walks from what was touched to the objects with a role that show
@@ -293,7 +410,13 @@ func (d *differ) propagate() map[uint32]map[pdf.Name]bool {
 		}
 	}
 	for num := range d.touched {
-		if d.roleOf(num) != "" {
+		switch d.roleOf(num) {
+		case "":
+		case rolePage, rolePages, roleCatalog:
+			// Judged by their own keys; others only name them, by any key.
+			reached[num] = map[pdf.Name]bool{}
+			continue
+		default:
 			reached[num] = map[pdf.Name]bool{}
 			push(state{num, true})
 			continue

@@ -19,26 +19,66 @@ type edge struct {
 // first one judged on. References that were dropped later stay in it: that
 // can only find a change graver than it is.
 type graph struct {
-	in map[uint32][]edge
+	in    map[uint32][]edge
+	packs map[uint32]map[uint32]bool // object streams, and what their objects depend on; nil until asked for
+	open  map[uint32]bool            // objects that the end of the file cuts off, so that more bytes may change them
+	extra int                        // objects compared though no section mentions them
+}
+
+// maxExtra bounds the comparisons that only odd files ask for.
+const maxExtra = 1 << 20
+
+func (g *graph) spend(n int) error {
+	if g.extra += n; g.extra > maxExtra {
+		return refusef(ErrLimit, "verify", "more than %d objects to compare beside those mentioned", maxExtra)
+	}
+	return nil
 }
 
 // newGraph reads every object of d once.
 func newGraph(d *pdf.Doc) (*graph, error) {
-	g := &graph{in: map[uint32][]edge{}}
+	g := &graph{in: map[uint32][]edge{}, packs: map[uint32]map[uint32]bool{}, open: map[uint32]bool{}}
 	for ref, err := range d.Numbers() {
 		if err != nil {
 			return nil, err
 		}
-		o, err := d.Object(ref)
-		if err != nil {
-			// An object nobody can read shows nothing; if something leads to
-			// it, that is so in every revision.
-			continue
-		}
-		g.add(ref.Num, o)
+		g.read(d, ref)
 	}
 	g.add(trailerNum, d.Trailer())
 	return g, nil
+}
+
+// read notes the object ref of a state. One that nobody can read shows nothing
+// in this state.
+func (g *graph) read(d *pdf.Doc, ref pdf.Ref) {
+	if e, ok, err := d.Entry(ref.Num); err == nil && ok && e.Kind == pdf.Compressed {
+		if _, ok := g.packs[e.Stream]; !ok {
+			g.packs[e.Stream] = nil
+		}
+	}
+	o, err := d.Object(ref)
+	if err != nil {
+		g.open[ref.Num] = true
+		return
+	}
+	g.add(ref.Num, o)
+	if s, ok := o.(*pdf.Stream); ok && s.Unbounded() {
+		g.open[ref.Num] = true
+	}
+}
+
+// needs adds to nums what the objects in an object stream depend on beside its
+// data, such as an indirect /Length.
+func (g *graph) needs(d *pdf.Doc, o pdf.Object, nums map[uint32]bool) {
+	eachRef(o, "", 0, func(label pdf.Name, to pdf.Ref) {
+		if nums[to.Num] || label == "Extends" {
+			return
+		}
+		nums[to.Num] = true
+		if in, err := d.Object(to); err == nil {
+			g.needs(d, in, nums)
+		}
+	})
 }
 
 // add notes what object num refers to.

@@ -31,6 +31,9 @@ func (d *differ) judge(reached map[uint32]map[pdf.Name]bool) error {
 			// There before, but in no role: an object pressed into service. What
 			// refers to it was judged as for any other.
 			continue
+		case r != rolePage && r != rolePages && r != roleCatalog && d.inPage(num):
+			d.report(num, "", ChangesOther, string(r)+" that a page shows changed")
+			continue
 		case !okB:
 			d.gone(num, r, a)
 			continue
@@ -229,9 +232,9 @@ func (d *differ) judgeForm(num uint32, a, b *pdf.Dict) error {
 				d.report(num, "AcroForm/DA", ChangesOther, "default appearance changed")
 			}
 		case "XFA":
-			class := ChangesForm
-			if !a.Has(k) || !b.Has(k) {
-				class = ChangesOther
+			class, err := d.judgeXFA(a, b)
+			if err != nil {
+				return err
 			}
 			d.report(num, "AcroForm/XFA", class, "XFA changed")
 		default:
@@ -239,6 +242,29 @@ func (d *differ) judgeForm(num uint32, a, b *pdf.Dict) error {
 		}
 	}
 	return nil
+}
+
+// judgeXFA classes a change of the XFA parts: form if only what was filled in
+// changed, other if the layout or what stands in it may have.
+func (d *differ) judgeXFA(a, b *pdf.Dict) (Changes, error) {
+	was, err := members(d.old, a, "XFA")
+	if err != nil {
+		return "", err
+	}
+	is, err := members(d.new, b, "XFA")
+	if err != nil {
+		return "", err
+	}
+	if len(was) == 0 || len(was) != len(is) || len(was)%2 != 0 {
+		return ChangesOther, nil
+	}
+	for i := 0; i < len(was); i += 2 {
+		name, _ := was[i].(pdf.String)
+		if !d.same(was[i], is[i]) || !d.same(was[i+1], is[i+1]) && string(name.B) != "datasets" && string(name.B) != "form" {
+			return ChangesOther, nil
+		}
+	}
+	return ChangesForm, nil
 }
 
 // judgeDR allows resources to be added.

@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"bytes"
 	"iter"
 )
 
@@ -98,6 +99,26 @@ func (d *Doc) Revisions() ([]Revision, error) {
 		i = j
 	}
 	return out, nil
+}
+
+// Continues reports whether the cross-reference data of d is that of older with
+// sections put before it. If not, the newest section of d does not tell all
+// that differs between the two.
+func (d *Doc) Continues(older *Doc) bool {
+	n := len(d.xref.sections) - len(older.xref.sections)
+	if n < 0 || d.repaired || older.repaired || d.base != older.base {
+		return false
+	}
+	same := func(a, b *section) bool {
+		return a.kind == b.kind && a.off == b.off && a.end == b.end && a.prev == b.prev && a.width == b.width && bytes.Equal(a.data, b.data)
+	}
+	for i, b := range older.xref.sections {
+		a := d.xref.sections[n+i]
+		if !same(a, b) || (a.hidden == nil) != (b.hidden == nil) || a.hidden != nil && !same(a.hidden, b.hidden) {
+			return false
+		}
+	}
+	return true
 }
 
 // afterEOL returns the offset behind the end-of-line marker at off, if any.

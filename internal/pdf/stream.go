@@ -86,6 +86,16 @@ func (s *Stream) DataSpan() (Span, error) {
 	return Span{s.start, s.length}, nil
 }
 
+// Unbounded reports whether /Length says that the data of a stream goes on
+// behind the end of the document: with more bytes there it would be another.
+func (s *Stream) Unbounded() bool {
+	if s.org == nil {
+		return false
+	}
+	n, err := s.org.doc.LookupInt(s.Dict, "Length", -1)
+	return err == nil && n > s.org.doc.src.size-s.start-int64(len(wordEndstream))
+}
+
 // method returns how the data stands encrypted in the file.
 func (s *Stream) method() (cryptMethod, error) {
 	if s.org == nil || !s.org.crypt || s.org.doc.crypt == nil {

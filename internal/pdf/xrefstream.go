@@ -14,6 +14,13 @@ func (d *Doc) readXRefStream(off int64) (*section, error) {
 	if t, _ := st.Dict.Get("Type").(Name); t != "XRef" {
 		return nil, malformed("xref", off, "not a cross-reference stream")
 	}
+	for _, k := range []Name{"Filter", "DecodeParms"} {
+		// Direct throughout (ISO 32000-2 7.5.8.2): a reference would be followed
+		// by the very data to be read, and lead elsewhere in a later revision.
+		if indirect(st.Dict.Get(k)) {
+			return nil, malformed("xref", off, "/"+string(k)+" of a cross-reference stream is indirect")
+		}
+	}
 	data, err := st.Decode()
 	if err != nil && (CodeOf(err) != CodeMalformed || len(data) == 0) {
 		return nil, err
@@ -59,6 +66,27 @@ func (d *Doc) readXRefStream(off int64) (*section, error) {
 		at += n * step
 	}
 	return s, nil
+}
+
+// indirect reports whether o is a reference or holds one.
+func indirect(o Object) bool {
+	switch v := o.(type) {
+	case Ref:
+		return true
+	case *Array:
+		for _, e := range v.All() {
+			if indirect(e) {
+				return true
+			}
+		}
+	case *Dict:
+		for _, e := range v.All() {
+			if indirect(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ints returns the elements of an array of integers.
