@@ -2,13 +2,9 @@ package pades_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/pem"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -16,146 +12,22 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/internal/pdftest"
 )
 
-// Independent validators (pades.md §9). A missing one skips the test with the
-// command that installs it; under COUNTERSIGN_VALIDATORS=required it fails.
-var packages = map[string]string{
-	"qpdf":      "qpdf",
-	"pdfsig":    "poppler-utils",
-	"pdftotext": "poppler-utils",
-	"mutool":    "mupdf-tools",
-	"certutil":  "libnss3-tools",
-	"openssl":   "openssl",
-	"java":      "default-jdk-headless libpdfbox2-java libbcpkix-java",
-}
+// Independent validators (pades.md §9), real files, and signatures cut out
+// without our parser.
+var (
+	need, missing, tool = pdftest.Need, pdftest.Missing, pdftest.Tool
+	corpus, manifest    = pdftest.Corpus, pdftest.Manifest
+	extract             = pdftest.Signatures
+)
 
-// need skips or fails unless every tool is there.
-func need(t testing.TB, tools ...string) {
-	t.Helper()
-	for _, name := range tools {
-		if _, err := exec.LookPath(name); err != nil {
-			missing(t, name)
-		}
-	}
-}
-
-func missing(t testing.TB, name string) {
-	t.Helper()
-	const text = "%s not found: apt-get install -y --no-install-recommends %s"
-	if os.Getenv("COUNTERSIGN_VALIDATORS") == "required" {
-		t.Fatalf(text, name, packages[name])
-	}
-	t.Skipf(text, name, packages[name])
-}
-
-// tool runs a command and returns its output and exit code.
-func tool(t testing.TB, name string, args ...string) (string, int) {
-	t.Helper()
-	need(t, name)
-	var out bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if err == nil {
-		return out.String(), 0
-	}
-	exit, ok := err.(*exec.ExitError)
-	require.True(t, ok, "%s: %v", name, err)
-	return out.String(), exit.ExitCode()
-}
-
-// corpus returns the folder of real files, or skips.
-func corpus(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("COUNTERSIGN_CORPUS")
-	if dir == "" {
-		// From this package to the module root, and from there beside it.
-		dir = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "MANIFEST.tsv")); err != nil {
-		t.Skipf("no corpus of PDFs at %s: set COUNTERSIGN_CORPUS", dir)
-	}
-	return dir
-}
-
-// manifestEntry is a line of MANIFEST.tsv.
-type manifestEntry struct {
-	Path, Category, Expected, Password, Notes string
-}
-
-func manifest(t testing.TB, category string) []manifestEntry {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(corpus(t), "MANIFEST.tsv"))
-	require.NoError(t, err)
-	var list []manifestEntry
-	for _, line := range strings.Split(string(b), "\n")[1:] {
-		f := strings.Split(line, "\t")
-		if len(f) < 9 || f[2] != category {
-			continue
-		}
-		e := manifestEntry{Path: f[0], Category: f[2], Expected: f[3], Notes: f[8]}
-		if pw, ok := strings.CutPrefix(f[3], "PASSWORD:"); ok && pw != "<empty user password>" {
-			e.Password = pw
-		} else if f[5] != "-" && !strings.HasPrefix(f[5], "<") {
-			e.Password = f[5]
-		}
-		list = append(list, e)
-	}
-	require.NotEmpty(t, list)
-	return list
-}
-
-// signedPart is a signature cut out of a file without our parser.
-type signedPart struct {
-	ByteRange [4]int64
-	CMS       []byte // cut at its DER end
-	Content   []byte // the bytes of the range
-}
-
-var byteRangePattern = regexp.MustCompile(`/ByteRange\s*\[\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\]`)
-
-// extract finds every signature by its ByteRange in the raw bytes.
-func extract(t testing.TB, file []byte) []signedPart {
-	t.Helper()
-	var parts []signedPart
-	for _, m := range byteRangePattern.FindAllSubmatch(file, -1) {
-		var p signedPart
-		for i := range p.ByteRange {
-			n, err := strconv.ParseInt(string(m[i+1]), 10, 64)
-			require.NoError(t, err)
-			p.ByteRange[i] = n
-		}
-		r := p.ByteRange
-		gap := file[r[0]+r[1] : r[2]]
-		require.Equal(t, byte('<'), gap[0])
-		require.Equal(t, byte('>'), gap[len(gap)-1])
-		raw := make([]byte, (len(gap)-2)/2)
-		_, err := hex.Decode(raw, gap[1:len(gap)-1])
-		require.NoError(t, err)
-		p.CMS = raw[:derLength(t, raw)]
-		p.Content = append(append([]byte{}, file[r[0]:r[0]+r[1]]...), file[r[2]:r[2]+r[3]]...)
-		parts = append(parts, p)
-	}
-	return parts
-}
-
-// derLength returns the length of the DER value at the start of b.
-func derLength(t testing.TB, b []byte) int {
-	t.Helper()
-	require.Greater(t, len(b), 2)
-	n := int(b[1])
-	if n < 0x80 {
-		return 2 + n
-	}
-	size := n & 0x7f
-	require.LessOrEqual(t, size, 4)
-	n = 0
-	for _, c := range b[2 : 2+size] {
-		n = n<<8 | int(c)
-	}
-	return 2 + size + n
-}
+type (
+	manifestEntry = pdftest.File
+	signedPart    = pdftest.Signature
+)
 
 // save writes b under the test's own folder and returns the path.
 func save(t testing.TB, name string, b []byte) string {
