@@ -13,7 +13,7 @@ type recordCache struct {
 	maxBytes   int64
 
 	mu      sync.Mutex
-	records map[Key]cachedRecord
+	records map[Key]*cachedRecord
 	bytes   int64
 }
 
@@ -24,14 +24,16 @@ type cachedRecord struct {
 }
 
 func newRecordCache(records int, bytes int64) *recordCache {
-	return &recordCache{maxRecords: records, maxBytes: bytes, records: make(map[Key]cachedRecord)}
+	return &recordCache{maxRecords: records, maxBytes: bytes, records: make(map[Key]*cachedRecord)}
 }
 
 func (c *recordCache) get(k Key) (cachedRecord, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, ok := c.records[k]
-	return r, ok
+	if r := c.records[k]; r != nil {
+		return *r, true
+	}
+	return cachedRecord{}, false
 }
 
 // set keeps a record. One that was read is not kept over a later version, which
@@ -49,7 +51,11 @@ func (c *recordCache) set(r Record, val *value, at time.Time, committed bool) {
 			val = old.val
 		}
 	}
-	c.records[r.Key] = cachedRecord{r, val, at}
+	if ok {
+		*old = cachedRecord{r, val, at}
+	} else {
+		c.records[r.Key] = &cachedRecord{r, val, at}
+	}
 	c.bytes += recordSize(r)
 	if len(c.records) <= c.maxRecords && c.bytes <= c.maxBytes {
 		return
@@ -68,7 +74,6 @@ func (c *recordCache) attach(r Record, val *value) {
 	defer c.mu.Unlock()
 	if e, ok := c.records[r.Key]; ok && e.rec.Version == r.Version && bytes.Equal(e.rec.Data, r.Data) {
 		e.val = val
-		c.records[r.Key] = e
 	}
 }
 

@@ -120,6 +120,15 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	return m.commitOwned(ctx, own)
 }
 
+func (m *Mem) getOne(ctx context.Context, k Key) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{Key: k}, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.shared(k), nil
+}
+
 // commitOwned is Commit of Data that nobody will change, checked before.
 func (m *Mem) commitOwned(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	if err := ctx.Err(); err != nil {

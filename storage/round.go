@@ -183,11 +183,14 @@ func (r *round) runAll() {
 				if c.misses++; c.misses > maxMisses {
 					c.alone = true
 					r.sh.finish(c, nil)
-					continue
+				} else {
+					want, missed = append(want, tx.missing...), append(missed, c)
 				}
-				want, missed = append(want, tx.missing...), append(missed, c)
 			default:
 				r.judge(c, tx, err)
+			}
+			if tx != nil {
+				tx.release()
 			}
 		}
 		todo = missed

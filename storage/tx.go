@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -28,12 +29,34 @@ type Tx struct {
 	err      error // the first error of a read; ends the run whatever fn returns
 	done     bool
 
-	few      [fewSlots]slot // the first ones, and their place in order
-	fewOrder [fewSlots]*slot
+	space *txSpace // of the first slots; used again once the run is over
 }
 
 // fewSlots is how many records most functions use, or less.
 const fewSlots = 6
+
+// txSpace is memory that most runs get along with.
+type txSpace struct {
+	slots [fewSlots]slot
+	order [fewSlots]*slot
+	undo  [fewSlots]undo
+}
+
+var txSpaces = sync.Pool{New: func() any { return new(txSpace) }}
+
+// release gives the space of a run back, once nothing refers to its slots.
+func (tx *Tx) release() {
+	sp := tx.space
+	if sp == nil || !tx.done {
+		return
+	}
+	n := min(len(tx.order), fewSlots)
+	tx.space, tx.order, tx.undo, tx.slots = nil, nil, nil, nil
+	clear(sp.slots[:n])
+	clear(sp.order[:n])
+	clear(sp.undo[:])
+	txSpaces.Put(sp)
+}
 
 // slot is what a run knows and plans about one key.
 type slot struct {
@@ -72,9 +95,8 @@ type undo struct {
 var errTxDone = fmt.Errorf("%w: the transaction has ended", ErrClosed)
 
 func newTx(ctx context.Context, s Store, cache *recordSet) *Tx {
-	tx := &Tx{ctx: ctx, store: s, cache: cache}
-	tx.order = tx.fewOrder[:0]
-	return tx
+	sp := txSpaces.Get().(*txSpace)
+	return &Tx{ctx: ctx, store: s, cache: cache, space: sp, order: sp.order[:0], undo: sp.undo[:0]}
 }
 
 // find returns the slot of a key, nil if the run has not used it.
@@ -100,7 +122,7 @@ func (tx *Tx) slot(k Key) (*slot, error) {
 	var s *slot
 	switch n := len(tx.order); {
 	case n < fewSlots:
-		s = &tx.few[n]
+		s = &tx.space.slots[n]
 	case n == fewSlots:
 		tx.slots = make(map[Key]*slot, 4*fewSlots)
 		for _, o := range tx.order {
@@ -180,6 +202,17 @@ func (tx *Tx) load1(k Key, peek bool) (*slot, error) {
 		return nil, err
 	}
 	if tx.recall(s, peek); s.known || s.plan.op != opNone {
+		return s, nil
+	}
+	if m, ok := tx.store.(*Mem); ok && tx.round == nil {
+		at := tx.group.readAt()
+		if s.rec, tx.err = m.getOne(tx.ctx, k); tx.err != nil {
+			return nil, tx.err
+		}
+		s.known = true
+		if tx.group != nil {
+			tx.group.cache.set(s.rec, nil, at, false)
+		}
 		return s, nil
 	}
 	return s, tx.fetch([]Key{k}, peek)
@@ -431,9 +464,6 @@ func tooLarge(k Key, data []byte) error {
 
 func (tx *Tx) change(s *slot) {
 	if tx.subs > 0 {
-		if tx.undo == nil {
-			tx.undo = make([]undo, 0, fewSlots)
-		}
 		tx.undo = append(tx.undo, undo{s, s.plan})
 	}
 }

@@ -94,13 +94,22 @@ type updater struct {
 
 func (u *updater) run(fn func(*Tx) error) error {
 	unknowns := 0
+	var tx *Tx
+	defer func() {
+		if tx != nil {
+			tx.release()
+		}
+	}()
 	for n := 0; n < u.attempts; n++ {
 		if n > 0 {
 			if err := u.wait(n); err != nil {
 				return u.final(err)
 			}
 		}
-		tx := newTx(u.ctx, u.store, u.cache)
+		if tx != nil {
+			tx.release()
+		}
+		tx = newTx(u.ctx, u.store, u.cache)
 		tx.readOnly, tx.group = u.readOnly, u.group
 		err := fn(tx)
 		tx.done = true
