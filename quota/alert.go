@@ -67,21 +67,36 @@ func (h *head) nextWarning(l *Lot) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// unitSum is what the lots of a unit add up to.
+type unitSum struct {
+	unit       Unit
+	base, left Units
+}
+
 // raise finds the alerts that an account's state calls for and are not on, and
 // switches off those that it no longer calls for.
 func (j *journal) raise() []Alert {
 	var out []Alert
 	var on []mark
-	sum := make(map[Unit]*struct{ base, left Units })
-	for _, lot := range slices.Concat(j.Lots, j.gone) {
+	var few [4]unitSum
+	sums := few[:0]
+	find := func(u Unit) int { return slices.IndexFunc(sums, func(s unitSum) bool { return s.unit == u }) }
+	for i := range len(j.Lots) + len(j.gone) {
+		var lot *Lot
+		if i < len(j.Lots) {
+			lot = &j.Lots[i]
+		} else {
+			lot = &j.gone[i-len(j.Lots)]
+		}
 		if j.at.Before(lot.From) {
 			continue
 		}
-		s := sum[lot.Unit]
-		if s == nil {
-			s = new(struct{ base, left Units })
-			sum[lot.Unit] = s
+		n := find(lot.Unit)
+		if n < 0 {
+			n = len(sums)
+			sums = append(sums, unitSum{unit: lot.Unit})
 		}
+		s := &sums[n]
 		left := lot.Spendable(j.at)
 		s.base += lot.Granted
 		s.left += left
@@ -106,7 +121,7 @@ func (j *journal) raise() []Alert {
 			raised = true
 		}
 	}
-	for unit, s := range sum {
+	for _, s := range sums {
 		for _, c := range []struct {
 			rule AlertRule
 			is   bool
@@ -114,16 +129,16 @@ func (j *journal) raise() []Alert {
 			if !c.is {
 				continue
 			}
-			m := mark{Rule: c.rule, Unit: unit}
+			m := mark{Rule: c.rule, Unit: s.unit}
 			on = append(on, m)
 			if !j.marked(m) {
-				out = append(out, Alert{Account: j.Account, Unit: unit, Rule: c.rule, At: j.at, Left: s.left})
+				out = append(out, Alert{Account: j.Account, Unit: s.unit, Rule: c.rule, At: j.at, Left: s.left})
 			}
 		}
 	}
 	// A unit whose lots are all gone stays marked until it is bought again.
 	for _, m := range j.Marks {
-		if m.Unit != "" && sum[m.Unit] == nil {
+		if m.Unit != "" && find(m.Unit) < 0 {
 			on = append(on, m)
 		}
 		if m.Lot != "" && j.lot(m.Lot) != nil && !slices.Contains(on, m) {

@@ -303,9 +303,10 @@ type ask struct {
 // plan finds the lots for some lines, in burn order, without taking anything.
 // Lines are served in their order; what is missing is summed per unit and kind.
 func (j *journal) plan(asks []ask) ([][]Slice, error) {
-	free := make([]Units, len(j.Lots))
+	var few [16]Units
+	free := few[:0]
 	for i := range j.Lots {
-		free[i] = j.Lots[i].Spendable(j.at)
+		free = append(free, j.Lots[i].Spendable(j.at))
 	}
 	out := make([][]Slice, len(asks))
 	var short []Shortfall

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -87,11 +88,11 @@ func New(cfg Config) (*Ledger, error) {
 
 // The records of this package. The journal of an account is the stream of its head.
 var (
-	heads = packed[head]{storage.Kind[head]{Name: "quota.acct", Schema: 1, Due: func(h head) time.Time { return h.due() }}, putHead, getHead}
-	holds = packed[holdRecord]{storage.Kind[holdRecord]{Name: "quota.hold", Schema: 1}, putHold, getHold}
+	heads = pack(storage.Kind[head]{Name: "quota.acct", Schema: 1, Due: func(h head) time.Time { return h.due() }}, putHead, getHead, head.clone)
+	holds = pack(storage.Kind[holdRecord]{Name: "quota.hold", Schema: 1}, putHold, getHold, holdRecord.clone)
 	lots  = storage.Kind[lotRecord]{Name: "quota.lot", Schema: 1}
 	// checkpoints are heads as they stood once the journal had passed k times 1024 entries.
-	checkpoints = packed[head]{storage.Kind[head]{Name: "quota.ckpt", Schema: 1}, putHead, getHead}
+	checkpoints = pack(storage.Kind[head]{Name: "quota.ckpt", Schema: 1}, putHead, getHead, head.clone)
 	ops         = storage.Kind[struct{}]{Name: "quota.op", Schema: 1} // kept by storage.Once
 )
 
@@ -101,6 +102,15 @@ type holdRecord struct {
 	Intent  string    `json:"intent"`
 	Opened  []Channel `json:"opened,omitempty"` // the channels of the lines of revision 1
 	Charged bool      `json:"charged,omitempty"`
+}
+
+func (h holdRecord) clone() holdRecord {
+	h.Lines = slices.Clone(h.Lines)
+	for i := range h.Lines {
+		h.Lines[i].From = slices.Clone(h.Lines[i].From)
+	}
+	h.Opened = slices.Clone(h.Opened)
+	return h
 }
 
 // lotRecord remembers a lot: who has it and, once it left the head of its
@@ -186,7 +196,8 @@ func (l *Ledger) settleRecords(tx *storage.Tx, o *opened) error {
 	return nil
 }
 
-// save writes an account back: lots that came or went, the journal, the head.
+// save writes an account back: lots that came or went, the journal, the head. The
+// account must not be booked on afterwards, but opened again.
 func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 	if o.MergedInto != "" {
 		o.finish() // what is left of a lot here is not the lot, which lives on elsewhere
@@ -218,7 +229,7 @@ func (l *Ledger) save(tx *storage.Tx, o *opened) error {
 	}
 	o.entries, o.gone = nil, nil
 	o.quiet = l.cfg.NoAlerts
-	return heads.Put(tx, o.tenant, string(o.Account), *o.head)
+	return heads.keep(tx, o.tenant, string(o.Account), o.head)
 }
 
 // update runs a Tx form on its own.
@@ -275,10 +286,13 @@ func once[A any](tx *storage.Tx, tenant, id, op string, req any, do func() (A, e
 // of, which takes a fraction of the time of their JSON.
 func intent(op string, req any) [32]byte {
 	if r, ok := req.(interface{ canon(*writer) }); ok {
-		w := writer{make([]byte, 0, 256)}
+		w := writers.Get().(*writer)
+		w.b = w.b[:0]
 		w.text(op)
-		r.canon(&w)
-		return sha256.Sum256(w.b)
+		r.canon(w)
+		sum := sha256.Sum256(w.b)
+		writers.Put(w)
+		return sum
 	}
 	return storage.Intent(struct {
 		Op  string `json:"op"`

@@ -115,7 +115,9 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		op = "charge"
 	}
 	sum := intent(op, req)
-	want := hex.EncodeToString(sum[:])
+	var text [2 * len(sum)]byte
+	hex.Encode(text[:], sum[:])
+	want := string(text[:])
 	rec, ok, err := holds.Get(tx, req.Tenant, string(req.ID))
 	if err != nil {
 		return Hold{}, err
@@ -290,9 +292,12 @@ func checkLines(lines []LineRequest, there []Line) error {
 	if len(lines)+len(there) > maxLines {
 		return badRequest("lines", "more than 1000")
 	}
-	seen := make(map[SlotID]bool, len(lines)+len(there))
-	for _, line := range there {
-		seen[line.Slot] = true
+	var seen map[SlotID]bool
+	if len(lines)+len(there) > 1 {
+		seen = make(map[SlotID]bool, len(lines)+len(there))
+		for _, line := range there {
+			seen[line.Slot] = true
+		}
 	}
 	for _, line := range lines {
 		if err := checkID("slot", line.Slot); err != nil {
@@ -301,7 +306,9 @@ func checkLines(lines []LineRequest, there []Line) error {
 		if seen[line.Slot] {
 			return badRequest("slot", "twice in a hold")
 		}
-		seen[line.Slot] = true
+		if seen != nil {
+			seen[line.Slot] = true
+		}
 		if err := checkText("free", line.Free); err != nil {
 			return err
 		}

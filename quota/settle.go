@@ -130,20 +130,19 @@ func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
 		return st, err
 	}
 	rec.Rev++
-	return st, holds.Put(tx, s.tenant, string(s.hold), rec)
+	return st, holds.keep(tx, s.tenant, string(s.hold), &rec) // st shares nothing with it
 }
 
 // settleLines settles lines of a hold on the accounts that paid for them.
 func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling) (Settlement, error) {
 	now := tx.Now(l.cfg.Now)
-	accounts := make(map[AccountID]*opened)
-	var order []*opened
+	var order []*opened // the accounts that paid: one, but for holds of signers who pay
 	for _, line := range lines {
 		if line.Units == 0 {
 			continue
 		}
 		payer := line.payer(h)
-		if accounts[payer] != nil {
+		if paying(order, payer) != nil {
 			continue
 		}
 		o, err := l.openExact(tx, s.tenant, payer, false)
@@ -156,7 +155,6 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 		if o.at.After(now) {
 			now = o.at
 		}
-		accounts[payer] = o
 		order = append(order, o)
 	}
 	if !h.Expires.IsZero() && !now.Before(h.Expires) {
@@ -164,7 +162,7 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 	}
 	st := Settlement{Hold: h.ID, At: now, Lines: make([]SettledLine, 0, len(lines))}
 	for _, line := range lines {
-		done, err := l.settleLine(accounts[line.payer(h)], h, line, s)
+		done, err := l.settleLine(paying(order, line.payer(h)), h, line, s)
 		if err != nil {
 			return Settlement{}, err
 		}
@@ -185,6 +183,15 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 		}
 	}
 	return st, nil
+}
+
+func paying(accounts []*opened, id AccountID) *opened {
+	for _, o := range accounts {
+		if o.Account == id {
+			return o
+		}
+	}
+	return nil
 }
 
 func (l *Ledger) settleLine(o *opened, h *Hold, line *Line, s settling) (SettledLine, error) {

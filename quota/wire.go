@@ -1,12 +1,14 @@
 package quota
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/storage"
@@ -154,19 +156,50 @@ func unlist[T any](r *reader, get func(*reader, *T)) []T {
 func putText[S ~string](w *writer, s *S) { w.text(string(*s)) }
 func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
 
-// packed is a storage.Kind in the compact form.
+// packed is a storage.Kind in the compact form, whose values stay decoded in the
+// memory of a group.
 type packed[T any] struct {
 	storage.Kind[T]
-	put func(*writer, *T)
-	get func(*reader, *T)
+	put   func(*writer, *T)
+	get   func(*reader, *T)
+	clone func(T) T
+	codec *storage.Codec // of *T
 }
 
-func (k packed[T]) Encode(v T) ([]byte, error) {
-	w := writer{make([]byte, 0, 512)}
-	w.b = append(w.b, wireMark)
-	w.unum(uint64(k.Schema))
-	k.put(&w, &v)
-	return w.b, nil
+func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, *T), clone func(T) T) packed[T] {
+	k := packed[T]{Kind: kind, put: put, get: get, clone: clone}
+	k.codec = &storage.Codec{
+		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
+		Decode: func(r storage.Record) (any, error) {
+			v, err := k.Decode(r)
+			return &v, err
+		},
+	}
+	return k
+}
+
+func (k packed[T]) Encode(v T) ([]byte, error) { return k.encode(&v), nil }
+
+func (k packed[T]) encode(v *T) []byte {
+	return written(func(w *writer) {
+		w.b = append(w.b, wireMark)
+		w.unum(uint64(k.Schema))
+		k.put(w, v)
+	})
+}
+
+var writers = sync.Pool{New: func() any { return &writer{make([]byte, 0, 1024)} }}
+
+// written returns what fn writes, in a slice of just that size.
+func written(fn func(*writer)) []byte {
+	w := writers.Get().(*writer)
+	w.b = w.b[:0]
+	fn(w)
+	out := bytes.Clone(w.b)
+	if cap(w.b) <= 64<<10 {
+		writers.Put(w)
+	}
+	return out
 }
 
 func (k packed[T]) Decode(rec storage.Record) (T, error) {
@@ -190,29 +223,29 @@ func unpack(data []byte, schema int, get func(*reader)) error {
 	return r.err
 }
 
+// Get returns a copy of a value, the caller's to change.
 func (k packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err error) {
-	recs, err := tx.Get(k.Key(tenant, id))
-	if err != nil || recs[0].Version == 0 {
+	got, version, err := tx.Value(k.Key(tenant, id), k.codec)
+	if err != nil || version == 0 {
 		return v, false, err
 	}
-	v, err = k.Decode(recs[0])
-	return v, err == nil, err
+	return k.clone(*got.(*T)), true, nil
 }
 
+// keep is Put of v itself, which must not change any more.
+func (k packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
+	return tx.PutValue(k.Key(tenant, id), k.codec, v, k.due(*v))
+}
+
+// Create and Put keep a copy of v.
 func (k packed[T]) Create(tx *storage.Tx, tenant, id string, v T) error {
-	data, err := k.Encode(v)
-	if err != nil {
-		return err
-	}
-	return tx.Create(k.Key(tenant, id), data, k.due(v))
+	v = k.clone(v)
+	return tx.CreateValue(k.Key(tenant, id), k.codec, &v, k.due(v))
 }
 
 func (k packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
-	data, err := k.Encode(v)
-	if err != nil {
-		return err
-	}
-	return tx.Put(k.Key(tenant, id), data, k.due(v))
+	v = k.clone(v)
+	return tx.PutValue(k.Key(tenant, id), k.codec, &v, k.due(v))
 }
 
 func (k packed[T]) due(v T) time.Time {
@@ -364,11 +397,11 @@ func getEntry(r *reader, e *Entry) {
 const entrySchema = 1
 
 func encodeEntry(e Entry) ([]byte, error) {
-	w := writer{make([]byte, 0, 160)}
-	w.b = append(w.b, wireMark)
-	w.unum(entrySchema)
-	putEntry(&w, &e)
-	return w.b, nil
+	return written(func(w *writer) {
+		w.b = append(w.b, wireMark)
+		w.unum(entrySchema)
+		putEntry(w, &e)
+	}), nil
 }
 
 // entryFrame is an entry as JSON.
