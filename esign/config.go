@@ -75,7 +75,8 @@ type Policy struct {
 	// Texts names the message template for what a recipient is told by SMS, by
 	// event type; nil is {"recipient.invited": "invite"}. Without a template of
 	// its own an event is not told by SMS. A template may use the variables
-	// title, sender, deadline and, with Link set, link.
+	// title, sender, deadline and, with Link set, link. Codes to sign by have a
+	// template of their own: see sms.Policy.CodeTemplate.
 	Texts map[string]string
 	// ViewCode names the message template of codes to view a real-name file by,
 	// with the variables code and minutes; "" is "login".
@@ -141,8 +142,10 @@ type KeySource interface {
 	Key(ctx context.Context, r KeyRequest) (crypto.Signer, []*x509.Certificate, error)
 }
 
-// A KeyRequest says for whom a key is asked. Names are read from the vault,
-// for the purpose of signing, by whoever may.
+// A KeyRequest says for whom a key is asked. To put the name into a certificate,
+// open Name with [privacy.Vault.Reveal] for [privacy.PurposeSigning], under an
+// accessor of the tenant ([privacy.Vault.As]), in the vault of [Service.Privacy];
+// what it gives tells the text for the same purpose.
 type KeyRequest struct {
 	Tenant, Envelope, Recipient string
 	Subject                     privacy.Subject

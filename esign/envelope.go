@@ -290,6 +290,7 @@ type Reminders struct {
 
 // Rules are the numbers of the policy that an envelope was sent under, kept with
 // it so that a later change of policy moves no deadline. Zero means the default.
+// Those of reminders have no effect yet: [OpRemind] is not offered.
 type Rules struct {
 	Lifetime          time.Duration `json:"lifetime,omitempty"` // of an envelope without a deadline; 90 days
 	OnRecipientExpiry OnExpiry      `json:"on_recipient_expiry,omitempty"`

@@ -108,7 +108,7 @@ type Ceremony struct {
 	Recipient string
 	Documents []Document
 	Fields    []Field  // the recipient's own
-	Missing   []string // see [NotReadyError]; "intent" until a code is checked
+	Missing   []string // see [NotReadyError]; "intent", and often "identity", until a code is checked
 	Waiting   []string // the rows that come first; empty: it is its turn
 }
 
@@ -122,7 +122,8 @@ const (
 )
 
 // A Challenge asks for a one-time code to the recipient's phone, bound to the
-// documents of one envelope or several.
+// documents of an envelope. Exactly one envelope is served as yet: one code for
+// several comes with batch signing.
 type Challenge struct {
 	ID        string   `json:"id"`
 	Envelopes []string `json:"envelopes"`
