@@ -48,6 +48,10 @@ type Config struct {
 
 // Policy holds the choices a deployment may make. The zero Policy is the
 // default of every field.
+//
+// A CodeTemplate must have the variable code, and may have minutes; bound to a
+// digest, as every code that package esign signs by, it must also have title and
+// digest, which is given the digest's first four characters.
 type Policy struct {
 	Signature     string        // heads texts that name none
 	CodeTemplate  string        // of challenges that name none; zero: "code"
