@@ -5,7 +5,8 @@
 //
 // A host picks a [Store] and a [Blobs] and hands them to a service:
 // new([Mem]) and new([MemBlobs]) for tests, package boltstore and
-// [OpenDirBlobs] for one machine. All work goes through [Update]:
+// [OpenDirBlobs] for one machine, package sqlstore for many. All work goes
+// through [Update]:
 //
 //	err := storage.Update(ctx, store, func(tx *storage.Tx) error { ... })
 //
@@ -45,9 +46,10 @@
 // # What the host must do
 //
 // Give functions to Update that do no I/O but through tx, can run many times,
-// and return the errors of tx as they come. Choose the ids of calls, and repeat a call that ended in [ErrUnknown]
-// under the same id. Back up: records and blobs together, records first.
-// Delete blobs that no record names, after a week.
+// and return the errors of tx as they come. Choose the ids of calls, and repeat
+// a call that ended in [ErrUnknown] under the same id. Back up: records and
+// blobs together, records first. Delete blobs that no record names, after a
+// week.
 //
 // # Not promised
 //
