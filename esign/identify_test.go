@@ -610,6 +610,24 @@ func TestCheck_H40_CompletedOnceAtEveryWrite(t *testing.T) {
 	}
 }
 
+// TestView_H42: whatever write of an opening by code fails, repeated under its id
+// it opened once and spent one proof.
+func TestView_H42_ProofSpentOnceAtEveryWrite(t *testing.T) {
+	interrupted{before: func(w *site, svc *esign.Service) func(*esign.Service) error {
+		o := &office{site: w}
+		o.sendRealName(svc, "e1")
+		proof := o.viewCode(svc, "e1")
+		return func(svc *esign.Service) error {
+			_, err := svc.Open(w.t.Context(), actor("li"), esign.View{ID: "open", Envelope: "e1", Proof: proof})
+			return err
+		}
+	}, after: func(t *testing.T, w *site, svc *esign.Service) {
+		assert.Equal(t, 1, w.count(svc, "e1", "recipient.viewed"))
+		assert.Equal(t, 1, w.count(svc, "e1", "code.consumed"))
+		assert.Equal(t, quota.Units(2), w.lots(svc, "hr").Held)
+	}}.everywhere(t)
+}
+
 // TestCheck_H40_Parallel: one id from many sides is one call and one charge.
 func TestCheck_H40_ParallelChargedOnce(t *testing.T) {
 	o := newOffice(t)
