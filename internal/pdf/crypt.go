@@ -18,8 +18,6 @@ type crypt struct {
 	ref     Ref // of the encryption dictionary, zero if direct
 	v, r    int64
 	key     []byte
-	perms   int32
-	owner   bool // opened by the owner password
 	strings cryptMethod
 	streams cryptMethod
 	filters map[Name]cryptMethod // /CF
@@ -38,15 +36,6 @@ const (
 
 func unsupported(what string) error {
 	return &Error{Code: CodeEncryption, Op: "encrypt", Offset: -1, Err: errors.New(what)}
-}
-
-// Permissions returns the access flags /P of an encrypted document and whether
-// it was opened with the owner password, to whom they do not apply.
-func (d *Doc) Permissions() (flags int32, owner bool) {
-	if d.crypt == nil {
-		return -1, true
-	}
-	return d.crypt.perms, d.crypt.owner
 }
 
 // openCrypt reads the encryption dictionary and finds the key.
@@ -81,7 +70,7 @@ func (d *Doc) openCrypt(password string) error {
 		return v
 	}
 	c.v, c.r = num("V", 0), num("R", 0)
-	c.perms = int32(num("P", 0))
+	perms := int32(num("P", 0))
 	bits, stated := num("Length", 40), int64(0)
 	if err != nil {
 		return err
@@ -119,16 +108,16 @@ func (d *Doc) openCrypt(password string) error {
 	if err != nil {
 		return err
 	}
-	in.r, in.perms, in.meta = c.r, c.perms, c.meta
+	in.r, in.perms, in.meta = c.r, perms, c.meta
 	c.from = in
 	if h := d.hint; h != nil && h.from.same(in) { // another view of a document that is open
-		c.key, c.owner = h.key, h.owner
+		c.key = h.key
 	} else {
-		c.key, c.owner = in.find(password)
+		c.key = in.find(password)
 	}
 	if c.key == nil && stated >= 40 && stated < 128 { // V 4 means 128 bits, but not to all writers
 		in.n = int(stated / 8)
-		c.key, c.owner = in.find(password)
+		c.key = in.find(password)
 	}
 	if c.key == nil {
 		return &Error{Code: CodePassword, Op: "encrypt", Offset: -1}
@@ -236,41 +225,36 @@ func (d *Doc) keyInput(dict *Dict, n int) (in keyInput, err error) {
 	return in, nil
 }
 
-// find tries password as the owner's and as the user's, then the empty one.
-func (in keyInput) find(password string) (key []byte, owner bool) {
+// find tries password as the user's and as the owner's, then the empty one.
+func (in keyInput) find(password string) []byte {
 	if in.r >= 5 {
 		if len(in.o) < 48 || len(in.u) < 48 || len(in.oe) < 32 || len(in.ue) < 32 {
-			return nil, false
+			return nil
 		}
 		p := []byte(password)
 		p = p[:min(len(p), 127)]
 		for _, p := range [][]byte{p, nil} {
-			if key := in.newer(p, false); key != nil && len(p) == 0 {
-				return key, false
-			} else if own := in.newer(p, true); own != nil {
-				return own, true
-			} else if key != nil {
-				return key, false
+			if key := in.newer(p, false); key != nil {
+				return key
+			}
+			if key := in.newer(p, true); key != nil {
+				return key
 			}
 		}
-		return nil, false
+		return nil
 	}
 	if len(in.o) < 32 || len(in.u) < 16 || in.r == 2 && len(in.u) < 32 {
-		return nil, false
+		return nil
 	}
 	for _, p := range append(passwordBytes(password), nil) {
-		key := in.older(p)
-		if key != nil && len(p) == 0 {
-			return key, false
+		if key := in.older(p); key != nil {
+			return key
 		}
-		if own := in.older(in.userFromOwner(p)); own != nil {
-			return own, true
-		}
-		if key != nil {
-			return key, false
+		if key := in.older(in.userFromOwner(p)); key != nil {
+			return key
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // passwordBytes returns the spellings to try of a password before R5:

@@ -220,59 +220,6 @@ func fresh(o Object) Object {
 	return o
 }
 
-// ObjectSpan returns where an uncompressed indirect object stands in the file,
-// from its number to the end of endobj. ok is false if ref is not defined or
-// compressed.
-func (d *Doc) ObjectSpan(ref Ref) (Span, bool, error) {
-	e, ok, err := d.Entry(ref.Num)
-	if err != nil || !ok || e.Kind != InUse || e.Ref.Gen != ref.Gen {
-		return Span{}, false, err
-	}
-	o, at, end, err := d.indirectAt(e.Offset, false)
-	if errors.Is(err, errNoObject) || err == nil && at != ref {
-		return Span{}, false, inObject(malformed("object", e.Offset, "another object where the cross-reference points"), ref)
-	}
-	if err != nil {
-		return Span{}, false, inObject(err, ref)
-	}
-	if s, isStream := o.(*Stream); isStream {
-		data, err := s.DataSpan()
-		if err != nil {
-			return Span{}, false, err
-		}
-		if end, err = d.endObject(data.End()); err != nil {
-			return Span{}, false, err
-		}
-	}
-	start := e.Offset
-	b, err := d.src.at(&d.src.obj, start, 64)
-	if err != nil {
-		return Span{}, false, err
-	}
-	start += int64(skipSpace(b, 0))
-	return Span{start, end - start}, true, nil
-}
-
-// endObject returns the offset behind "endstream endobj" after the data of a
-// stream, or behind what of it is there.
-func (d *Doc) endObject(off int64) (end int64, err error) {
-	end = off
-	b, err := d.src.at(&d.src.obj, off, 128)
-	if err != nil {
-		return 0, err
-	}
-	i := 0
-	for _, want := range []string{"endstream", "endobj"} {
-		k, s, e, err := next(b, i, true)
-		if err != nil || k != kKeyword || string(b[s:e]) != want {
-			break
-		}
-		i = e
-		end = off + int64(e)
-	}
-	return end, nil
-}
-
 // objstm is a decoded object stream.
 type objstm struct {
 	data  []byte

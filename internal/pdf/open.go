@@ -80,9 +80,6 @@ func (d *Doc) Version() string {
 // instead of the cross-reference data (R7).
 func (d *Doc) Repaired() bool { return d.repaired }
 
-// Encrypted reports whether the document is encrypted.
-func (d *Doc) Encrypted() bool { return d.crypt != nil }
-
 // Trailer returns the newest trailer: of a table its trailer dictionary, else
 // the dictionary of the cross-reference stream.
 func (d *Doc) Trailer() *Dict { return d.trailer.Clone() }

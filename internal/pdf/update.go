@@ -27,9 +27,6 @@ func NewUpdate(d *Doc) (*Update, error) { return newUpdate(d, false) }
 // cross-reference section for all objects found, without /Prev (R7).
 func NewRewriteOfRepaired(d *Doc) (*Update, error) { return newUpdate(d, true) }
 
-// Doc returns the document being updated.
-func (u *Update) Doc() *Doc { return u.doc }
-
 // Alloc returns the reference of a new object, to be Set before Build.
 func (u *Update) Alloc() Ref {
 	r := Ref{Num: u.next}
@@ -43,16 +40,6 @@ func (u *Update) Add(o Object) Ref {
 	u.Set(r, o)
 	return r
 }
-
-// Touched reports whether ref has been Set.
-func (u *Update) Touched(ref Ref) bool {
-	_, ok := u.objs[ref.Num]
-	return ok
-}
-
-// SetTrailer changes a key of the new trailer. /Size, /Prev, /ID and the keys of
-// cross-reference streams are Build's own.
-func (u *Update) SetTrailer(key Name, o Object) { u.trailer.Set(key, o) }
 
 // An Increment is what Build made: the bytes to append to the document.
 type Increment struct {
