@@ -124,6 +124,11 @@ func (s *Store) commitHeld(ctx context.Context, b storage.Batch, k storage.Key) 
 // commit runs transactions until one gets through. With skip it leaves out
 // batches whose records are held by others, and returns a key of each.
 func (s *Store) commit(ctx context.Context, batches []storage.Batch, skip bool) (outs []storage.Outcome, held []*storage.Key, err error) {
+	if skip {
+		if outs, held, handled, err := s.single(ctx, batches); handled {
+			return outs, held, err
+		}
+	}
 	for try := 0; ; try++ {
 		var w work
 		err := s.transact(ctx, func(q Querier) (bool, error) {

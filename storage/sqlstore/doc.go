@@ -26,7 +26,9 @@
 // batches expect, in the order of keys, compares versions, and inserts new
 // records so that one that is there already is counted and not an error. What
 // lost is an outcome; deadlocks and serialization failures are tried again.
-// When the answer to a COMMIT is lost the error is [storage.ErrUnknown].
+// When the answer to a COMMIT is lost the error is [storage.ErrUnknown]. On
+// PostgreSQL a commit without deletions is one statement, of one round trip, if
+// the driver takes slices (pgx does).
 //
 // A transaction of the host that holds a record delays nobody who does not need
 // it: commits skip what is locked, store the rest, and wait for it alone, one

@@ -19,6 +19,9 @@ type postgres struct {
 	names  names
 	native atomic.Bool // the driver takes slices; otherwise arrays go as text
 
+	singleText string
+	noSingle   atomic.Bool // the server does not run it
+
 	getText, getLockText, headText, lockText, lockSkipText, lockSharedText string
 	limitText, createText, writeText, removeText, addText                  string
 }
@@ -50,9 +53,10 @@ func newPostgres(n names) *postgres {
 	p.createText = "INSERT INTO " + record + " " + columns + rows + " ON CONFLICT DO NOTHING RETURNING tenant, kind, id"
 	p.writeText = "INSERT INTO " + record + " " + columns + rows + " ON CONFLICT (tenant, kind, id) DO UPDATE" +
 		" SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data"
-	p.removeText = "DELETE FROM " + record + " WHERE (tenant, kind, id) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))"
+	p.removeText = "DELETE FROM " + record + " WHERE tenant = $1 AND kind = $2 AND id = $3"
 	p.addText = "INSERT INTO " + entry + " (tenant, kind, id, seq, at, data)" +
 		" SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])"
+	p.singleText = strings.NewReplacer("RECORD", record, "ENTRY", entry).Replace(singleText)
 	p.texts = commonTexts(n, func(i int) string { return "$" + strconv.Itoa(i) })
 	p.texts.blobs.finish = "INSERT INTO " + n.of("blob") + " (id, token, size) SELECT $1::text, $2::text, $3::bigint WHERE" +
 		" (SELECT count(*) FROM " + n.of("blob_part") + " WHERE token = $4::text) = $5::bigint ON CONFLICT DO NOTHING"
@@ -158,10 +162,12 @@ func (p *postgres) write(ctx context.Context, q Querier, rows []row) error {
 }
 
 func (p *postgres) remove(ctx context.Context, q Querier, keys []storage.Key) error {
-	return chunks(keys, keySize, func(keys []storage.Key) error {
-		_, err := q.ExecContext(ctx, p.removeText, p.keys(keys)...)
-		return err
-	})
+	for _, k := range keys { // for several at once the planner may read the whole table
+		if _, err := q.ExecContext(ctx, p.removeText, k.Tenant, k.Kind, k.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *postgres) add(ctx context.Context, q Querier, entries []storage.Entry) error {

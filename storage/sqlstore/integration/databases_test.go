@@ -46,7 +46,7 @@ func each(t *testing.T, test func(t *testing.T, d database)) {
 }
 
 // need skips the test without a server, unless all are required.
-func (d database) need(t *testing.T) {
+func (d database) need(t testing.TB) {
 	t.Helper()
 	if d.env == "" || os.Getenv(d.env) != "" {
 		return
@@ -58,7 +58,7 @@ func (d database) need(t *testing.T) {
 }
 
 // dsn is the server, or a new file.
-func (d database) dsn(t *testing.T) string {
+func (d database) dsn(t testing.TB) string {
 	if d.env != "" {
 		return os.Getenv(d.env)
 	}
@@ -66,7 +66,7 @@ func (d database) dsn(t *testing.T) string {
 }
 
 // connect opens a pool on the DSN.
-func (d database) connect(t *testing.T, driver, dsn string) *sql.DB {
+func (d database) connect(t testing.TB, driver, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
@@ -82,9 +82,16 @@ func (d database) open(t *testing.T, o *sqlstore.Options) *sqlstore.Store {
 	return s
 }
 
+func (d database) openB(b *testing.B) *sqlstore.Store {
+	b.Helper()
+	d.need(b)
+	s, _ := d.openOn(b, d.connect(b, d.driver, d.dsn(b)), nil)
+	return s
+}
+
 // openOn makes an empty store in a database, and returns its options, with
 // which others reach the same tables.
-func (d database) openOn(t *testing.T, db *sql.DB, o *sqlstore.Options) (*sqlstore.Store, *sqlstore.Options) {
+func (d database) openOn(t testing.TB, db *sql.DB, o *sqlstore.Options) (*sqlstore.Store, *sqlstore.Options) {
 	t.Helper()
 	var opts sqlstore.Options
 	if o != nil {
@@ -104,7 +111,7 @@ func (d database) openOn(t *testing.T, db *sql.DB, o *sqlstore.Options) (*sqlsto
 	return s, &opts
 }
 
-func dropTables(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, prefix string) {
+func dropTables(t testing.TB, db *sql.DB, dialect sqlstore.Dialect, prefix string) {
 	quote := `"`
 	if dialect == sqlstore.MySQL {
 		quote = "`"
