@@ -20,9 +20,8 @@ func selfSigned(t *testing.T, args ...string) (key, cert string) {
 	t.Helper()
 	dir := t.TempDir()
 	key, cert = filepath.Join(dir, "k"), filepath.Join(dir, "c")
-	out, err := openssl(t, append([]string{"req", "-x509", "-nodes", "-keyout", key, "-out", cert, "-days", "3650",
+	openssl(t, append([]string{"req", "-x509", "-nodes", "-keyout", key, "-out", cert, "-days", "3650",
 		"-subj", "/CN=foreign TEST ONLY", "-newkey"}, args...)...)
-	require.NoError(t, err, out)
 	return key, cert
 }
 
@@ -34,9 +33,8 @@ func TestBrainpool(t *testing.T) {
 			t.Parallel()
 			key, cert := selfSigned(t, "ec", "-pkeyopt", "ec_paramgen_curve:"+curve, "-"+md)
 			dir := t.TempDir()
-			out, err := openssl(t, "cms", "-sign", "-binary", "-outform", "DER", "-cades", "-md", md, "-in", write(t, "in", content),
+			openssl(t, "cms", "-sign", "-binary", "-outform", "DER", "-cades", "-md", md, "-in", write(t, "in", content),
 				"-signer", cert, "-inkey", key, "-out", filepath.Join(dir, "s"))
-			require.NoError(t, err, out)
 			msg, err := os.ReadFile(filepath.Join(dir, "s"))
 			require.NoError(t, err)
 			v, err := verify(msg, content)

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/countersign/countersign/esign/identity/devca"
 	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/pdftest"
 	"github.com/countersign/countersign/internal/tsp"
 )
 
@@ -226,18 +226,12 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// openssl runs the tool, which must succeed, and returns what it printed.
 func openssl(t *testing.T, args ...string) string {
 	t.Helper()
-	bin, err := exec.LookPath("openssl")
-	if err != nil {
-		if os.Getenv("COUNTERSIGN_VALIDATORS") == "required" {
-			require.NoError(t, err)
-		}
-		t.Skip("openssl not found: apt-get install openssl")
-	}
-	out, err := exec.CommandContext(t.Context(), bin, args...).CombinedOutput()
-	require.NoError(t, err, string(out))
-	return string(out)
+	out, code := pdftest.Tool(t, "openssl", args...)
+	require.Zero(t, code, out)
+	return out
 }
 
 // openssl agrees with the chain, the CRL and the OCSP answers.
