@@ -10,7 +10,6 @@ import (
 	"image/png"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign/seal"
+	"github.com/countersign/countersign/internal/pdftest"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -180,21 +180,14 @@ func wellFormed(t *testing.T, pdf []byte) {
 
 // TestQPDF has an independent program judge every drawing.
 func TestQPDF(t *testing.T) {
-	qpdf, err := exec.LookPath("qpdf")
-	if err != nil {
-		if os.Getenv("COUNTERSIGN_INTEROP") != "" {
-			t.Fatal("qpdf is required")
-		}
-		t.Skip("no qpdf")
-	}
 	for name, draw := range arts {
 		got, err := draw()
 		require.NoError(t, err)
 		file := filepath.Join(t.TempDir(), name+".pdf")
 		require.NoError(t, os.WriteFile(file, got, 0o600))
-		out, err := exec.Command(qpdf, "--check", file).CombinedOutput()
-		require.NoError(t, err, "%s: %s", name, out)
-		assert.NotContains(t, string(out), "WARNING")
+		out, code := pdftest.Tool(t, "qpdf", "--check", file)
+		require.Zero(t, code, "%s: %s", name, out)
+		assert.NotContains(t, out, "WARNING")
 	}
 }
 

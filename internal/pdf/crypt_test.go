@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/internal/pdf"
+	"github.com/countersign/countersign/internal/pdftest"
 )
 
 // knownPasswords are user and owner passwords that the sources of the corpus
@@ -53,7 +54,7 @@ var unreadable = map[string]bool{"pdfjs__issue19484_1.pdf": true, "pdfjs__issue1
 // update made with each opens again, in qpdf too.
 func TestR5CorpusEncrypted(t *testing.T) {
 	files := corpus(t, "encrypted")
-	qpdf(t)
+	pdftest.Need(t, "qpdf")
 	dir := t.TempDir()
 	counts := map[string]int{}
 	for _, c := range files {

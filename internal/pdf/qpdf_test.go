@@ -13,17 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/internal/pdf"
+	"github.com/countersign/countersign/internal/pdftest"
 )
-
-func qpdf(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("qpdf"); err != nil {
-		if os.Getenv("COUNTERSIGN_VALIDATORS") == "required" {
-			t.Fatal("qpdf not found: apt-get install qpdf")
-		}
-		t.Skip("qpdf not found: apt-get install qpdf")
-	}
-}
 
 // qpdfCheck returns qpdf's exit code: 0 fine, 2 errors, 3 warnings.
 func qpdfCheck(t *testing.T, file string, data []byte, args ...string) (int, string) {
@@ -62,7 +53,7 @@ func update(d *pdf.Doc) ([]byte, error) {
 
 func TestCorpusUpdateQPDF(t *testing.T) {
 	files := corpus(t, "plain")
-	qpdf(t)
+	pdftest.Need(t, "qpdf")
 	dir := t.TempDir()
 	var (
 		mu     sync.Mutex
