@@ -203,8 +203,10 @@ func TestW2Numbers(t *testing.T) {
 	g.size = 500
 	assert.EqualValues(t, 500, open(t, g.table("/Root 1 0 R").Bytes(), nil).NextNum())
 	h := newFile("%PDF-1.4\n").obj(1, catalog).obj(2, pages).obj(3, page)
-	h.size = 1<<31 - 2
-	_, err := pdf.NewUpdate(open(t, h.table("/Root 1 0 R").Bytes(), nil))
+	h.size = 1<<31 - 2 // no count of objects
+	assert.EqualValues(t, 4, open(t, h.table("/Root 1 0 R").Bytes(), nil).NextNum())
+	i := newFile("%PDF-1.4\n").obj(1, catalog).obj(2, pages).obj(3, page).obj(1<<31-4, "null")
+	_, err := pdf.NewUpdate(open(t, i.table("/Root 1 0 R").Bytes(), nil))
 	require.ErrorIs(t, err, pdf.ErrLimit)
 }
 

@@ -155,11 +155,13 @@ func (d *Doc) highest() int64 {
 }
 
 // NextNum returns the first object number that no section defines and that is
-// not below any /Size: where an [Update] begins to count.
+// not below any /Size: where an [Update] begins to count. A /Size beyond what
+// readers take is no count of objects and has no say.
 func (d *Doc) NextNum() uint32 {
+	const maxSize = 1 << 23
 	n := d.highest() + 1
 	for _, s := range d.xref.sections {
-		if v, ok := s.trailer.Get("Size").(Int); ok && int64(v) <= maxObject {
+		if v, ok := s.trailer.Get("Size").(Int); ok && int64(v) <= maxSize {
 			n = max(n, int64(v))
 		}
 	}
