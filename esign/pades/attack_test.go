@@ -143,7 +143,7 @@ func TestAttackLaterRevisions(t *testing.T) {
 		stream("/Type /XObject /Subtype /Form /BBox [0 0 300 100]", "1 g 0 0 300 100 re f"), // 15
 		"<< /Type /Page /Parent 2 0 R /Contents 5 0 R >>",                                   // 16, not in the tree
 	)
-	form.objects[2] = "<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Annots [7 0 R 8 0 R 9 0 R] /Resources << /Font << /F1 11 0 R >> /XObject << /O 15 0 R /Gone 40 0 R >> >> >>"
+	form.objects[2] = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 1000] /Contents 5 0 R /Annots [7 0 R 8 0 R 9 0 R] /Resources << /Font << /F1 11 0 R >> /XObject << /O 15 0 R /Gone 40 0 R >> >> >>"
 	// A font that is also an element of the structure and an annotation, under
 	// names that elsewhere only name.
 	form.objects = append(form.objects,
@@ -176,7 +176,7 @@ func TestAttackLaterRevisions(t *testing.T) {
 	newContent := stream("", "BT /F1 24 Tf 72 720 Td (You owe ten times) Tj ET")
 	memo := "<< /Type /Annot /Subtype /Widget /FT /Tx /T (memo) /V (changed) /Rect [72 600 300 620] /P 3 0 R /F 4 >>"
 	pageWith := func(annots string) string {
-		return "<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Annots [7 0 R 8 0 R 9 0 R " + annots + "] /Resources << /Font << /F1 11 0 R >> /XObject << /O 15 0 R /Gone 40 0 R >> >> >>"
+		return "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 1000] /Contents 5 0 R /Annots [7 0 R 8 0 R 9 0 R " + annots + "] /Resources << /Font << /F1 11 0 R >> /XObject << /O 15 0 R /Gone 40 0 R >> >> >>"
 	}
 	freeText := map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /FreeText /Rect [72 700 300 740] /Contents (no) /DA (/F1 9 Tf) >>"}
 	note := map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Text /Rect [72 700 90 718] /Contents (note) >>"}
@@ -193,41 +193,47 @@ func TestAttackLaterRevisions(t *testing.T) {
 		doc  []byte
 		want expectation
 	}{
-		"ISA content replaced":                 {revise(t, approval, "", map[int]string{5: newContent}), other},
-		"ISA P=2":                              {revise(t, p2, "", map[int]string{5: newContent}), other},
-		"ISA P=3":                              {revise(t, p3, "", map[int]string{5: newContent}), other},
-		"ISA without xref":                     {append(bytes.Clone(approval), "5 0 obj\n"+newContent+"\nendobj\n"...), other},
-		"ISA annotation, approval":             {revise(t, approval, "", freeText), expectation{verdict: pades.Indeterminate, integrity: pades.Intact, changes: pades.ChangesAnnotation}},
-		"shadow hide: overlay freed":           {revise(t, approval, "", map[int]string{}, 15), other},
-		"shadow hide: overlay emptied":         {revise(t, approval, "", map[int]string{15: "<< >>"}), other},
-		"shadow replace: font swapped":         {revise(t, approval, "", map[int]string{11: "<< /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
-		"shadow replace: dangling reference":   {revise(t, approval, "", map[int]string{40: stream("/Type /XObject /Subtype /Form /BBox [0 0 9 9]", "0 0 9 9 re f")}), other},
-		"shadow hide: widget freed":            {revise(t, approval, "", map[int]string{}, 7), other},
-		"shadow hide: field emptied":           {revise(t, p3, "", map[int]string{8: "<< >>"}), other},
-		"shadow hide: annotation freed":        {revise(t, withNote, "", map[int]string{}, 50), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
-		"shadow replace: missing field":        {revise(t, approval, "", map[int]string{41: "<< /FT /Tx /T (late) /V (yes) >>"}), other},
-		"shadow replace: font in two roles":    {revise(t, p3, "", map[int]string{18: "<< /S /P /P 17 0 R /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
-		"shadow hide-and-replace: page tree":   {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [16 0 R 4 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
-		"page added":                           {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R 4 0 R 16 0 R] /Count 3 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
-		"page removed":                         {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
-		"pages reordered":                      {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [4 0 R 3 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
-		"Root swapped":                         {revise(t, approval, "/Root 60 0 R", map[int]string{60: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R >>"}), other},
-		"EAA P=3 FreeText":                     {revise(t, p3, "", freeText), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
-		"EAA P=2":                              {revise(t, p2, "", freeText), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
-		"EAA P=1":                              {revise(t, p1, "", freeText), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
-		"note P=2":                             {revise(t, p2, "", note), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
-		"SSA P=2 unsigned visible field":       {revise(t, p2, "", unsigned), other},
-		"form P=1":                             {revise(t, p1, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
-		"locked field":                         {revise(t, locked, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
-		"Reason rewritten":                     {revise(t, approval, "", map[int]string{sigNum: strings.Replace(sigDict, "/M ", "/Reason (paid) /M ", 1)}), expectation{verdict: pades.Failed}},
-		"DSS update that changes a page":       {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /DSS << /Certs [61 0 R] >> >>", 61: stream("", "x"), 5: newContent}), other},
-		"catalog gets an action":               {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /OpenAction << /S /JavaScript /JS (x) >> >>"}), other},
-		"two fields on one dictionary":         {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: fmt.Sprintf("<< /FT /Sig /T (Two) /V %d 0 R /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>", sigNum)}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
-		"duplicate names":                      {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: "<< /FT /Sig /T (Sig1) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
-		"signature removed: V":                 {revise(t, approval, "", map[int]string{9: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig1) /Rect [72 100 272 160] /P 3 0 R /F 4 >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonSignatureRemoved}},
-		"signature removed: field":             {revise(t, approval, "", map[int]string{6: strings.Replace(acro(""), "9 0 R ", "", 1)}), expectation{verdict: pades.Failed}},
-		"text after EOF":                       {append(bytes.Clone(approval), "P.S. I love you\n"...), expectation{verdict: pades.Indeterminate, integrity: pades.Intact, reason: pades.ReasonTrailingData}},
-		"signature of a stranger where locked": {sign(t, locked, stranger, pades.Spec{Chain: stranger.chain, Edit: pades.Edit{Values: []pades.Value{{Field: "agree", Value: "Yes"}}}}), expectation{}},
+		"ISA content replaced":                   {revise(t, approval, "", map[int]string{5: newContent}), other},
+		"ISA P=2":                                {revise(t, p2, "", map[int]string{5: newContent}), other},
+		"ISA P=3":                                {revise(t, p3, "", map[int]string{5: newContent}), other},
+		"ISA without xref":                       {append(bytes.Clone(approval), "5 0 obj\n"+newContent+"\nendobj\n"...), other},
+		"ISA annotation, approval":               {revise(t, approval, "", freeText), expectation{verdict: pades.Indeterminate, integrity: pades.Intact, changes: pades.ChangesAnnotation}},
+		"shadow hide: overlay freed":             {revise(t, approval, "", map[int]string{}, 15), other},
+		"shadow hide: overlay emptied":           {revise(t, approval, "", map[int]string{15: "<< >>"}), other},
+		"shadow replace: font swapped":           {revise(t, approval, "", map[int]string{11: "<< /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
+		"shadow replace: dangling reference":     {revise(t, approval, "", map[int]string{40: stream("/Type /XObject /Subtype /Form /BBox [0 0 9 9]", "0 0 9 9 re f")}), other},
+		"shadow hide: widget freed":              {revise(t, approval, "", map[int]string{}, 7), other},
+		"shadow hide: field emptied":             {revise(t, p3, "", map[int]string{8: "<< >>"}), other},
+		"shadow hide: annotation freed":          {revise(t, withNote, "", map[int]string{}, 50), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"shadow replace: missing field":          {revise(t, approval, "", map[int]string{41: "<< /FT /Tx /T (late) /V (yes) >>"}), other},
+		"shadow replace: font in two roles":      {revise(t, p3, "", map[int]string{18: "<< /S /P /P 17 0 R /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}), other},
+		"shadow hide-and-replace: page tree":     {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [16 0 R 4 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
+		"page added":                             {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R 4 0 R 16 0 R] /Count 3 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
+		"page removed":                           {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
+		"pages reordered":                        {revise(t, approval, "", map[int]string{2: "<< /Type /Pages /Kids [4 0 R 3 0 R] /Count 2 /MediaBox [0 0 595 842] /Resources << /Font << /F1 11 0 R >> >> >>"}), other},
+		"Root swapped":                           {revise(t, approval, "/Root 60 0 R", map[int]string{60: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R >>"}), other},
+		"EAA P=3 FreeText":                       {revise(t, p3, "", freeText), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"EAA P=2":                                {revise(t, p2, "", freeText), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
+		"EAA P=1":                                {revise(t, p1, "", freeText), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
+		"EAA P=3 note with a look over the page": {revise(t, p3, "", map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Text /Rect [0 0 595 842] /AP << /N 12 0 R >> >>"}), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"EAA P=3 filled square":                  {revise(t, p3, "", map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Square /Rect [0 0 595 842] /IC [1 1 1] >>"}), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"EAA P=3 film":                           {revise(t, p3, "", map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Screen /Rect [0 0 595 842] /MK << >> >>"}), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"EAA P=3 note that acts":                 {revise(t, p3, "", map[int]string{3: pageWith("50 0 R"), 50: "<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] /AA << /PO << /S /JavaScript /JS (x) >> >> >>"}), expectation{verdict: pades.Indeterminate, changes: pades.ChangesAnnotation}},
+		"SSA hidden field that acts":             {revise(t, p2, "", map[int]string{6: acro("50 0 R"), 50: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Evil) /Rect [0 0 0 0] /P 3 0 R /AA << /PO << /S /JavaScript /JS (x) >> >> >>"}), other},
+		"SSA field off another page":             {revise(t, p2, "", map[int]string{3: pageWith("50 0 R"), 6: acro("50 0 R"), 50: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Evil) /Rect [72 900 300 940] /P 4 0 R /F 4 >>"}), other},
+		"note P=2":                               {revise(t, p2, "", note), expectation{verdict: pades.Failed, reason: pades.ReasonMDPViolation}},
+		"SSA P=2 unsigned visible field":         {revise(t, p2, "", unsigned), other},
+		"form P=1":                               {revise(t, p1, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
+		"locked field":                           {revise(t, locked, "", map[int]string{7: memo}), expectation{verdict: pades.Failed, changes: pades.ChangesForm, reason: pades.ReasonMDPViolation}},
+		"Reason rewritten":                       {revise(t, approval, "", map[int]string{sigNum: strings.Replace(sigDict, "/M ", "/Reason (paid) /M ", 1)}), expectation{verdict: pades.Failed}},
+		"DSS update that changes a page":         {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /DSS << /Certs [61 0 R] >> >>", 61: stream("", "x"), 5: newContent}), other},
+		"catalog gets an action":                 {revise(t, approval, "", map[int]string{1: "<< /Type /Catalog /Pages 2 0 R /AcroForm 6 0 R /StructTreeRoot 17 0 R /X-Unknown (kept) /OpenAction << /S /JavaScript /JS (x) >> >>"}), other},
+		"two fields on one dictionary":           {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: fmt.Sprintf("<< /FT /Sig /T (Two) /V %d 0 R /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>", sigNum)}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
+		"duplicate names":                        {revise(t, approval, "", map[int]string{6: acro("50 0 R"), 50: "<< /FT /Sig /T (Sig1) /Type /Annot /Subtype /Widget /Rect [0 0 0 0] >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonDuplicateField}},
+		"signature removed: V":                   {revise(t, approval, "", map[int]string{9: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Sig1) /Rect [72 100 272 160] /P 3 0 R /F 4 >>"}), expectation{verdict: pades.Failed, reason: pades.ReasonSignatureRemoved}},
+		"signature removed: field":               {revise(t, approval, "", map[int]string{6: strings.Replace(acro(""), "9 0 R ", "", 1)}), expectation{verdict: pades.Failed}},
+		"text after EOF":                         {append(bytes.Clone(approval), "P.S. I love you\n"...), expectation{verdict: pades.Indeterminate, integrity: pades.Intact, reason: pades.ReasonTrailingData}},
+		"signature of a stranger where locked":   {sign(t, locked, stranger, pades.Spec{Chain: stranger.chain, Edit: pades.Edit{Values: []pades.Value{{Field: "agree", Value: "Yes"}}}}), expectation{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

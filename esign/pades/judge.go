@@ -399,11 +399,22 @@ func (d *differ) newField(ref pdf.Ref) (Changes, string) {
 		}
 		name = x.Name
 		class = worse(class, d.signedHere(x))
+		if acts(x) {
+			class = ChangesOther
+		}
 	}
 	if class == ChangesNone {
 		return ChangesOther, name
 	}
 	return class, name
+}
+
+// acts reports whether a field or a widget of it brings an action: no part of
+// signing, and it may run by itself.
+func acts(x *pdf.Field) bool {
+	return x.Dict.Has("A") || x.Dict.Has("AA") || slices.ContainsFunc(x.Widgets, func(w pdf.Annot) bool {
+		return w.Dict.Has("A") || w.Dict.Has("AA")
+	})
 }
 
 // shown reports whether a new field, or one below a new node, has a place.
@@ -441,9 +452,17 @@ func (d *differ) hiddenEmpty(x *pdf.Field) bool {
 			if err != nil {
 				return false
 			}
-			if p.Ref == on {
-				m := p.MediaBox
-				off = r[2] <= m[0] || r[0] >= m[2] || r[3] <= m[1] || r[1] >= m[3]
+			annots, err := d.new.doc.Annots(p)
+			if err != nil {
+				return false
+			}
+			// The page that lists it shows it, whatever /P says.
+			if p.Ref != on && !slices.ContainsFunc(annots, func(a pdf.Annot) bool { return a.Ref == w.Ref }) {
+				continue
+			}
+			m := p.MediaBox
+			if off = r[2] <= m[0] || r[0] >= m[2] || r[3] <= m[1] || r[1] >= m[3]; !off {
+				break
 			}
 		}
 		if !off {

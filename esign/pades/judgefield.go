@@ -1,10 +1,6 @@
 package pades
 
-import (
-	"slices"
-
-	"github.com/countersign/countersign/internal/pdf"
-)
+import "github.com/countersign/countersign/internal/pdf"
 
 // Keys of fields and widgets that viewers keep up without asking anybody.
 var (
@@ -231,16 +227,24 @@ func (d *differ) judgeAnnot(num uint32, a, b *pdf.Dict) {
 	}
 }
 
-// riskyAnnot reports whether an annotation can pass for the page's own content.
+// riskyAnnot reports whether an annotation can pass for the page's own content,
+// or acts by itself.
 func riskyAnnot(d *pdf.Doc, annot *pdf.Dict) bool {
-	sub, _ := d.LookupName(annot, "Subtype")
-	if slices.Contains([]pdf.Name{"FreeText", "Stamp", "Redact"}, sub) {
+	if annot.Has("AA") {
 		return true
 	}
-	// Notes and pop-ups show an icon; whatever else brings a look of its own
-	// can show anything.
-	if slices.Contains([]pdf.Name{"Text", "Popup", "Link", "FileAttachment", "Sound"}, sub) {
-		return false
+	sub, _ := d.LookupName(annot, "Subtype")
+	switch sub {
+	case "Text", "Popup", "Link", "FileAttachment", "Sound":
+		// They show an icon or nothing; a look of their own can show anything
+		// that fits.
+		r := rectOf(d, annot)
+		return annot.Has("AP") && (r[2]-r[0] > maxIcon || r[3]-r[1] > maxIcon)
+	case "Highlight", "Underline", "StrikeOut", "Squiggly", "Ink", "Line", "Square", "Circle", "Polygon", "PolyLine", "Caret":
+		return annot.Has("AP") || annot.Has("IC") // interior colour covers
 	}
-	return annot.Has("AP")
+	return true
 }
+
+// maxIcon is the side, in points, of the largest icon of a note.
+const maxIcon = 72
