@@ -11,9 +11,10 @@
 //	err := storage.Update(ctx, store, func(tx *storage.Tx) error { ... })
 //
 // The function reads through tx, whose writes are stored together when it
-// returns nil, or not at all; [UpdateValue] hands on its answer. A [Kind] keeps a Go type as JSON; [Once] makes a
-// call that may be repeated; [Scan] and [Replay] list. [Group] makes one hot
-// record fast: concurrent updates share their commits.
+// returns nil, or not at all; [UpdateValue] hands on its answer. A [Kind] keeps
+// a Go type as JSON; [Once] makes a call that may be repeated; [Scan] and
+// [Replay] list. [Group] makes one hot record fast: concurrent updates share
+// their commits.
 //
 // # Vocabulary
 //
