@@ -34,4 +34,8 @@
 // The file never shrinks, and what is deleted stays legible in its free pages
 // until they are written again; [Store.Compact] writes a copy without it.
 // Nothing is encrypted: see package privacy.
+//
+// [Open] looks at the head of the file only. Behind it, a page that the disk
+// damaged or that was cut off makes bbolt panic, in a goroutine of its own too,
+// which ends the process: keep backups, and restore one.
 package boltstore
