@@ -75,6 +75,11 @@ type Window struct {
 
 // Limits are rolling windows (S18). A nil field is the default; an empty,
 // non-nil one is no limit.
+//
+// A notice that finds its window full is refused when it is queued, and dropped
+// where its number is known only at submission, as with invitations of package
+// esign: of two contracts of one title sent to a person within Same, the second
+// is not told of, so let titles or links differ.
 type Limits struct {
 	Code    []Window // codes to a number under one signature; 1/min, 5/h, 10/24 h
 	Phone   []Window // codes to a number; 40/24 h
