@@ -113,13 +113,14 @@ func (s *Store) classify(err error) class {
 	return classOther
 }
 
-// fail is the error of a call that stored nothing.
+// fail is the error of a call: one that stored nothing, unless err says that
+// nobody knows.
 func (s *Store) fail(ctx context.Context, op string, err error) error {
 	var own *DriverError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &own), errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrBatch),
+	case errors.Is(err, storage.ErrUnknown), errors.As(err, &own), errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrBatch),
 		errors.Is(err, ErrSchema), errors.Is(err, ErrSettings), errors.Is(err, storage.ErrContended):
 		return err
 	case ctx.Err() != nil: // drivers have their own words for it

@@ -91,6 +91,10 @@ func TestErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, s.fail(ctx, "get", pgError{"57014"}), context.Canceled)
+	// The end of a context does not hide that the answer was lost.
+	require.ErrorIs(t, s.fail(ctx, "commit", s.commitError(ctx, io.ErrUnexpectedEOF)), storage.ErrUnknown)
+	require.ErrorIs(t, s.commitError(ctx, pgError{"57P01"}), storage.ErrUnknown)
+	require.NotErrorIs(t, s.commitError(ctx, pgError{"40001"}), storage.ErrUnknown)
 	own := &Store{opts: Options{Retryable: func(err error) bool { return err.Error() == "again" }}}
 	assert.Equal(t, classRetry, own.classify(errors.New("again")))
 	assert.Equal(t, classOther, own.classify(pgError{"40001"}))

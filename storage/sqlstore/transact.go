@@ -43,8 +43,7 @@ func (s *Store) transact(ctx context.Context, fn func(Querier) (keep bool, err e
 		err = ctx.Err()
 	}
 	if err != nil || !keep {
-		rerr := tx.Rollback()
-		if err == nil && rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
+		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
 			discard(conn)
 		}
 		return err
