@@ -5,9 +5,10 @@
 // # Start here
 //
 // Package [github.com/countersign/countersign/esign] composes the rest. Hand
-// esign.New a store, a blob store, a source of signing keys and, when you
-// have them, an SMS gateway, a catalogue and a timestamp authority, and send
-// contracts with its Service. Run
+// esign.New a store, a blob store, a source of signing keys, a root key for
+// personal data, a key for the evidence log and, when you have them, an SMS
+// gateway, a catalogue and a timestamp authority, and send contracts with its
+// Service. Run
 //
 //	go run ./examples/quickstart
 //
@@ -37,10 +38,16 @@
 // esign.Service.Run in at least one process; obtain the consents it declares;
 // publish the notices its users accept.
 //
+// # What is not promised
+//
+// A code proves control of a telephone, not who holds it. Without a timestamp
+// authority the time of signing is only claimed. What people typed into a
+// contract is not attested to be true, and nothing here is legal advice.
+//
 // # Compatibility
 //
 // Before v1.0 a minor version may break the API; each break is a line in
 // CHANGELOG.md that names the replacement. Stored records carry a schema
 // version and are read by every later release. Signed documents and exported
-// bundles stay verifiable for ever.
+// bundles of every release are verified by every later one.
 package countersign
