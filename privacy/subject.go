@@ -148,18 +148,6 @@ func (x *subject) readable(a Accessor, why Purpose) error {
 	return nil
 }
 
-// StateTx is the state of a subject; one never seen is [ErrNotFound].
-func (v *Vault) StateTx(tx *storage.Tx, s Subject) (State, error) {
-	if err := s.check(); err != nil {
-		return "", err
-	}
-	rec, ok, err := subjects.Get(tx, s.Tenant, s.ID)
-	if err == nil && !ok {
-		err = ErrNotFound
-	}
-	return rec.State, err
-}
-
 // changeTx applies f to a stored subject; nothing is written if f says false.
 func (v *Vault) changeTx(tx *storage.Tx, s Subject, f func(*subjectRecord, time.Time) (bool, error)) error {
 	if err := s.check(); err != nil {
