@@ -44,16 +44,11 @@ func (s *Service) approved(tx *storage.Tx, tenant string, k Kind, template, sign
 	return best, nil
 }
 
-// CheckTemplate reports whether texts by a template of the catalogue may be sent
-// at all, without queueing one: for callers that must know before they hold
-// units (D16). An empty signature is Policy.Signature. It fails with
+// CheckTemplateTx reports whether texts by a template may be sent at all, without
+// queueing one: for callers that must know before they hold units (D16). The
+// tenant's own templates and signatures come first; a nil tx looks into the
+// catalogue alone. An empty signature is Policy.Signature. It fails with
 // [*ApprovalError] or [ErrNoGateway].
-func (s *Service) CheckTemplate(k Kind, template, signature string) error {
-	return s.CheckTemplateTx(nil, "", k, template, signature)
-}
-
-// CheckTemplateTx is CheckTemplate for a tenant, whose own templates and
-// signatures come first. A nil tx looks into the catalogue alone.
 func (s *Service) CheckTemplateTx(tx *storage.Tx, tenant string, k Kind, template, signature string) error {
 	if signature == "" {
 		signature = s.policy.Signature
