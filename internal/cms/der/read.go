@@ -38,8 +38,6 @@ const (
 	ObjectID        = 0x06
 	Enumerated      = 0x0a
 	UTF8String      = 0x0c
-	PrintableString = 0x13
-	IA5String       = 0x16
 	UTCTime         = 0x17
 	GeneralizedTime = 0x18
 	Sequence        = 0x30
