@@ -14,7 +14,6 @@ import (
 )
 
 // BenchmarkReserve holds a unit per operation, in groups, as a service does.
-// fsync and one-row inserts of the same run are its floor.
 func BenchmarkReserve(b *testing.B) {
 	for _, d := range databases {
 		for _, accounts := range []int{1, 10000} {
