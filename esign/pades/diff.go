@@ -75,7 +75,7 @@ func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, erro
 			nums[e.Ref.Num] = true
 		}
 	}
-	if !new.doc.Continues(old.doc) {
+	if !new.doc.Continues(old.doc, rev) {
 		// The revision builds on something else than what stood there: what its
 		// own section mentions does not tell all that changed.
 		if err := allNumbers(nums, old.doc, new.doc); err != nil {

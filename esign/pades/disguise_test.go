@@ -221,6 +221,27 @@ func TestAttackUnmentioned(t *testing.T) {
 		out = fmt.Appendf(out, "startxref\n%d\n%%%%EOF\n", len(signed))
 		check(t, verify(t, out, s), "Signature1", other)
 	})
+	t.Run("section put between what was signed", func(t *testing.T) {
+		t.Parallel()
+		// A section that nothing leads to stands ready in the signed part, its
+		// /Prev at the signature's own section.
+		b := disguiseDoc("", "/Contents 4 0 R").classic()
+		good := startxrefPattern.FindSubmatch(b)[1]
+		b = b[:bytes.LastIndex(b, []byte("startxref"))]
+		evil := len(b)
+		b = fmt.Appendf(b, "4 0 obj\n%s\nendobj\n", stream("", evilText))
+		ready := len(b)
+		b = fmt.Appendf(b, "xref\n4 1\n%010d 00000 n \ntrailer\n<< /Size 5 /Root 1 0 R /Prev 0000000000 >>\nstartxref\n%s\n%%%%EOF\n", evil, good)
+		last := func(b []byte) []byte {
+			all := startxrefPattern.FindAllSubmatch(b, -1)
+			return all[len(all)-1][1]
+		}
+		b = replaceOnce(t, b, "/Prev 0000000000", fmt.Sprintf("/Prev %010s", last(sign(t, b, s, s.spec()))))
+		signed := sign(t, b, s, s.spec())
+		require.Contains(t, string(signed), fmt.Sprintf("/Prev %010s >>", last(signed)))
+		out := fmt.Appendf(bytes.Clone(signed), "xref\n60 1\n0000000000 00000 f \ntrailer\n<< /Size 61 /Root 1 0 R /Prev %d >>\nstartxref\n%d\n%%%%EOF\n", ready, len(signed))
+		check(t, verify(t, out, s), "Signature1", other)
+	})
 	t.Run("startxref in a word", func(t *testing.T) {
 		t.Parallel()
 		b := sign(t, disguiseDoc("", "/Contents 4 0 R").classic(), s, s.spec())

@@ -102,12 +102,17 @@ func (d *Doc) Revisions() ([]Revision, error) {
 }
 
 // Continues reports whether the cross-reference data of d is that of older with
-// sections put before it. If not, the newest section of d does not tell all
-// that differs between the two.
-func (d *Doc) Continues(older *Doc) bool {
-	n := len(d.xref.sections) - len(older.xref.sections)
-	if n < 0 || d.repaired || older.repaired || d.base != older.base {
+// the sections of r put before it, and none else. If not, those sections do not
+// tell all that differs between the two.
+func (d *Doc) Continues(older *Doc, r Revision) bool {
+	n := len(r.sections)
+	if len(d.xref.sections) != n+len(older.xref.sections) || d.repaired || older.repaired || d.base != older.base {
 		return false
+	}
+	for i, s := range r.sections {
+		if d.xref.sections[i].off != s.off {
+			return false
+		}
 	}
 	same := func(a, b *section) bool {
 		return a.kind == b.kind && a.off == b.off && a.end == b.end && a.prev == b.prev && a.width == b.width && bytes.Equal(a.data, b.data)

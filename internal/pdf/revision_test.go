@@ -50,11 +50,20 @@ func TestContinues(t *testing.T) {
 	two := open()
 	table(fmt.Sprintf("/Prev %d", first)) // leaves the second out
 	three := open()
-	assert.True(t, one.Continues(one))
-	assert.True(t, two.Continues(one))
-	assert.True(t, three.Continues(one))
-	assert.False(t, three.Continues(two))
-	assert.False(t, one.Continues(two))
+	newest := func(d *pdf.Doc) pdf.Revision {
+		list, err := d.Revisions()
+		require.NoError(t, err)
+		return list[0]
+	}
+	assert.True(t, two.Continues(one, newest(two)))
+	assert.True(t, three.Continues(one, newest(three)))
+	assert.False(t, three.Continues(one, newest(two)), "other sections")
+	assert.False(t, three.Continues(two, newest(three)), "left out")
+	assert.False(t, two.Continues(two, newest(two)), "nothing new")
+	table(fmt.Sprintf("/Prev %d", startOf(t, two)))
+	four := open()
+	assert.True(t, four.Continues(two, newest(four)))
+	assert.False(t, four.Continues(one, newest(four)), "one more between them")
 }
 
 // Unbounded is what a stream is whose /Length leads out of the file.
@@ -72,4 +81,12 @@ func TestUnbounded(t *testing.T) {
 		require.True(t, ok)
 		assert.Equal(t, want, s.Unbounded(), length)
 	}
+}
+
+// startOf returns the offset of the newest section of a document.
+func startOf(t *testing.T, d *pdf.Doc) int64 {
+	t.Helper()
+	list, err := d.Revisions()
+	require.NoError(t, err)
+	return list[0].Start
 }
