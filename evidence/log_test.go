@@ -79,6 +79,17 @@ func anchoredWorld(t testing.TB) (*world, *tsa) {
 	return w, s
 }
 
+// anchoredPair is anchoredWorld with two envelopes, each under an anchor of its own.
+func anchoredPair(t testing.TB) (*world, *tsa) {
+	t.Helper()
+	w, s := anchoredWorld(t)
+	for _, env := range []string{"first", "nda-17"} {
+		w.envelope(env)
+		w.anchor()
+	}
+	return w, s
+}
+
 func (w *world) anchor() {
 	w.t.Helper()
 	for {
@@ -95,11 +106,7 @@ func (w *world) anchor() {
 
 func TestAnchoredBundle(t *testing.T) {
 	t.Parallel()
-	w, s := anchoredWorld(t)
-	w.envelope("first")
-	w.anchor()
-	w.envelope("nda-17")
-	w.anchor()
+	w, s := anchoredPair(t)
 	trust := w.trust(s.trustLines())
 
 	t.Run("T13 T15 anchored evidence passes offline under given trust", func(t *testing.T) {
@@ -153,11 +160,7 @@ func TestAnchoredBundle(t *testing.T) {
 
 func TestAnchoredBundleEveryByte(t *testing.T) {
 	t.Parallel()
-	w, s := anchoredWorld(t)
-	w.envelope("first")
-	w.anchor()
-	w.envelope("nda-17")
-	w.anchor()
+	w, s := anchoredPair(t)
 	b := w.export("nda-17", nil)
 	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
 	for _, g := range regions(b) {
@@ -187,11 +190,7 @@ func TestAnchoredBundleEveryByte(t *testing.T) {
 // or token that belongs to another event.
 func TestProofSwaps(t *testing.T) {
 	t.Parallel()
-	w, s := anchoredWorld(t)
-	w.envelope("first")
-	w.anchor()
-	w.envelope("nda-17")
-	w.anchor()
+	w, s := anchoredPair(t)
 	b, other := w.export("nda-17", nil), w.export("first", nil)
 	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
 	for name, change := range map[string]func(f map[string][]byte){

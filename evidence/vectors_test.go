@@ -227,11 +227,7 @@ func TestVectorsBundles(t *testing.T) {
 }
 
 func makeBundles(t *testing.T) {
-	w, s := anchoredWorld(t)
-	w.envelope("first")
-	w.anchor()
-	w.envelope("nda-17")
-	w.anchor()
+	w, s := anchoredPair(t)
 	sealed := w.export("nda-17", nil)
 	put := func(name string, b []byte) { frozen(t, "bundles/"+name, func() []byte { return b }) }
 	if _, err := os.Stat(filepath.Join(vectorDir, "bundles", "trust.txt")); err == nil {
