@@ -65,9 +65,3 @@ func amendSigner(b *der.Builder, c *der.Cursor, attrs []Attribute) {
 	writeUnsigned(b, append(have, attrs...))
 	b.End(si)
 }
-
-// TimestampAttribute returns the unsigned attribute that holds a signature
-// timestamp token (RFC 3161 appendix A).
-func TimestampAttribute(token []byte) Attribute {
-	return Attribute{Type: OIDSignatureTimestamp, Values: [][]byte{token}}
-}

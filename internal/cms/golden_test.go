@@ -29,7 +29,7 @@ func TestGolden(t *testing.T) {
 	}, nil, key.Public(), key)
 	require.NoError(t, err)
 	p := &pki{alg: cms.Ed25519, key: key, chain: []*x509.Certificate{leaf}}
-	extra := cms.TimestampAttribute([]byte{5, 0})
+	extra := cms.Attribute{Type: cms.OIDSignatureTimestamp, Values: [][]byte{{5, 0}}}
 	got := signed(t, p, content, &cms.Options{SigningTime: when}, extra)
 	assert.Equal(t, got, signed(t, p, content, &cms.Options{SigningTime: when}, extra), "equal input, equal bytes")
 	if *update {

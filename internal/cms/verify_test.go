@@ -231,7 +231,7 @@ func TestUnsignedAttributes(t *testing.T) {
 		b.End(s)
 	})
 	plain := signed(t, p, content, nil)
-	extra := []cms.Attribute{cms.TimestampAttribute(token), {Type: cms.OIDRevocationArchive, Values: [][]byte{archive}}}
+	extra := []cms.Attribute{{Type: cms.OIDSignatureTimestamp, Values: [][]byte{token}}, {Type: cms.OIDRevocationArchive, Values: [][]byte{archive}}}
 	direct := signed(t, p, content, nil, extra...)
 	added, err := cms.AddUnsigned(append(plain, 0, 0), extra[0])
 	require.NoError(t, err)
