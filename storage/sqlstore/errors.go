@@ -10,6 +10,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -113,6 +114,15 @@ func (s *Store) classify(err error) class {
 	return classOther
 }
 
+// ended is ctx.Err(), but heeds the clock: a connection's timer may be faster
+// than the context's.
+func ended(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // fail is the error of a call: one that stored nothing, unless err says that
 // nobody knows.
 func (s *Store) fail(ctx context.Context, op string, err error) error {
@@ -123,8 +133,8 @@ func (s *Store) fail(ctx context.Context, op string, err error) error {
 	case errors.Is(err, storage.ErrUnknown), errors.As(err, &own), errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrBatch),
 		errors.Is(err, ErrSchema), errors.Is(err, ErrSettings), errors.Is(err, storage.ErrContended):
 		return err
-	case ctx.Err() != nil: // drivers have their own words for it
-		return fmt.Errorf("sqlstore: %s: %w", op, ctx.Err())
+	case ended(ctx) != nil: // drivers have their own words for it
+		return fmt.Errorf("sqlstore: %s: %w", op, ended(ctx))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("sqlstore: %s: %w", op, err)
 	case strings.Contains(err.Error(), "sql: database is closed"):

@@ -133,7 +133,7 @@ func work(ctx context.Context, s storage.Store, run string, client, calls int, r
 		}
 		e.Out, err = act(c, s, l, e.ID, in)
 		e.Ended = time.Now().UnixNano()
-		ended := c.Err() != nil
+		ended := c.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 		cancel()
 		switch {
 		case err == nil:
