@@ -2,8 +2,11 @@ package pades_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/cms/der"
 )
 
 const (
@@ -261,5 +266,41 @@ func TestSecondSignatureNamedDestinations(t *testing.T) {
 	} {
 		r := verify(t, sign(t, sign(t, d.classic(), s, s.spec()), s, s.spec()), s)
 		assert.Equal(t, pades.Passed, r.Verdict, "%s: %+v", name, r.Signatures)
+	}
+}
+
+// V4: a signature made over something of another type is none of a document,
+// whatever its digest.
+func TestAttackContentType(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	spec := s.spec()
+	spec.Profile = pades.ProfileBT // room to spare in Contents
+	doc := sign(t, disguiseDoc("", "").classic(), s, spec)
+	part := extract(t, doc)[0]
+	r := part.ByteRange
+	sum := sha256.Sum256(slices.Concat(doc[:r[1]], doc[r[2]:]))
+	for _, kind := range []der.OID{cms.OIDData, cms.OIDTSTInfo} {
+		m, err := cms.New(s.chain, &cms.Options{ContentType: kind})
+		require.NoError(t, err)
+		attributes, err := m.Attributes(sum[:])
+		require.NoError(t, err)
+		toSign, err := m.ToSign(attributes)
+		require.NoError(t, err)
+		value, err := m.Sign(s.key, toSign)
+		require.NoError(t, err)
+		msg, err := m.Assemble(attributes, value)
+		require.NoError(t, err)
+		b := bytes.Clone(doc)
+		area := b[r[1]+1 : r[2]-1]
+		require.LessOrEqual(t, 2*len(msg), len(area))
+		copy(area, bytes.Repeat([]byte("0"), len(area)))
+		hex.Encode(area, msg)
+		report := verify(t, b, s)
+		if kind == cms.OIDData {
+			assert.Equal(t, pades.Passed, report.Verdict, "%+v", report.Signatures)
+			continue
+		}
+		check(t, report, "Signature1", expectation{verdict: pades.Failed, integrity: pades.Broken, reason: pades.ReasonFormatFailure})
 	}
 }

@@ -174,6 +174,10 @@ func (v *verifier) readCMS(s *signature) {
 			fail("the CMS has content of its own")
 			return
 		}
+		if sd.ContentType != cms.OIDData && sd.ContentType != cms.OIDDataGMT {
+			fail("the CMS signs something else than data")
+			return
+		}
 	}
 	s.cms = &parsedCMS{data: sd, signer: sd.Signers[0]}
 	if kind, err := s.doc.LookupName(s.dict, "Type"); err == nil && kind != "" && (kind == "DocTimeStamp") != (s.report.SubFilter == subFilterStamp) {
