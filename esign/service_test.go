@@ -508,3 +508,19 @@ func TestSweepBlobs_OnlyWhatNobodyNames(t *testing.T) {
 	assert.Equal(t, 1, n)
 	w.verified(svc, "e1", 1)
 }
+
+// TestInvitations_SameTitle_S18: two contracts of one title to one telephone are
+// no repetition: the second invitation comes a little later, and is not lost.
+func TestInvitations_SameTitle_S18_ComeLater(t *testing.T) {
+	w := newSite(t)
+	svc := w.service()
+	w.buy(svc, "hr")
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelSMS))
+	w.send(svc, "e2", w.invitee("li", 1, esign.ChannelSMS))
+	assert.Len(t, w.inbox.Texts(), 1)
+	w.pass(31 * time.Second)
+	_, err := svc.Deliver(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, w.inbox.Texts(), 2)
+	assert.Zero(t, w.count(svc, "e2", "notice.dropped"))
+}

@@ -87,10 +87,15 @@ func (s *Service) prepare(ctx context.Context, tx *storage.Tx, ref Ref, r *row) 
 	}
 	if !r.Limited && r.Challenge == "" {
 		if err := s.limitNotice(tx, ref.Tenant, p.index, r.Template, p.text); err != nil {
-			if errors.Is(err, ErrLimited) {
-				return p, droppedError("limited")
+			var limit *LimitError
+			switch {
+			case !errors.As(err, &limit):
+				return p, err
+			case limit.Scope == "same" && limit.Next.Before(r.Until):
+				// Another contract of the same title is no repetition: it comes a little later.
+				return p, laterError{limit.Next}
 			}
-			return p, err
+			return p, droppedError("limited")
 		}
 	}
 	var seg Segments
