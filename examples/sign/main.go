@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,14 @@ func main() {
 	stop()
 	os.Exit(code)
 }
+
+const help = `usage:
+  sign -in a.pdf -out b.pdf [-key key.pem -cert chain.pem]
+       [-alg ecdsa|rsa|rsapss|ed25519|sm2] [-profile b-b|b-t|b-lt|b-lta|cms]
+       [-tsa URL] [-field NAME] [-reason S -location S -name S]
+       [-certify 1|2|3] [-password P] [-page N -rect x1,y1,x2,y2 -text S] [-json]
+Exit 0 signed, 2 refused, with one line "sign: REASON_CODE: text".
+`
 
 // run is the program without the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -50,6 +59,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func sign(ctx context.Context, args []string, stdout io.Writer) error {
 	opt, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, err := fmt.Fprint(stdout, help)
+		return err
+	}
 	if err != nil {
 		return usage(err)
 	}

@@ -34,6 +34,12 @@ func main() {
 // exitUnreadable is for everything that leaves no verdict.
 const exitUnreadable = 3
 
+const help = `usage:
+  verify -in b.pdf [-roots roots.pem] [-password P] [-at RFC3339] [-json]
+  verify -bundle f.esev [-keys keys] [-at RFC3339] [-json]
+Exit 0 PASSED, 1 FAILED, 2 INDETERMINATE, 3 nothing to judge.
+`
+
 type options struct {
 	in, bundle   string
 	roots, keys  string
@@ -45,6 +51,10 @@ type options struct {
 // run is the program without the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, help)
+		return 0
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrUsage, err)
 		return exitUnreadable
