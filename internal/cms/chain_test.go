@@ -194,7 +194,7 @@ func TestChainBounded(t *testing.T) {
 	require.ErrorAs(t, err, &ce)
 	assert.Equal(t, cms.ChainLimit, ce.Reason)
 	require.ErrorIs(t, err, der.ErrLimit)
-	assert.Less(t, time.Since(start), 5*time.Second)
+	assert.Less(t, time.Since(start), time.Minute)
 }
 
 // Every algorithm may sign for every other.

@@ -138,7 +138,7 @@ func TestCorpusOthers(t *testing.T) {
 							what += " " + string(pdf.CodeOf(e))
 						}
 					}
-					assert.Less(t, time.Since(start), 5*time.Second, c.path)
+					assert.Less(t, time.Since(start), time.Minute, "%s hangs", c.path) // 5 s is what it may take on a machine of its own
 					counts[fmt.Sprintf("repair=%v %s", repair, what)]++
 					if err != nil || werr != nil || repair && d.Repaired() {
 						t.Logf("%s %s repair=%v: %s open=%v walk=%v", c.expected, filepath.Base(c.path), repair, what, err, werr)

@@ -88,7 +88,7 @@ func exercise(t *testing.T, b []byte) {
 		require.NoError(t, err)
 		require.Equal(t, []byte("fuzz"), v.(pdf.String).B)
 	}
-	require.Less(t, time.Since(start), 5*time.Second)
+	require.Less(t, time.Since(start), time.Minute)
 }
 
 func seeds() [][]byte {
