@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // packages are the Debian packages of the programs.
@@ -190,3 +191,7 @@ func derLength(t testing.TB, b []byte) int {
 	}
 	return 2 + size + n
 }
+
+// Bound is how long something may take that is bounded to d, with the race
+// detector's own cost on top where it is on.
+func Bound(d time.Duration) time.Duration { return d * slowdown }
