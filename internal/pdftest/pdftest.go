@@ -28,6 +28,7 @@ var packages = map[string]string{
 	"mutool":    "mupdf-tools",
 	"certutil":  "libnss3-tools",
 	"openssl":   "openssl",
+	"zbarimg":   "zbar-tools",
 	"java":      "default-jdk-headless libpdfbox2-java libbcpkix-java",
 }
 
