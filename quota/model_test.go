@@ -17,11 +17,13 @@ import (
 
 // TestModel drives the ledger and the token model with the same operations and
 // compares every answer and every lot, with clock jumps, sweeps at any moment or
-// never, restarts, retries and ids of another tenant. It proves I1 to I11.
-// -rapid.checks=100000 -rapid.steps=40 runs it at length.
+// never, lost answers, crashes and restarts, retries, moves to another store and
+// ids of another tenant. It proves I1 to I11 after every step.
+// -rapid.checks=100000 runs it at length.
 func TestModel_I1_to_I11(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
+		defer m.close()
 		t.Repeat(map[string]func(*rapid.T){
 			"":         m.check,
 			"grant":    m.grant,
@@ -42,6 +44,8 @@ func TestModel_I1_to_I11(t *testing.T) {
 			"retry":    m.retry,
 			"foreign":  m.foreign,
 			"books":    m.books,
+			"port":     m.port,
+			"many":     m.many,
 			"reserve2": m.reserve,
 			"capture2": m.capture,
 		})
@@ -51,29 +55,31 @@ func TestModel_I1_to_I11(t *testing.T) {
 type machine struct {
 	m       *model
 	l       *quota.Ledger
-	store   *storage.Mem
+	cfg     quota.Config // of every ledger of the run, but for its store
+	store   *flaky
+	group   *storage.Grouped // over store, if the run groups
+	audit   *quota.Ledger    // on what is stored, past faults and caches
 	now     time.Time
 	n       int
 	refunds map[string]quota.AccountID
 	open    []quota.HoldID // every hold made
 	replays []func(*rapid.T)
 	ctx     context.Context
-	steps   int
 	past    []quota.Balance // told of instants that no clock comes back to
 }
 
 var accounts = []quota.AccountID{"li", "wang", "hr"}
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{m: newModel(), store: new(storage.Mem), now: noon, refunds: map[string]quota.AccountID{}, ctx: context.Background()}
-	m.restart(t)
+	m := &machine{m: newModel(), now: noon, refunds: map[string]quota.AccountID{}, ctx: context.Background()}
+	m.cfg = quota.Config{
+		Now:             func() time.Time { return m.now },
+		RemindersReturn: rapid.Bool().Draw(t, "reminders return"),
+		RefundNet:       rapid.Bool().Draw(t, "refund net"),
+	}
+	m.m.net = m.cfg.RefundNet
+	m.over(t, new(storage.Mem), rapid.Bool().Draw(t, "grouped"))
 	return m
-}
-
-func (m *machine) restart(t *rapid.T) {
-	l, err := quota.New(quota.Config{Store: m.store, Now: func() time.Time { return m.now }})
-	require.NoError(t, err)
-	m.l = l
 }
 
 func (m *machine) id(kind string) string {
@@ -100,14 +106,14 @@ func (m *machine) booked(a quota.AccountID, at time.Time, more bool) {
 
 // remember lets a call be repeated later: same answer, or a mismatch for
 // another request under its id (I7).
-func remember[Q, A any](m *machine, req Q, other Q, answer A, call func(context.Context, Q) (A, error)) {
+func remember[Q, A any](m *machine, req Q, other Q, answer A, call method[Q, A]) {
 	m.replays = append(m.replays, func(t *rapid.T) {
 		if rapid.Bool().Draw(t, "other") {
-			_, err := call(m.ctx, other)
+			_, err := do(m, t, call, other)
 			require.ErrorIs(t, err, quota.ErrIntentMismatch)
 			return
 		}
-		again, err := call(m.ctx, req)
+		again, err := do(m, t, call, req)
 		require.NoError(t, err)
 		require.Equal(t, answer, again, "a repeated call answers the same")
 	})
@@ -135,7 +141,7 @@ func (m *machine) grant(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "later") == 0 {
 		req.From = at.Add(12 * time.Hour)
 	}
-	lot, err := m.l.Grant(m.ctx, req)
+	lot, err := do(m, t, (*quota.Ledger).Grant, req)
 	require.NoError(t, err)
 	m.booked(real, at, true)
 	ml := &mLot{
@@ -152,7 +158,7 @@ func (m *machine) grant(t *rapid.T) {
 	}
 	other := req
 	other.Units++
-	remember(m, req, other, lot, m.l.Grant)
+	remember(m, req, other, lot, (*quota.Ledger).Grant)
 }
 
 func (m *machine) lines(t *rapid.T) []quota.LineRequest {
@@ -205,7 +211,7 @@ func (m *machine) reserve(t *rapid.T) {
 		req.TTL = time.Duration(rapid.IntRange(1, 3000).Draw(t, "minutes")) * time.Minute
 	}
 	q, qerr := m.l.Quote(m.ctx, req)
-	h, err := m.l.Reserve(m.ctx, req)
+	h, err := do(m, t, (*quota.Ledger).Reserve, req)
 	got, refused := m.refused(t, real, at, req.Lines, err)
 	if refused {
 		var short *quota.InsufficientError
@@ -224,7 +230,7 @@ func (m *machine) reserve(t *rapid.T) {
 	}
 	other := req
 	other.Ref = "other"
-	remember(m, req, other, h, m.l.Reserve)
+	remember(m, req, other, h, (*quota.Ledger).Reserve)
 }
 
 func (m *machine) hold(id quota.HoldID, real quota.AccountID, at time.Time, lines []quota.LineRequest, got [][]*token, h quota.Hold) *mHold {
@@ -250,7 +256,7 @@ func (m *machine) join(mh *mHold, lines []quota.LineRequest, got [][]*token) {
 func (m *machine) charge(t *rapid.T) {
 	name, real, at := m.account(t)
 	req := quota.ChargeRequest{Tenant: tenant, ID: quota.HoldID(m.id("pay")), Account: name, Lines: m.lines(t)}
-	h, err := m.l.Charge(m.ctx, req)
+	h, err := do(m, t, (*quota.Ledger).Charge, req)
 	got, refused := m.refused(t, real, at, req.Lines, err)
 	if refused {
 		return
@@ -262,7 +268,7 @@ func (m *machine) charge(t *rapid.T) {
 	}
 	other := req
 	other.Account = "nobody"
-	remember(m, req, other, h, m.l.Charge)
+	remember(m, req, other, h, (*quota.Ledger).Charge)
 }
 
 // pick draws a hold and some of its slots, and says which instant counts for it.
@@ -328,7 +334,7 @@ func (m *machine) capture(t *rapid.T) {
 		t.Skip("no slot")
 	}
 	req := quota.CaptureRequest{Tenant: tenant, ID: m.id("cap"), Hold: id, Slots: slotsOf(lines)}
-	s, err := m.l.Capture(m.ctx, req)
+	s, err := do(m, t, (*quota.Ledger).Capture, req)
 	_, want := m.settleable(h, lines)
 	if want != nil {
 		require.ErrorIs(t, err, want)
@@ -338,7 +344,7 @@ func (m *machine) capture(t *rapid.T) {
 	m.settle(t, h, lines, "", s)
 	other := req
 	other.Actor = "other"
-	remember(m, req, other, s, m.l.Capture)
+	remember(m, req, other, s, (*quota.Ledger).Capture)
 }
 
 func (m *machine) settle(t *rapid.T, h *mHold, lines []*mLine, cause quota.Cause, s quota.Settlement) {
@@ -394,7 +400,7 @@ func (m *machine) release(t *rapid.T) {
 			}
 		}
 	}
-	s, err := m.l.Release(m.ctx, req)
+	s, err := do(m, t, (*quota.Ledger).Release, req)
 	_, want := m.settleable(h, lines)
 	if want != nil {
 		require.ErrorIs(t, err, want)
@@ -404,7 +410,7 @@ func (m *machine) release(t *rapid.T) {
 	m.settle(t, h, lines, req.Cause, s)
 	other := req
 	other.Actor = "other"
-	remember(m, req, other, s, m.l.Release)
+	remember(m, req, other, s, (*quota.Ledger).Release)
 }
 
 func (m *machine) amend(t *rapid.T) {
@@ -416,7 +422,7 @@ func (m *machine) amend(t *rapid.T) {
 	} else {
 		lines = nil
 	}
-	a, err := m.l.Amend(m.ctx, req)
+	a, err := do(m, t, (*quota.Ledger).Amend, req)
 	if !h.expires.IsZero() && !m.now.Before(h.expires) {
 		require.ErrorIs(t, err, quota.ErrHoldExpired)
 		return
@@ -461,7 +467,7 @@ func (m *machine) amend(t *rapid.T) {
 	}
 	other := req
 	other.Actor = "other"
-	remember(m, req, other, a, m.l.Amend)
+	remember(m, req, other, a, (*quota.Ledger).Amend)
 }
 
 func firstHome(l *mLine, or quota.AccountID) quota.AccountID {
@@ -481,7 +487,7 @@ func (m *machine) mark(t *rapid.T) {
 		Tenant: tenant, ID: m.id("mark"), Hold: id, Slot: l.slot,
 		Channel: rapid.SampledFrom([]quota.Channel{quota.WeChat, quota.SMS}).Draw(t, "channel"), Reminder: rapid.Bool().Draw(t, "reminder"),
 	}
-	got, err := m.l.MarkChannel(m.ctx, req)
+	got, err := do(m, t, (*quota.Ledger).MarkChannel, req)
 	if l.state != quota.Held {
 		require.ErrorIs(t, err, quota.ErrSettled)
 		return
@@ -491,11 +497,11 @@ func (m *machine) mark(t *rapid.T) {
 		return
 	}
 	require.NoError(t, err)
-	l.sticky = l.sticky || req.Channel == quota.SMS
+	l.sticky = l.sticky || req.Channel == quota.SMS && (!req.Reminder || !m.cfg.RemindersReturn)
 	require.Equal(t, l.sticky, got.Sticky)
 	other := req
 	other.Reminder = !req.Reminder
-	remember(m, req, other, got, m.l.MarkChannel)
+	remember(m, req, other, got, (*quota.Ledger).MarkChannel)
 }
 
 func (m *machine) clock(t *rapid.T) {
@@ -515,7 +521,7 @@ func (m *machine) clock(t *rapid.T) {
 }
 
 func (m *machine) sweep(t *rapid.T) {
-	n, err := m.l.Sweep(m.ctx, 1000)
+	n, err := do(m, t, (*quota.Ledger).Sweep, 1000)
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, len(accounts))
 	n, err = m.l.Sweep(m.ctx, 1000)

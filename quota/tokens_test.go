@@ -55,6 +55,7 @@ type model struct {
 	suspended map[quota.AccountID]bool
 	alias     map[quota.AccountID]quota.AccountID
 	exists    map[quota.AccountID]bool
+	net       bool // refunds ask for what is used now, not ever
 }
 
 func newModel() *model {
