@@ -186,12 +186,29 @@ type call struct {
 	alone    bool // fn reads too much, bit by bit, or waits for others: it would hold up the group
 }
 
-// answer gives the caller what fn did.
-func (c *call) answer() error {
-	if c.panics {
-		panic(c.panicked)
+// leave gives up waiting, unless the answer is there. What is done with the
+// call after that is no answer: fn may not have run at all.
+func (c *call) leave() bool {
+	c.run.Lock()
+	defer c.run.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+		c.gone = true
+		return true
 	}
-	if c.exits {
+}
+
+// answer gives the caller of a finished call what fn did.
+func (g *Grouped) answer(ctx context.Context, c *call) error {
+	switch {
+	case c.alone:
+		u := updater{ctx: ctx, store: past{g}, attempts: c.attempts, lost: c.lost, unknown: c.unknown}
+		return u.run(c.fn)
+	case c.panics:
+		panic(c.panicked)
+	case c.exits:
 		runtime.Goexit()
 	}
 	return c.err
@@ -247,25 +264,16 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	for {
 		select {
 		case <-c.done:
-			if c.alone {
-				u := updater{ctx: ctx, store: past{g}, attempts: c.attempts, lost: c.lost, unknown: c.unknown}
-				return u.run(fn)
-			}
-			return c.answer()
+			return g.answer(ctx, c)
 		case <-ctx.Done():
 			if sh.withdraw(c) {
 				g.active.Done()
 				return ctx.Err()
 			}
-			c.run.Lock()
-			c.gone = true
-			c.run.Unlock()
-			select {
-			case <-c.done:
-				return c.answer()
-			default:
+			if c.leave() {
 				return &UnknownError{ctx.Err()}
 			}
+			return g.answer(ctx, c)
 		case <-nested:
 			nested = nil
 			if sh.running.Load() == running && insideUpdate() && sh.withdraw(c) {

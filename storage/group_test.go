@@ -539,6 +539,43 @@ func TestGroupRunsNothingForThoseWhoLeft(t *testing.T) {
 	assert.Equal(t, before, runs)
 }
 
+// leaver is a store that ends its caller's context while it answers: with a
+// batch that somebody holds, or with an answer that is lost.
+type leaver struct {
+	*storage.Mem
+	cancel atomic.Value // context.CancelFunc
+	busy   bool
+}
+
+func (l *leaver) CommitNoWait(_ context.Context, batches []storage.Batch) ([]storage.Outcome, []bool, error) {
+	l.cancel.Load().(context.CancelFunc)()
+	if l.busy {
+		return make([]storage.Outcome, len(batches)), []bool{true}, nil
+	}
+	return nil, nil, storage.ErrUnknown
+}
+
+// Whoever leaves at the very moment in which the group is done with the call
+// never takes that for success.
+func TestGroupLeavingIsNoSuccess(t *testing.T) {
+	for name, busy := range map[string]bool{"busy": true, "lost": false} {
+		t.Run(name, func(t *testing.T) {
+			l := &leaver{Mem: new(storage.Mem), busy: busy}
+			g := storage.Group(l, &storage.GroupOptions{Shards: 1})
+			for range 5000 {
+				ctx, cancel := context.WithCancel(t.Context())
+				l.cancel.Store(cancel)
+				err := storage.Update(ctx, g, func(tx *storage.Tx) error {
+					return tx.Create(key("k"), nil, time.Time{})
+				})
+				cancel()
+				require.Error(t, err)
+			}
+			require.NoError(t, g.Close())
+		})
+	}
+}
+
 func TestGroupCommitsAreBounded(t *testing.T) {
 	s := newGate(new(storage.Mem))
 	g := storage.Group(s, oneShard())
