@@ -132,6 +132,19 @@ func TestRefundAfterReleasedHold_D11(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, quota.Units(2), r.Lots[0].Free)
 	k.verify()
+
+	// A merge leaves what is held behind, where the lot's new account does not
+	// see it: such a lot counts as used, net or not.
+	k = newKit(t, quota.Config{RefundNet: true})
+	k.lot("a", 2, 30)
+	k.reserve("env/1", line("li", quota.WeChat))
+	_, err = k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: "bind", From: account, To: "phone", OpenHolds: true})
+	require.NoError(t, err)
+	k.capture("env/1", "li")
+	begin.Account = "phone"
+	_, err = k.BeginRefund(t.Context(), begin)
+	require.ErrorAs(t, err, &not)
+	assert.Equal(t, quota.RefundUsed, not.Reason)
 }
 
 func TestSendDuringRefund(t *testing.T) {

@@ -41,7 +41,8 @@ type Config struct {
 	// be returned; nil is [SevenDays], see [Hours168].
 	RefundUntil func(credited time.Time) time.Time
 	// RefundNet takes a lot as unused when nothing is held or used at the time,
-	// although units were held before and came back (D11). False is strict.
+	// although units were held before and came back (D11). False is strict, and so
+	// is the rule for lots that were held before a merge moved them.
 	RefundNet bool
 	// NoAlerts switches off the records that [Ledger.Alerts] lists.
 	NoAlerts bool

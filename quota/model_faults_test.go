@@ -105,8 +105,10 @@ type method[Q, A any] = func(*quota.Ledger, context.Context, Q) (A, error)
 // of it is stored (I10), and the caller repeats it, after a crash from a new
 // process.
 func do[Q, A any](m *machine, t *rapid.T, call method[Q, A], req Q) (A, error) {
-	m.store.fault = rapid.SampledFrom(faults).Draw(t, "fault")
+	fault := rapid.SampledFrom(faults).Draw(t, "fault")
+	m.store.fault = fault
 	a, err := call(m.l, m.ctx, req)
+	m.again = m.store.fault != fault
 	m.store.fault = ""
 	if err != nil && errors.Is(err, storagetest.ErrInjected) {
 		if m.store.dead {
@@ -131,7 +133,8 @@ func (m *machine) port(t *rapid.T) {
 	require.Equal(t, out.String(), again.String())
 }
 
-// many reserves for two envelopes in one commit: each on its own.
+// many reserves for two envelopes in one commit: each on its own. A call that
+// ran again was refused what it was refused, for what the others had left.
 func (m *machine) many(t *rapid.T) {
 	name, real, _ := m.account(t)
 	reqs := make([]quota.ReserveRequest, 2)

@@ -93,7 +93,7 @@ func (m *machine) refund(t *rapid.T) {
 	case lot.refund != "":
 		require.ErrorIs(t, err, quota.ErrNotRefundable)
 		return
-	case req.Unused && (!at.Before(quota.SevenDays(lot.credited)) || n["held"]+n["used"] > 0 || !m.m.net && lot.used || !live):
+	case req.Unused && (!at.Before(quota.SevenDays(lot.credited)) || n["held"]+n["used"] > 0 || lot.used && (!m.m.net || lot.home != real) || !live):
 		require.ErrorIs(t, err, quota.ErrNotRefundable)
 		return
 	}

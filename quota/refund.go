@@ -114,10 +114,27 @@ func (l *Ledger) refundable(tx *storage.Tx, o *opened, id LotID, unused bool) (*
 	case !unused:
 	case !o.at.Before(l.cfg.RefundUntil(lot.Credited)):
 		return nil, &NotRefundableError{RefundWindow}
-	case lot.Used > 0 || lot.Held > 0 || !l.cfg.RefundNet && !lot.FirstUse.IsZero():
+	case lot.Used > 0 || lot.Held > 0:
 		return nil, &NotRefundableError{RefundUsed}
+	case !lot.FirstUse.IsZero():
+		strict, err := l.strict(tx, o, id)
+		if err == nil && strict {
+			err = &NotRefundableError{RefundUsed}
+		}
+		return lot, err
 	}
 	return lot, nil
+}
+
+// strict reports whether units of a lot that were held once count as use,
+// although they came back. Those of a lot that a merge moved always do: some may
+// still be held, or have been used since, on the books of the account it left.
+func (l *Ledger) strict(tx *storage.Tx, o *opened, id LotID) (bool, error) {
+	if !l.cfg.RefundNet {
+		return true, nil
+	}
+	rec, ok, err := lots.Get(tx, o.tenant, string(id))
+	return !ok || rec.Account != o.Account, err
 }
 
 // ended finds a lot of an account that has left its head.

@@ -28,6 +28,7 @@ type mLot struct {
 	until    time.Time
 	credited time.Time
 	used     bool // ever held
+	home     quota.AccountID
 	refund   string
 	frozen   bool
 	clawing  bool
