@@ -103,12 +103,13 @@ func (v *Vault) purpose(why Purpose) error {
 type Access struct {
 	At       time.Time `json:"at"`
 	Subject  string    `json:"subject,omitempty"` // empty: a value that is in no vault
-	Fields   []Field   `json:"fields"`
+	Fields   []Field   `json:"fields,omitempty"`
 	Why      Purpose   `json:"why"`
 	Account  string    `json:"account"`
 	Role     string    `json:"role,omitempty"`
 	Approver string    `json:"approver,omitempty"`
-	Of       string    `json:"of,omitempty"` // what the values stood in: an envelope
+	Of       string    `json:"of,omitempty"`  // what the values stood in: an envelope; of what was done, its reason
+	Did      string    `json:"did,omitempty"` // what was done, where it was no read: [DidErase], [DidHold] and so on
 
 	// Of a disclosure: to whom, on what ground, by which order (T46).
 	To       string     `json:"to,omitempty"`

@@ -155,6 +155,10 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 	if err != nil {
 		return nil, err
 	}
+	key, err := x.evidence(true)
+	if err != nil {
+		return nil, err
+	}
 	if x.fresh {
 		if err := x.put(tx); err != nil {
 			return nil, err
@@ -192,14 +196,18 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 	if err != nil {
 		return nil, fmt.Errorf("privacy: seed: %w", err)
 	}
-	if row.C, err = v.suite.seal(x.dek, subjectKeyID, plain, seedAAD(s, c)); err != nil {
+	if row.C, err = v.suite.seal(key, evidenceKeyID, plain, seedAAD(s, c)); err != nil {
 		return nil, fmt.Errorf("privacy: seed: %w", err)
 	}
 	return out, seeds.Put(tx, s.Tenant, seedID(s.ID, c), row)
 }
 
 func (v *Vault) openSeed(x *subject, c Context, row seedRecord) (seedBody, error) {
-	plain, err := v.suite.open(x.dek, subjectKeyID, row.C, seedAAD(x.s, c))
+	key, err := x.evidence(false)
+	if err != nil {
+		return seedBody{}, err
+	}
+	plain, err := v.suite.open(key, evidenceKeyID, row.C, seedAAD(x.s, c))
 	if err != nil {
 		return seedBody{}, err
 	}
@@ -235,12 +243,15 @@ func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Con
 	if err != nil {
 		return nil, err
 	}
-	if err := x.readable(a.Accessor, why); err != nil {
+	if err := x.readable(tx, a.Accessor, why); err != nil {
 		return nil, err
 	}
 	// What a commitment stands for may be of any class below biometrics.
 	if err := v.integrator(tx, s, a.Accessor, why, ClassSensitive); err != nil {
 		return nil, err
+	}
+	if !x.Asked.IsZero() && !x.now.Before(x.Keep) && !x.held(x.now) {
+		return nil, ErrErased // whether or not a sweep ran
 	}
 	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, c))
 	if err != nil {

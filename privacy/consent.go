@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"reflect"
@@ -44,13 +43,14 @@ type consentRecord struct {
 var consents = storage.Kind[consentRecord]{Name: "privacy.consent", Schema: 1}
 
 // ConsentTx records a consent under its id. The same again changes nothing;
-// other content under the id is [ErrConflict].
+// other content under the id is [ErrConflict], and so is another digest than that
+// of the notice, where it was published. An act that the notice does not take is
+// [ErrAct].
 func (v *Vault) ConsentTx(ctx context.Context, tx *storage.Tx, s Subject, c Consent) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	sum, err := hex.DecodeString(c.Digest)
-	if err != nil || len(sum) != 32 || !okID(c.ID) || !okID(c.Notice) || !okID(c.Version) || c.Act.strength() == 0 ||
+	if !isDigest(c.Digest) || !okID(c.ID) || !okID(c.Notice) || !okID(c.Version) || c.Act.strength() == 0 ||
 		len(c.Purposes) == 0 || len(c.Scope) > MaxID || len(c.Channel) > MaxID || len(c.Source) > MaxID || !c.Withdrawn.IsZero() {
 		return fmt.Errorf("%w: consent", ErrInvalid)
 	}
@@ -79,8 +79,31 @@ func (v *Vault) ConsentTx(ctx context.Context, tx *storage.Tx, s Subject, c Cons
 		return fmt.Errorf("%w: more than %d consents", ErrInvalid, maxConsents)
 	}
 	c.At = instant(tx, c.At, v.now)
+	if err := c.counts(tx, s.Tenant); err != nil {
+		return err
+	}
 	rec.List = append(rec.List, c)
 	return consents.Put(tx, s.Tenant, s.ID, rec)
+}
+
+// counts holds a consent against its notice: one published through [Terms] says
+// which acts it takes, and one that reduces rights takes none from before it was
+// published (P24); use alone never counts where no notice says that it does.
+func (c *Consent) counts(tx *storage.Tx, tenant string) error {
+	d, n, err := documents.Peek(tx, tenant, storage.JoinID(c.Notice, c.Version))
+	switch {
+	case err != nil:
+		return err
+	case n == 0 && c.Act == ActUse:
+		return ErrAct
+	case n == 0:
+		return nil
+	case d.Digest != c.Digest:
+		return ErrConflict
+	case c.Act.strength() < d.Weakest.strength(), d.Reduces && c.At.Before(d.At):
+		return ErrAct
+	}
+	return nil
 }
 
 // WithdrawTx takes a consent back: nothing new may be done under it from the

@@ -11,7 +11,8 @@
 // version of which agreement an account accepted, [Vault.ConsentTx] what a
 // subject allowed, [Vault.DiscloseTx] what was given to whom on what ground, and
 // [Vault.ExportSubject] hands a person all of theirs. [Earliest] says until when
-// the law keeps data, [CheckAge] who is too young. Example shows the round.
+// the law keeps data, [Vault.CancelTx] closes an account, [Vault.Due] names who is
+// to be erased now, [CheckAge] says who is too young. Example shows the round.
 //
 // # Vocabulary
 //
@@ -20,8 +21,10 @@
 //     (敏感个人信息), C4 biometric. Ids and digests are C1.
 //   - purpose (处理目的): a code that the notice in force declares (P12).
 //   - accessor: who reads, from [Vault.As]; every read leaves an [Access].
-//   - root, tenant key (KEK), subject key (DEK): each wraps the next. The root
-//     is the host's [KeyWrapper]; tenant keys are opened by [Vault.Unlock].
+//   - root, tenant key (KEK), subject keys (DEK): each wraps the next. The root
+//     is the host's [KeyWrapper]; tenant keys are opened by [Vault.Unlock]. A
+//     subject has one key for its profile, one for biometrics, and one for what
+//     events commit to, since the law lets go of them at different times.
 //   - commitment: stands for a value in an event, opened by an [Opening] or by
 //     nothing; see [Vault.CommitTx].
 //   - restricted, shredded: readable for a dispute only; without keys.

@@ -42,9 +42,12 @@ type Disclosing struct {
 	Fields    []Field    // what
 	Why       Purpose    // what for
 	Basis     LegalBasis // on what ground
-	Document  string     // SHA-256 of the order or agreement, hexadecimal; may be empty
-	Scope     string     // for BasisConsent: the consent must name it, or be for all
-	Class     Class      // highest class among the fields; empty is ClassPersonal
+	// Document is the SHA-256 of the order or agreement, 64 hexadecimal digits. A
+	// third party that the service needs gets nothing without the agreement that
+	// binds it to confidentiality (P14); else it may be empty.
+	Document string
+	Scope    string // for BasisConsent: the consent must name it, or be for all
+	Class    Class  // highest class among the fields; empty is ClassPersonal
 }
 
 // DiscloseTx puts a disclosure on the access log of its subject, in the commit
@@ -62,8 +65,10 @@ func (v *Vault) DiscloseTx(ctx context.Context, tx *storage.Tx, s Subject, d Dis
 		return ErrNotFound
 	case !d.Basis.valid():
 		return ErrBasis
-	case !okID(d.Recipient) || len(d.Fields) == 0 || len(d.Document) > MaxID:
+	case !okID(d.Recipient) || len(d.Fields) == 0 || d.Document != "" && !isDigest(d.Document):
 		return fmt.Errorf("%w: disclosure", ErrInvalid)
+	case d.Basis == BasisNeeded && d.Document == "":
+		return fmt.Errorf("%w: no agreement on confidentiality", ErrBasis)
 	}
 	if err := v.purpose(d.Why); err != nil {
 		return err
@@ -93,6 +98,9 @@ type exportedValue struct {
 	Field   Field  `json:"field"`
 	Version int    `json:"version"`
 	Value   string `json:"value"`
+	// From is who handed it in, if not the subject; At when.
+	From string    `json:"from,omitempty"`
+	At   time.Time `json:"at,omitzero"`
 }
 
 // ExportSubject writes all that is kept of a subject as JSON, values in the
@@ -136,7 +144,11 @@ func (v *Vault) ExportSubject(ctx context.Context, s Subject, w io.Writer) (Rece
 			if err != nil {
 				return err
 			}
-			out.Values = append(out.Values, exportedValue{r.Field, r.Version, val.clearText()})
+			row, _, err := values.Get(tx, r.Tenant, valueID(r.Subject, r.Field, r.Version))
+			if err != nil {
+				return err
+			}
+			out.Values = append(out.Values, exportedValue{r.Field, r.Version, val.clearText(), row.By, row.At})
 			fields = append(fields, r.Field)
 		}
 		rec, _, err := consents.Get(tx, s.Tenant, s.ID)
@@ -144,7 +156,7 @@ func (v *Vault) ExportSubject(ctx context.Context, s Subject, w io.Writer) (Rece
 			return err
 		}
 		out.Consents = append(out.Consents, rec.List...)
-		return v.logAccess(tx, s, a.Accessor, PurposeRights, fields, "")
+		return v.logEntry(tx, s, Access{Did: DidExport, Fields: fields, Why: PurposeRights, Account: a.Account, Role: a.Role, Approver: a.Approver})
 	})
 	if err != nil {
 		return Receipt{}, err

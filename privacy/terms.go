@@ -59,6 +59,9 @@ type Acceptance struct {
 	Act      Act       `json:"act"`
 	Client   string    `json:"client,omitempty"` // app, mini-program, web; at most 64 bytes
 	At       time.Time `json:"at"`               // zero is the instant of the commit
+	// Minor says that the account belongs to somebody under age: it accepts only
+	// where the tenant's policy knows guardians and one is on record (H04).
+	Minor bool `json:"minor,omitempty"`
 }
 
 // A NotAcceptedError says which version an account has still to accept. It is
@@ -81,12 +84,17 @@ func (e *NotAcceptedError) Unwrap() error { return ErrNotAccepted }
 type Terms struct {
 	Store storage.Store    // used by the methods without Tx
 	Now   func() time.Time // nil is time.Now
+	// Guardians says whose policy lets a minor accept with a guardian on record
+	// ([Terms.GuardTx]); nil: nobody's (D12).
+	Guardians func(tenant string) bool
 }
 
 var (
 	documents   = storage.Kind[Document]{Name: "privacy.document", Schema: 1}
 	currents    = storage.Kind[currentRecord]{Name: "privacy.current", Schema: 1}
 	acceptances = storage.Kind[Acceptance]{Name: "privacy.acceptance", Schema: 1}
+	// firsts has the first acceptance of any version of a document by an account.
+	firsts = storage.Kind[Acceptance]{Name: "privacy.first", Schema: 1}
 )
 
 // currentRecord names the version in force and counts changes.
@@ -165,7 +173,7 @@ func (t *Terms) CurrentTx(tx *storage.Tx, tenant, document string) (Document, er
 // AcceptTx records an acceptance of a published version; an empty Version is
 // the one in force. The first acceptance of a version is the one kept. Fails
 // with [ErrNotFound], [ErrAct] for an act weaker than the document takes or
-// dated before its publication, [ErrConflict] for another digest.
+// dated before its publication, [ErrConflict] for another digest, [ErrMinor].
 func (t *Terms) AcceptTx(ctx context.Context, tx *storage.Tx, a Acceptance) (Acceptance, error) {
 	if !okID(a.Tenant) || !okID(a.Account) || !okID(a.Document) || len(a.Client) > MaxID {
 		return Acceptance{}, fmt.Errorf("%w: acceptance", ErrInvalid)
@@ -193,12 +201,39 @@ func (t *Terms) AcceptTx(ctx context.Context, tx *storage.Tx, a Acceptance) (Acc
 	if a.Act.strength() == 0 || a.Act.strength() < d.Weakest.strength() || a.At.Before(d.At) {
 		return Acceptance{}, ErrAct
 	}
+	if a.Minor {
+		guarded, err := t.GuardedTx(tx, a.Tenant, a.Account)
+		if err != nil {
+			return Acceptance{}, err
+		}
+		if !guarded || t.Guardians == nil || !t.Guardians(a.Tenant) {
+			return Acceptance{}, ErrMinor
+		}
+	}
 	id := storage.JoinID(a.Account, a.Document, a.Version)
 	had, ok, err := acceptances.Get(tx, a.Tenant, id)
 	if err != nil || ok {
 		return had, err
 	}
+	first := storage.JoinID(a.Account, a.Document)
+	if _, ok, err := firsts.Get(tx, a.Tenant, first); err != nil {
+		return Acceptance{}, err
+	} else if !ok {
+		if err := firsts.Create(tx, a.Tenant, first, a); err != nil {
+			return Acceptance{}, err
+		}
+	}
 	return a, acceptances.Create(tx, a.Tenant, id, a)
+}
+
+// EverAcceptedTx reports whether an account accepted any version of a document:
+// only then may its next use accept a new one (H01, H03).
+func (t *Terms) EverAcceptedTx(tx *storage.Tx, tenant, account, document string) (bool, error) {
+	if !okID(tenant) || !okID(account) || !okID(document) {
+		return false, fmt.Errorf("%w: acceptance", ErrInvalid)
+	}
+	_, ok, err := firsts.Get(tx, tenant, storage.JoinID(account, document))
+	return ok, err
 }
 
 // Accept is [Terms.AcceptTx] in a commit of its own.

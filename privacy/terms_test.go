@@ -61,6 +61,13 @@ func TestTerms(t *testing.T) {
 		assert.Equal(t, a, got)
 		_, err = accepted("wu", "membership")
 		assert.ErrorIs(t, err, privacy.ErrNotAccepted)
+		for account, want := range map[string]bool{"li": true, "wu": false} {
+			require.NoError(t, storage.View(ctx, s, func(tx *storage.Tx) error {
+				ever, err := terms.EverAcceptedTx(tx, "acme", account, "membership")
+				assert.Equal(t, want, ever, account)
+				return err
+			}))
+		}
 	})
 	t.Run("H03 P01 S01 the next use accepts a new version", func(t *testing.T) {
 		publish("sms", "v1", "a", privacy.ActUse, false)
@@ -70,6 +77,11 @@ func TestTerms(t *testing.T) {
 		publish("sms", "v2", "b", privacy.ActUse, false)
 		_, err = accepted("li", "sms")
 		require.ErrorIs(t, err, privacy.ErrNotAccepted)
+		require.NoError(t, storage.View(ctx, s, func(tx *storage.Tx) error {
+			ever, err := terms.EverAcceptedTx(tx, "acme", "li", "sms")
+			assert.True(t, ever, "of an earlier version")
+			return err
+		}))
 		a, err = use("li", "sms")
 		require.NoError(t, err)
 		assert.Equal(t, "v2", a.Version)

@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -8,6 +9,12 @@ import (
 )
 
 func okID(s string) bool { return s != "" && s != storage.Deployment && len(s) <= MaxID }
+
+// isDigest: a SHA-256 in hexadecimal.
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 32
+}
 
 // instant is t as stored, or the instant of the commit.
 func instant(tx *storage.Tx, t time.Time, clock func() time.Time) time.Time {

@@ -291,10 +291,13 @@ func (v *Vault) tenant(tenant string) (*tenantKeys, error) {
 	return k, nil
 }
 
-// valueRecord is one sealed value; T says which type it had.
+// valueRecord is one sealed value; T says which type it had. By is who handed it
+// in, if not the subject (P09).
 type valueRecord struct {
-	T Field  `json:"t"`
-	C []byte `json:"c"`
+	T  Field     `json:"t"`
+	C  []byte    `json:"c"`
+	By string    `json:"by,omitempty"`
+	At time.Time `json:"at,omitzero"`
 }
 
 var values = storage.Kind[valueRecord]{Name: "privacy.value", Schema: 1}
@@ -320,7 +323,8 @@ func valueAAD(r Ref, t Field) []byte {
 }
 
 // PutTx seals a value as the newest version of a field and returns where it is;
-// the value that is there already answers with its own Ref. It fails with
+// the value that is there already answers with its own Ref. Where ctx has an
+// [Accessor], its account is kept as where the value came from (P09). It fails with
 // [ErrLocked], [ErrErased], [ErrRestricted], [ErrNoConsent] for a location, or
 // [ErrInvalid].
 func (v *Vault) PutTx(ctx context.Context, tx *storage.Tx, s Subject, f Field, val Value) (Ref, error) {
@@ -345,7 +349,7 @@ func (v *Vault) PutTx(ctx context.Context, tx *storage.Tx, s Subject, f Field, v
 			return old, nil
 		}
 	}
-	key, err := rec.key(val.Class())
+	key, err := rec.key(val.Class(), true)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -359,7 +363,11 @@ func (v *Vault) PutTx(ctx context.Context, tx *storage.Tx, s Subject, f Field, v
 	if err != nil {
 		return Ref{}, fmt.Errorf("privacy: seal: %w", err)
 	}
-	if err := values.Create(tx, s.Tenant, valueID(s.ID, f, r.Version), valueRecord{T: val.Field(), C: c}); err != nil {
+	row := valueRecord{T: val.Field(), C: c, At: rec.now}
+	if a, err := accessorOf(ctx); err == nil && !a.insecure && a.Tenant == s.Tenant && a.Account != s.ID {
+		row.By = a.Account
+	}
+	if err := values.Create(tx, s.Tenant, valueID(s.ID, f, r.Version), row); err != nil {
 		return Ref{}, err
 	}
 	return r, rec.put(tx)
@@ -423,7 +431,7 @@ func (v *Vault) RevealTx(ctx context.Context, tx *storage.Tx, r Ref, why Purpose
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.readable(a.Accessor, why); err != nil {
+	if err := rec.readable(tx, a.Accessor, why); err != nil {
 		return nil, err
 	}
 	val, err := v.read(tx, rec, r)
@@ -458,7 +466,9 @@ func (v *Vault) MaskedTx(tx *storage.Tx, r Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if rec.State == Restricted {
+	if restricted, err := rec.restricted(tx); err != nil {
+		return "", err
+	} else if restricted {
 		return "", ErrRestricted
 	}
 	val, err := v.read(tx, rec, r)
@@ -469,6 +479,9 @@ func (v *Vault) MaskedTx(tx *storage.Tx, r Ref) (string, error) {
 }
 
 func (v *Vault) read(tx *storage.Tx, rec *subject, r Ref) (Value, error) {
+	if rec.over(rec.now) {
+		return nil, ErrErased // whether or not a sweep ran
+	}
 	row, ok, err := values.Get(tx, r.Tenant, valueID(r.Subject, r.Field, r.Version))
 	if err != nil {
 		return nil, err
@@ -480,7 +493,7 @@ func (v *Vault) read(tx *storage.Tx, rec *subject, r Ref) (Value, error) {
 	if row.T == FieldBiometric {
 		class = ClassBiometric
 	}
-	key, err := rec.key(class)
+	key, err := rec.key(class, false)
 	if err != nil {
 		return nil, err
 	}

@@ -381,13 +381,40 @@ func TestErasure(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, privacy.Restricted, r.State)
 		assert.Equal(t, until, r.Until)
+		assert.Equal(t, 1, r.Rows, "the contact goes at once")
+		assert.Equal(t, r.At.AddDate(0, 0, 30), r.Backups)
+		hunt(t, "store", string(everything(t, f.mem)), "13812345678")
+		both := f.As(t.Context(), privacy.Accessor{Tenant: "acme", Account: "a", Approver: "b"})
+		_, err = f.Reveal(both, ref, privacy.PurposeAuthority)
+		assert.ErrorIs(t, err, privacy.ErrErased)
+		open := func(ctx context.Context, why privacy.Purpose) (o []privacy.Opening, err error) {
+			err = storage.Update(ctx, f.mem, func(tx *storage.Tx) error {
+				o, err = f.OpenTx(ctx, tx, "acme", at, c.K, []privacy.Field{"phone"}, why)
+				return err
+			})
+			return o, err
+		}
+		_, err = open(f.ctx, privacy.PurposeEvidence)
+		assert.ErrorIs(t, err, privacy.ErrRestricted)
+		kept, err := open(both, privacy.PurposeHolder)
+		require.NoError(t, err, "T49 the certificate holder is answered")
+		assert.True(t, kept[0].Opens(c.C, at))
+		again, err := f.EraseSubject(f.ctx, li)
+		require.NoError(t, err)
+		r.Rows = 0
+		assert.Equal(t, r, again)
 		f.now = until
+		_, err = open(both, privacy.PurposeHolder)
+		assert.ErrorIs(t, err, privacy.ErrErased, "whether or not a sweep ran")
+		due, err := f.Due(f.ctx, 10)
+		require.NoError(t, err)
+		assert.Equal(t, []privacy.Subject{li}, due)
 	})
 	t.Run("shredded for good", func(t *testing.T) {
 		r, err := f.EraseSubject(f.ctx, li)
 		require.NoError(t, err)
 		assert.Equal(t, privacy.Shredded, r.State)
-		assert.Equal(t, 2, r.Rows)
+		assert.Equal(t, 1, r.Rows, "what events committed to")
 		assert.Equal(t, r.At.AddDate(0, 0, 30), r.Backups)
 		again, err := f.EraseSubject(f.ctx, li)
 		require.NoError(t, err)
@@ -403,6 +430,7 @@ func TestErasure(t *testing.T) {
 		assert.ErrorIs(t, err, privacy.ErrErased)
 		all := string(everything(t, f.mem))
 		assert.NotContains(t, all, `"dek"`)
+		assert.NotContains(t, all, `"ev"`)
 		assert.NotContains(t, all, "li/nda-17")
 		hunt(t, "store", all, "13812345678")
 		assert.True(t, opened[0].Opens(c.C, at), "what was proved stays proved")
