@@ -9,7 +9,8 @@
 // bundle (.esev); [Verify] judges one, with a [Trust] file from [ParseTrust]
 // and nothing else. [Log.Receipt] is what a party keeps, [Compare] holds two of
 // them against each other. [Log.Apply] and [Log.Advance] walk a request for a
-// report through its stages. Example shows the round.
+// report through its stages, and [WriteReport] sets a bundle as a PDF for people.
+// Example shows the round.
 //
 // # Vocabulary
 //
@@ -67,6 +68,6 @@
 // not seen: give every party a [Receipt], and verify with those held. The
 // environment file of a bundle is what the host says of itself. Documents are
 // bytes here; their signatures are for VerifyOptions.Document to check.
-// RFC 4998 renewal and the report as PDF are not built yet; no bundle claims
-// the one or holds the other.
+// RFC 4998 renewal is not built yet; no bundle claims it. The report is set in
+// the standard Chinese font, which readers bring along; it embeds none.
 package evidence

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/countersign/countersign/evidence"
@@ -149,4 +150,25 @@ func ExampleLog_Receipt() {
 	answer, err := evidence.Compare(kept, shown, &evidence.VerifyOptions{Keys: trust})
 	fmt.Println(answer, err)
 	// Output: conflict <nil>
+}
+
+func ExampleWriteReport() {
+	bundle, err := os.ReadFile("testdata/vectors/bundles/sealed.esev")
+	if err != nil {
+		panic(err)
+	}
+	keys, err := os.Open("testdata/vectors/bundles/trust.txt")
+	if err != nil {
+		panic(err)
+	}
+	defer keys.Close()
+	trust, err := evidence.ParseTrust(keys)
+	if err != nil {
+		panic(err)
+	}
+	var file bytes.Buffer
+	err = evidence.WriteReport(&file, bytes.NewReader(bundle), int64(len(bundle)), &evidence.ReportOptions{
+		Lang: evidence.LangEnglish, Number: "r-17", Kind: evidence.SigningReport, Verify: &evidence.VerifyOptions{Keys: trust}})
+	fmt.Printf("%.8s %v\n", file.Bytes(), err)
+	// Output: %PDF-1.7 <nil>
 }

@@ -58,3 +58,6 @@ var (
 	LeafBytes  = leafBytes
 	DocPath    = docPath
 )
+
+// TypeName is for the test that every type has its words.
+var TypeName = typeName

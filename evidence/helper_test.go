@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
@@ -170,6 +171,11 @@ func troubles(r *evidence.Report) []string {
 		}
 	}
 	return out
+}
+
+func sumOf(b []byte) []byte {
+	h := sha256.Sum256(b)
+	return h[:]
 }
 
 func must[T any](v T, err error) T {

@@ -19,6 +19,14 @@ import (
 //
 // Only input that is no bundle at all is an error: [ErrUnreadable].
 func Verify(b io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
+	v, err := judgeBundle(b, size, o)
+	if err != nil {
+		return nil, err
+	}
+	return v.r, nil
+}
+
+func judgeBundle(b io.ReaderAt, size int64, o *VerifyOptions) (*verifier, error) {
 	if o == nil {
 		o = &VerifyOptions{}
 	}
@@ -49,7 +57,7 @@ func Verify(b io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
 	if v.err != nil {
 		return nil, v.err
 	}
-	return v.r, nil
+	return v, nil
 }
 
 type verifier struct {
@@ -295,24 +303,34 @@ func (v *verifier) disclosures() {
 }
 
 func (v *verifier) disclosure(line []byte, opened map[[2]uint64]bool) (uint64, error) {
+	seq, i, op, err := v.opening(line)
+	if err == nil && opened[[2]uint64{seq, uint64(i)}] {
+		err = fmt.Errorf("%s is opened twice", op.Field)
+	}
+	if err == nil {
+		opened[[2]uint64{seq, uint64(i)}] = true
+	}
+	return seq, err
+}
+
+// opening reads a line of disclosures and finds the commitment that it opens.
+func (v *verifier) opening(line []byte) (seq uint64, i int, op privacy.Opening, err error) {
 	body, ok := bytes.CutSuffix(line, []byte("\n"))
 	o, err := canon.ParseObject(body, MaxEvent)
 	if err != nil || !ok {
-		return 0, fmt.Errorf("not in canonical form")
+		return 0, 0, op, fmt.Errorf("not in canonical form")
 	}
 	r := reader{o: o}
-	seq := r.int("seq")
-	op := privacy.NewOpening(privacy.Field(r.text("f")), r.hex("salt"), r.text("value"))
+	seq = r.int("seq")
+	op = privacy.NewOpening(privacy.Field(r.text("f")), r.hex("salt"), r.text("value"))
 	if r.bad || len(o) != 4 || len(op.Salt()) != sha256.Size {
-		return 0, fmt.Errorf("members")
+		return 0, 0, op, fmt.Errorf("members")
 	}
 	if seq == 0 || seq > uint64(len(v.list)) || v.list[seq-1].Seq != seq {
-		return seq, fmt.Errorf("no such event")
+		return seq, 0, op, fmt.Errorf("no such event")
 	}
-	i := v.list[seq-1].opens(op)
-	if i < 0 || opened[[2]uint64{seq, uint64(i)}] {
-		return seq, fmt.Errorf("%s is not what was committed", op.Field)
+	if i = v.list[seq-1].opens(op); i < 0 {
+		return seq, 0, op, fmt.Errorf("%s is not what was committed", op.Field)
 	}
-	opened[[2]uint64{seq, uint64(i)}] = true
-	return seq, nil
+	return seq, i, op, nil
 }
