@@ -139,15 +139,14 @@ func (s *Service) decide(ctx context.Context, tx *storage.Tx, req CheckRequest, 
 			return Decision{}, err
 		}
 	}
-	changed, err := s.accepted(ctx, tx, req.Tenant, &m, req.Client, record)
-	if err != nil {
+	if err := s.accepted(ctx, tx, req, record); err != nil {
 		return Decision{}, err
 	}
 	d, used, err := s.entitle(tx, req, &m, other, now, record)
 	if err != nil {
 		return Decision{}, err
 	}
-	if record && (changed || used) {
+	if record && used {
 		if err := save(tx, req.Tenant, m); err != nil {
 			return Decision{}, err
 		}
@@ -257,42 +256,39 @@ func (s *Service) charge(req CheckRequest, kind quota.ChargeKind, now time.Time)
 
 // accepted makes sure that the account accepted the agreements in force (H01).
 // Who accepted an earlier version, and acts on, accepts the new one by use where
-// it allows that (H03): then, if record is set, that is recorded. It reports
-// whether the member record changed.
-func (s *Service) accepted(ctx context.Context, tx *storage.Tx, tenant string, m *Member, client string, record bool) (bool, error) {
-	changed := false
+// it allows that (H03): then, if record is set, that is recorded.
+func (s *Service) accepted(ctx context.Context, tx *storage.Tx, req CheckRequest, record bool) error {
+	account := string(req.Account)
 	for _, doc := range s.cfg.Documents {
-		cur, err := s.cfg.Terms.CurrentTx(tx, tenant, doc)
+		_, err := s.cfg.Terms.CurrentTx(tx, req.Tenant, doc)
 		if errors.Is(err, privacy.ErrNotFound) {
-			return false, &DeniedError{DeniedTerms, ErrTerms}
+			return &DeniedError{DeniedTerms, ErrTerms}
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
-		i := slices.IndexFunc(m.Accepted, func(r TermsRef) bool { return r.Document == doc })
-		_, err = s.cfg.Terms.AcceptedTx(tx, tenant, string(m.Account), doc)
+		_, err = s.cfg.Terms.AcceptedTx(tx, req.Tenant, account, doc)
 		var not *privacy.NotAcceptedError
-		switch {
-		case errors.As(err, &not) && i >= 0 && not.Weakest == privacy.ActUse:
-			if record {
-				if _, err := s.cfg.Terms.UseTx(ctx, tx, tenant, string(m.Account), doc, client); err != nil {
-					return false, err
-				}
-			}
-		case not != nil:
-			return false, &DeniedError{DeniedTerms, err}
-		case err != nil:
-			return false, err
+		if err == nil {
+			continue
 		}
-		ref := TermsRef{Document: doc, Version: cur.Version, Digest: cur.Digest}
+		if !errors.As(err, &not) {
+			return err
+		}
+		byUse := false
+		if not.Weakest == privacy.ActUse {
+			if byUse, err = s.cfg.Terms.EverAcceptedTx(tx, req.Tenant, account, doc); err != nil {
+				return err
+			}
+		}
 		switch {
-		case i < 0:
-			m.Accepted = append(m.Accepted, ref)
-			changed = true
-		case m.Accepted[i] != ref:
-			m.Accepted[i] = ref
-			changed = true
+		case !byUse:
+			return &DeniedError{DeniedTerms, not}
+		case record:
+			if _, err := s.cfg.Terms.UseTx(ctx, tx, req.Tenant, account, doc, req.Client); err != nil {
+				return err
+			}
 		}
 	}
-	return changed, nil
+	return nil
 }

@@ -27,14 +27,13 @@ type Seat struct {
 
 // A Member is what an account has: its status and terms.
 type Member struct {
-	Account  quota.AccountID `json:"account"`
-	Status   Status          `json:"status"`
-	Reason   string          `json:"reason,omitempty"` // of a suspension or termination
-	Lanes    []Lane          `json:"lanes,omitempty"`
-	Seats    []Seat          `json:"seats,omitempty"`
-	Accepted []TermsRef      `json:"accepted,omitempty"` // the versions it last acted under
-	Linked   quota.AccountID `json:"linked,omitempty"`   // another account of the same person
-	Rev      uint64          `json:"rev"`
+	Account quota.AccountID `json:"account"`
+	Status  Status          `json:"status"`
+	Reason  string          `json:"reason,omitempty"` // of a suspension or termination
+	Lanes   []Lane          `json:"lanes,omitempty"`
+	Seats   []Seat          `json:"seats,omitempty"`
+	Linked  quota.AccountID `json:"linked,omitempty"` // another account of the same person
+	Rev     uint64          `json:"rev"`
 
 	told []reminded // thresholds before an end that were told of
 }
