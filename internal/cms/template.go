@@ -59,7 +59,9 @@ type Attribute struct {
 // signed attributes, those into the bytes to sign, and a signature value into
 // the message. It holds no key and may be used concurrently.
 type Template struct {
-	chain  []*x509.Certificate
+	leaf   *x509.Certificate
+	leafID []byte   // digest of the leaf, as signing-certificate-v2 has it
+	certs  [][]byte // the chain's encodings as they are embedded
 	key    *publicKey
 	scheme scheme
 	opts   Options
@@ -81,7 +83,7 @@ func New(chain []*x509.Certificate, o *Options) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{chain: chain, key: key}
+	t := &Template{leaf: chain[0], key: key}
 	if o != nil {
 		t.opts = *o
 	}
@@ -97,7 +99,20 @@ func New(chain []*x509.Certificate, o *Options) (*Template, error) {
 			t.opts.ContentType = OIDDataGMT
 		}
 	}
-	return t, nil
+	if !t.opts.NoCertificates {
+		t.certs = sortedRaw(chain)
+	}
+	t.leafID, err = Sum(t.leafDigest(), t.leaf.Raw)
+	return t, err
+}
+
+// leafDigest names the digest of leafID: SHA-256, the default of RFC 5035 §3.
+// SM2 chains are named by SM3, so that a reader needs no other digest.
+func (t *Template) leafDigest() string {
+	if t.scheme.alg == SM2 {
+		return "SM3"
+	}
+	return "SHA-256"
 }
 
 // Algorithm returns what the template signs with.
@@ -123,47 +138,35 @@ func (t *Template) Attributes(sum []byte) ([]byte, error) {
 	if len(sum) != d.size {
 		return nil, fmt.Errorf("%w: %s digest of %d bytes", ErrMalformed, d.name, len(sum))
 	}
-	attrs := make([][]byte, 0, 4)
-	attr := func(o der.OID, value func(b *der.Builder)) {
-		var b der.Builder
-		b.Grow(128)
+	var b der.Builder
+	b.Grow(len(sum) + len(t.leafID) + 128)
+	set := b.Begin(der.Set)
+	attr := func(o der.OID, value func()) {
 		a := b.Begin(der.Sequence)
 		b.OID(o)
 		v := b.Begin(der.Set)
-		value(&b)
+		value()
 		b.End(v)
 		b.End(a)
-		attrs = append(attrs, b.Bytes())
 	}
-	attr(OIDContentType, func(b *der.Builder) { b.OID(t.opts.ContentType) })
-	attr(OIDMessageDigest, func(b *der.Builder) { b.Octets(sum) })
+	attr(OIDContentType, func() { b.OID(t.opts.ContentType) })
 	if !t.opts.SigningTime.IsZero() {
-		attr(OIDSigningTime, func(b *der.Builder) { b.Time(t.opts.SigningTime) })
+		attr(OIDSigningTime, func() { b.Time(t.opts.SigningTime) })
 	}
-	// RFC 5035 §3: SHA-256 is the default and must not be written. SM2 chains
-	// are named by SM3, so that a reader needs no other digest.
-	hash := "SHA-256"
-	if t.scheme.alg == SM2 {
-		hash = "SM3"
-	}
-	id, err := Sum(hash, t.chain[0].Raw)
-	if err != nil {
-		return nil, err
-	}
-	attr(OIDSigningCertificateV2, func(b *der.Builder) {
+	attr(OIDMessageDigest, func() { b.Octets(sum) })
+	attr(OIDSigningCertificateV2, func() {
 		signing := b.Begin(der.Sequence)
 		certs := b.Begin(der.Sequence)
 		cert := b.Begin(der.Sequence)
-		if hash != "SHA-256" {
-			writeDigest(b, hash, false)
+		if id := t.leafDigest(); id != "SHA-256" { // a default is not written
+			writeDigest(&b, id, false)
 		}
-		b.Octets(id)
+		b.Octets(t.leafID)
 		b.End(cert)
 		b.End(certs)
 		b.End(signing)
 	})
-	var b der.Builder
-	b.SetOf(der.Set, attrs...)
+	b.EndSetOf(set)
 	return b.Bytes(), nil
 }
 
@@ -185,7 +188,7 @@ func (t *Template) ToSign(attributes []byte) ([]byte, error) {
 func (t *Template) SignerOpts() crypto.SignerOpts { return t.scheme.signerOpts() }
 
 // CheckKey reports [ErrKeyMismatch] unless key signs for the leaf (C4).
-func (t *Template) CheckKey(key crypto.Signer) error { return CheckKey(key, t.chain[0]) }
+func (t *Template) CheckKey(key crypto.Signer) error { return CheckKey(key, t.leaf) }
 
 // Sign has key sign what ToSign returned. The key is not compared with the
 // leaf and the signature not checked; see CheckKey and Check.
@@ -210,11 +213,13 @@ func (t *Template) MaxSize(unsigned int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	attrs, err := t.Attributes(make([]byte, d.size))
+	most := t.key.maxSignature()
+	blank := make([]byte, max(d.size, most))
+	attrs, err := t.Attributes(blank[:d.size])
 	if err != nil {
 		return 0, err
 	}
-	b, err := t.Assemble(attrs, make([]byte, t.key.maxSignature()))
+	b, err := t.Assemble(attrs, blank[:most])
 	if err != nil {
 		return 0, err
 	}
@@ -234,9 +239,9 @@ func (t *Template) Assemble(attributes, sig []byte, unsigned ...Attribute) ([]by
 	if err != nil || !set.Is(der.Set) {
 		return nil, fmt.Errorf("%w: signed attributes", ErrMalformed)
 	}
-	size := len(attributes) + len(sig) + len(t.opts.Content) + 256
-	for _, c := range t.chain {
-		size += len(c.Raw) + len(c.RawIssuer)
+	size := len(attributes) + len(sig) + len(t.opts.Content) + len(t.leaf.RawIssuer) + 256
+	for _, c := range t.certs {
+		size += len(c)
 	}
 	for _, a := range unsigned {
 		for _, v := range a.Values {
@@ -271,7 +276,7 @@ func (t *Template) Assemble(attributes, sig []byte, unsigned ...Attribute) ([]by
 	b.End(content)
 	if !t.opts.NoCertificates {
 		certs := b.Begin(der.Context(0) | der.Constructed)
-		for _, c := range sortedRaw(t.chain) {
+		for _, c := range t.certs {
 			b.Raw(c)
 		}
 		b.End(certs)
@@ -280,8 +285,8 @@ func (t *Template) Assemble(attributes, sig []byte, unsigned ...Attribute) ([]by
 	si := b.Begin(der.Sequence)
 	b.Small(1)
 	sid := b.Begin(der.Sequence)
-	b.Raw(t.chain[0].RawIssuer)
-	b.Int(t.chain[0].SerialNumber)
+	b.Raw(t.leaf.RawIssuer)
+	b.Int(t.leaf.SerialNumber)
 	b.End(sid)
 	writeDigest(&b, t.Digest(), false)
 	b.Prim(der.Context(0)|der.Constructed, set.Body)

@@ -4,7 +4,7 @@ import "iter"
 
 // An Array is a sequence of objects. The zero value is empty.
 type Array struct {
-	org     *origin
+	org     origin
 	src     []byte // source from [ to ], nil when built
 	at      int64
 	items   []item
@@ -27,9 +27,9 @@ func MakeArray(o ...Object) *Array {
 
 // MakeNumbers returns an array of numbers, whole ones as integers.
 func MakeNumbers(f ...float64) *Array {
-	a := MakeArray()
-	for _, v := range f {
-		a.Append(NumberObject(v))
+	a := &Array{at: -1, scanned: true, changed: true, items: make([]item, len(f))}
+	for i, v := range f {
+		a.items[i].val = NumberObject(v)
 	}
 	return a
 }
@@ -160,6 +160,19 @@ func (a *Array) Numbers() ([]float64, bool) {
 		return nil, false
 	}
 	out := make([]float64, 0, 4)
+	if a.src != nil && !a.changed { // without making Objects of them
+		b := a.src[1 : len(a.src)-1]
+		for i := 0; ; {
+			k, s, e, err := next(b, i, true)
+			switch {
+			case err == nil && k == kEOF:
+				return out, true
+			case err != nil || k != kInt && k != kReal:
+				return nil, false
+			}
+			out, i = append(out, parseNumber(b[s:e], k)), e
+		}
+	}
 	for _, o := range a.All() {
 		f, ok := Number(o)
 		if !ok {

@@ -200,7 +200,7 @@ func (w *writer) indirect(ref Ref, o Object) error {
 
 // streamData returns the data as it goes into the file.
 func (w *writer) streamData(s *Stream) ([]byte, error) {
-	if s.org != nil && w.verbatim(s.org) {
+	if s.org.doc != nil && w.verbatim(s.org) {
 		span, err := s.DataSpan()
 		if err != nil {
 			return nil, err

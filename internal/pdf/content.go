@@ -58,7 +58,7 @@ func Operators(b []byte) iter.Seq2[string, []Object] {
 				}
 			}
 			if len(operands) < maxOperands {
-				operands = append(operands, parseValue(b, s, e, nil, -1, false))
+				operands = append(operands, parseValue(b, s, e, origin{}, -1, false))
 			}
 			i = e
 		}

@@ -74,7 +74,7 @@ func (c *crypt) streamMethod(d *Doc, dict *Dict) (cryptMethod, error) {
 	if t == "XRef" {
 		return methodNone, nil
 	}
-	s := Stream{Dict: dict, org: &origin{doc: d}}
+	s := Stream{Dict: dict, org: origin{doc: d}}
 	chain, err := s.filters()
 	if err != nil {
 		return 0, err

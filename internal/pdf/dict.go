@@ -9,7 +9,7 @@ import (
 // of what was read. The zero value is an empty dictionary. Of a key that
 // occurs twice the last value counts, as in other readers.
 type Dict struct {
-	org     *origin
+	org     origin
 	src     []byte // source from << to >>, nil when built
 	at      int64  // physical offset of src[0], -1 if not in the file
 	entries []entry
@@ -127,7 +127,7 @@ func (d *Dict) value(e *entry) Object {
 // plainAt reports whether the strings in e's value are exempt from encryption:
 // /Contents of a signature dictionary (ISO 32000-2 7.6.2).
 func (d *Dict) plainAt(e *entry) bool {
-	return d.org != nil && d.org.crypt && d.is(e, "Contents") && d.find("ByteRange") != nil
+	return d.org.crypt && d.is(e, "Contents") && d.find("ByteRange") != nil
 }
 
 // Get returns the value of key as it stands, a Ref not followed; nil if the key
@@ -327,7 +327,7 @@ func (d *Dict) same(a, b *entry) bool {
 }
 
 // parseValue makes the object of src[s:e], which is one value.
-func parseValue(src []byte, s, e int, org *origin, at int64, plain bool) Object {
+func parseValue(src []byte, s, e int, org origin, at int64, plain bool) Object {
 	t := src[s:e:e]
 	if len(t) == 0 {
 		return Null{}
@@ -399,9 +399,9 @@ func parseRef(t []byte) (Ref, bool) {
 // commonly stop at 8388607.
 const maxObject = 1<<31 - 2
 
-func decryptedString(s String, org *origin, plain bool) Object {
+func decryptedString(s String, org origin, plain bool) Object {
 	s.Plain = plain
-	if org == nil || !org.crypt || plain {
+	if !org.crypt || plain {
 		return s
 	}
 	b, err := org.doc.crypt.decryptString(org.ref, s.B)

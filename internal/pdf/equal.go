@@ -113,7 +113,7 @@ func sameNumber(a, b Object) bool {
 // sameSource reports whether two dictionaries are spelled alike, which makes
 // them equal unless their strings are encrypted.
 func (d *Dict) sameSource(o *Dict) bool {
-	plain := func(d *Dict) bool { return d.src != nil && !d.changed && (d.org == nil || !d.org.crypt) }
+	plain := func(d *Dict) bool { return d.src != nil && !d.changed && !d.org.crypt }
 	return plain(d) && plain(o) && bytes.Equal(d.src, o.src)
 }
 
@@ -191,7 +191,7 @@ func (c *comparer) streams(x, y *Stream, depth int) (bool, error) {
 
 // sameBytes reports whether the data of both is one run of bytes in one file.
 func (s *Stream) sameBytes(o *Stream) bool {
-	if s.org == nil || o.org == nil || s.start != o.start || s.org.doc.src.file != o.org.doc.src.file || s.org.doc.crypt != nil || o.org.doc.crypt != nil {
+	if s.org.doc == nil || o.org.doc == nil || s.start != o.start || s.org.doc.src.file != o.org.doc.src.file || s.org.doc.crypt != nil || o.org.doc.crypt != nil {
 		return false
 	}
 	a, err := s.DataSpan()

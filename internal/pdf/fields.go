@@ -23,7 +23,7 @@ type Field struct {
 // Form returns the AcroForm dictionary and its reference, zero if it stands
 // directly in the catalog; nil if there is none.
 func (d *Doc) Form() (*Dict, Ref, error) {
-	c, _, err := d.Catalog()
+	c, err := d.catalog()
 	if err != nil {
 		return nil, Ref{}, err
 	}

@@ -350,6 +350,16 @@ func parseReal(t []byte) float64 {
 	return f
 }
 
+// parseNumber reads a token of kind kInt or kReal.
+func parseNumber(t []byte, k kind) float64 {
+	if k == kInt {
+		if n, ok := parseInt(t); ok {
+			return float64(n)
+		}
+	}
+	return parseReal(t)
+}
+
 func unhex(c byte) (byte, bool) {
 	switch {
 	case c-'0' < 10:

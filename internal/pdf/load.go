@@ -105,7 +105,13 @@ func (d *Doc) LookupNumbers(dict *Dict, key Name) ([]float64, error) {
 	if err != nil || a == nil {
 		return nil, err
 	}
-	out := make([]float64, 0, 6)
+	return d.numbers(a)
+}
+
+func (d *Doc) numbers(a *Array) (out []float64, err error) {
+	if out, ok := a.Numbers(); ok {
+		return out, nil
+	}
 	for i, o := range a.All() {
 		if o, err = d.Resolve(o); err != nil {
 			return nil, err
@@ -119,9 +125,10 @@ func (d *Doc) LookupNumbers(dict *Dict, key Name) ([]float64, error) {
 	return out, nil
 }
 
-// dictAt returns the dictionary ref refers to, or an error if it is none.
+// dictAt returns the dictionary ref refers to, or an error if it is none. It
+// is the cache's own, see [Doc.load].
 func (d *Doc) dictAt(ref Ref) (*Dict, error) {
-	o, err := d.Object(ref)
+	o, err := d.load(ref)
 	if _, again := o.(Ref); again && err == nil {
 		o, err = d.Resolve(o)
 	}

@@ -70,8 +70,8 @@ func (*Array) object()  {}
 func (*Dict) object()   {}
 func (*Stream) object() {}
 
-// origin is what a value read from a file remembers of the place it stood in.
-// All values of one indirect object share it.
+// origin is what a value read from a file remembers of the indirect object it
+// stood in. It is zero in values that were built, and in trailers.
 type origin struct {
 	doc   *Doc
 	ref   Ref

@@ -39,14 +39,14 @@ func (d *Doc) spend(n, off int64) error {
 }
 
 // valueAt reads the direct object at or after off and returns its extent.
-func (d *Doc) valueAt(off int64, org *origin) (o Object, start, end int64, err error) {
+func (d *Doc) valueAt(off int64) (o Object, start, end int64, err error) {
 	err = d.view(off, func(b []byte, whole bool) error {
 		s, e, err := skipValue(b, 0, whole, d.opt.Limits.Nesting)
 		if err != nil {
 			return err
 		}
 		start, end = off+int64(s), off+int64(e)
-		o = parseValue(append([]byte(nil), b[s:e]...), 0, e-s, org, start, false)
+		o = parseValue(append([]byte(nil), b[s:e]...), 0, e-s, origin{}, start, false)
 		return nil
 	})
 	return o, start, end, syntax("object", off, err)
@@ -91,7 +91,7 @@ func (d *Doc) indirectAt(off int64, crypt bool) (o Object, ref Ref, end int64, e
 				end += off
 			}
 		}
-		org := &origin{doc: d, ref: ref, crypt: crypt}
+		org := origin{doc: d, ref: ref, crypt: crypt}
 		o = parseValue(append([]byte(nil), b[s:e]...), 0, e-s, org, off+int64(s), false)
 		if dict, ok := o.(*Dict); ok && stream {
 			o = &Stream{Dict: dict, org: org, start: end, length: -1}
@@ -149,6 +149,13 @@ func dataStart(b []byte, i int) int64 {
 // or of another generation is Null. Errors are about bytes that are there and
 // cannot be read.
 func (d *Doc) Object(ref Ref) (Object, error) {
+	o, err := d.load(ref)
+	return fresh(o), err
+}
+
+// load is Object without the copy: what it returns is the cache's own, to be
+// read and not to be handed out.
+func (d *Doc) load(ref Ref) (Object, error) {
 	if ref.Num == 0 {
 		return Null{}, nil
 	}
@@ -156,7 +163,7 @@ func (d *Doc) Object(ref Ref) (Object, error) {
 		if o.ref != ref {
 			return Null{}, nil
 		}
-		return fresh(o.obj), nil
+		return o.obj, nil
 	}
 	if d.depth++; d.depth > 32 {
 		d.depth--
@@ -188,7 +195,7 @@ func (d *Doc) Object(ref Ref) (Object, error) {
 		size += int64(len(v.B))
 	}
 	d.cache.objects.put(ref.Num, cached{ref, o}, size)
-	return fresh(o), nil
+	return o, nil
 }
 
 func (d *Doc) loadEntry(e Entry) (Object, error) {
@@ -271,7 +278,7 @@ func (d *Doc) loadCompressed(e Entry) (Object, error) {
 	if err != nil {
 		return nil, syntax("object stream", -1, err)
 	}
-	org := &origin{doc: d, ref: e.Ref}
+	org := origin{doc: d, ref: e.Ref}
 	return parseValue(append([]byte(nil), b[vs:ve]...), 0, ve-vs, org, -1, false), nil
 }
 

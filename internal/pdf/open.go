@@ -68,7 +68,7 @@ func (d *Doc) Base() int64 { return d.base }
 
 // Version returns the version: the catalog's if it is later than the header's.
 func (d *Doc) Version() string {
-	if c, _, err := d.Catalog(); err == nil {
+	if c, err := d.catalog(); err == nil {
 		if v, ok := c.Get("Version").(Name); ok && string(v) > d.version {
 			return string(v)
 		}
@@ -86,10 +86,21 @@ func (d *Doc) Trailer() *Dict { return d.trailer.Clone() }
 
 // Catalog returns the document catalog and its reference.
 func (d *Doc) Catalog() (*Dict, Ref, error) {
-	ref, _ := d.trailer.Ref("Root")
-	c, err := d.dictAt(ref)
-	return c, ref, err
+	c, err := d.catalog()
+	if err != nil {
+		return nil, d.Root(), err
+	}
+	return fresh(c).(*Dict), d.Root(), nil
 }
+
+// Root returns the reference of the catalog.
+func (d *Doc) Root() Ref {
+	ref, _ := d.trailer.Ref("Root")
+	return ref
+}
+
+// catalog is the cache's own, see [Doc.load].
+func (d *Doc) catalog() (*Dict, error) { return d.dictAt(d.Root()) }
 
 // At opens the first size bytes of the document as a document of their own,
 // with the same options and password.
@@ -254,6 +265,6 @@ func (d *Doc) openChain(off, base int64) error {
 	if err := d.openCrypt(d.opt.Password); err != nil {
 		return err
 	}
-	_, _, err = d.Catalog()
+	_, err = d.catalog()
 	return err
 }

@@ -70,15 +70,17 @@ type pageWalk struct {
 // Pages yields the pages in order. A node met twice, a tree deeper than
 // Limits.Tree and other faults end it with an error.
 func (d *Doc) Pages() iter.Seq2[Page, error] {
-	return func(yield func(Page, error) bool) {
-		c, _, err := d.Catalog()
-		if err != nil {
-			yield(Page{}, err)
-			return
-		}
-		w := pageWalk{d: d, seen: make(map[Ref]bool), yield: yield}
-		w.node(c.Get("Pages"), inherited{}, 0)
+	return d.walkPages
+}
+
+func (d *Doc) walkPages(yield func(Page, error) bool) {
+	c, err := d.catalog()
+	if err != nil {
+		yield(Page{}, err)
+		return
 	}
+	w := pageWalk{d: d, seen: make(map[Ref]bool), yield: yield}
+	w.node(c.Get("Pages"), inherited{}, 0)
 }
 
 // node visits a node and reports whether to go on.
@@ -172,7 +174,11 @@ func (d *Doc) box(o Object) (b [4]float64, ok bool, err error) {
 	if o == nil {
 		return b, false, nil
 	}
-	f, err := d.LookupNumbers(MakeDict(KV{"B", o}), "B")
+	if o, err = d.Resolve(o); err != nil {
+		return b, false, err
+	}
+	a, _ := o.(*Array)
+	f, err := d.numbers(a)
 	if err != nil || len(f) < 4 {
 		return b, false, err
 	}
@@ -192,31 +198,39 @@ func (d *Doc) Page(index int) (Page, error) {
 		if err != nil {
 			return Page{}, err
 		}
-		return d.newPage(index, l.ref, dict, l.in)
+		return d.newPage(index, l.ref, fresh(dict).(*Dict), l.in)
 	}
 	// Going on to twice as many as are known makes asking for one after the
 	// other cheap.
-	var found Page
-	ok := false
-	most := 2 * len(d.leaves)
-	for p, err := range d.Pages() {
-		if err != nil {
-			if ok {
-				break
-			}
-			return Page{}, err
-		}
-		if p.Index == index {
-			found, ok = p, true
-		}
-		if ok && p.Index >= most {
-			break
-		}
+	s := pageSearch{index: index, most: 2 * len(d.leaves)}
+	d.walkPages(s.visit)
+	if s.found == nil && s.err == nil {
+		s.err = malformed("pages", -1, "no such page")
 	}
-	if !ok {
-		return Page{}, malformed("pages", -1, "no such page")
+	if s.err != nil {
+		return Page{}, s.err
 	}
-	return found, nil
+	return *s.found, nil
+}
+
+// pageSearch looks for a page and walks on to another one.
+type pageSearch struct {
+	index, most int
+	found       *Page
+	err         error // before it was found
+}
+
+func (s *pageSearch) visit(p Page, err error) bool {
+	if err != nil {
+		if s.found == nil {
+			s.err = err
+		}
+		return false
+	}
+	if p.Index == s.index {
+		s.found = &p
+	}
+	return s.found == nil || p.Index < s.most
 }
 
 // leaf is a page met before.

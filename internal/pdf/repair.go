@@ -119,7 +119,7 @@ func (d *Doc) repairTrailer(at []int64) (streams []uint32, err error) {
 		}
 	}
 	for i := len(at) - 1; i >= 0; i-- {
-		v, _, _, err := d.valueAt(at[i], nil)
+		v, _, _, err := d.valueAt(at[i])
 		if CodeOf(err) == CodeIO {
 			return nil, err
 		}

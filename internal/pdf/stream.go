@@ -11,9 +11,9 @@ type Stream struct {
 	Dict *Dict
 	Data []byte // of a stream that was built: the data as /Filter has it, before encryption
 
-	org    *origin // nil if built
-	start  int64   // physical offset of the data
-	length int64   // of the data in the file, -1 until known
+	org    origin // nil if built
+	start  int64  // physical offset of the data
+	length int64  // of the data in the file, -1 until known
 }
 
 // NewStream returns a stream to be written; data is stored as given, so dict
@@ -29,7 +29,7 @@ var (
 
 // DataSpan returns where the data of a stream that was read stands in the file.
 func (s *Stream) DataSpan() (Span, error) {
-	if s.org == nil {
+	if s.org.doc == nil {
 		return Span{}, malformed("stream", -1, "stream was not read from a file")
 	}
 	if s.length >= 0 {
@@ -89,7 +89,7 @@ func (s *Stream) DataSpan() (Span, error) {
 // Unbounded reports whether /Length says that the data of a stream goes on
 // behind the end of the document: with more bytes there it would be another.
 func (s *Stream) Unbounded() bool {
-	if s.org == nil {
+	if s.org.doc == nil {
 		return false
 	}
 	n, err := s.org.doc.LookupInt(s.Dict, "Length", -1)
@@ -98,7 +98,7 @@ func (s *Stream) Unbounded() bool {
 
 // method returns how the data stands encrypted in the file.
 func (s *Stream) method() (cryptMethod, error) {
-	if s.org == nil || !s.org.crypt || s.org.doc.crypt == nil {
+	if s.org.doc == nil || !s.org.crypt || s.org.doc.crypt == nil {
 		return methodNone, nil
 	}
 	return s.org.doc.crypt.streamMethod(s.org.doc, s.Dict)
@@ -106,7 +106,7 @@ func (s *Stream) method() (cryptMethod, error) {
 
 // Open returns a reader of the data, decrypted, its filters not decoded.
 func (s *Stream) Open() (io.Reader, error) {
-	if s.org == nil {
+	if s.org.doc == nil {
 		return bytes.NewReader(s.Data), nil
 	}
 	span, err := s.DataSpan()
@@ -145,7 +145,7 @@ func (r *sectionReader) Read(p []byte) (int, error) {
 // Raw returns the data decrypted, its filters not decoded. LIMIT beyond
 // Limits.Inflated bytes.
 func (s *Stream) Raw() ([]byte, error) {
-	if s.org == nil {
+	if s.org.doc == nil {
 		return s.Data, nil
 	}
 	span, err := s.DataSpan()
@@ -168,7 +168,7 @@ func (s *Stream) Raw() ([]byte, error) {
 }
 
 func (s *Stream) limits() Limits {
-	if s.org == nil {
+	if s.org.doc == nil {
 		return Limits{}.defaults()
 	}
 	return s.org.doc.opt.Limits
@@ -189,7 +189,7 @@ func (s *Stream) Decode() ([]byte, error) {
 		return s.Raw()
 	}
 	b, err := s.decodeChain(chain)
-	if err != nil && s.org != nil {
+	if err != nil && s.org.doc != nil {
 		err = inObject(err, s.org.ref)
 	}
 	return b, err
@@ -212,7 +212,7 @@ func (s *Stream) decodeChain(chain []filter) ([]byte, error) {
 		}
 		if read < 0 {
 			read = int64(len(s.Data))
-			if s.org != nil {
+			if s.org.doc != nil {
 				read = s.length
 			}
 		} else {
@@ -260,7 +260,7 @@ func (s *Stream) filters() ([]filter, error) {
 		return nil, err
 	}
 	var doc *Doc
-	if s.org != nil {
+	if s.org.doc != nil {
 		doc = s.org.doc
 	}
 	switch v := fo.(type) {
@@ -302,7 +302,7 @@ func (s *Stream) filters() ([]filter, error) {
 }
 
 func (s *Stream) resolver() func(Object) (Object, error) {
-	if s.org != nil {
+	if s.org.doc != nil {
 		return s.org.doc.Resolve
 	}
 	return func(o Object) (Object, error) { return o, nil }

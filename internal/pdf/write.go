@@ -34,8 +34,8 @@ type writer struct {
 }
 
 // verbatim reports whether source text that came from org may be copied.
-func (w *writer) verbatim(org *origin) bool {
-	if org == nil || !org.crypt {
+func (w *writer) verbatim(org origin) bool {
+	if !org.crypt {
 		return w.crypt == nil
 	}
 	return w.crypt != nil && org.doc.crypt == w.crypt && org.ref == w.ref
@@ -136,7 +136,7 @@ func (w *writer) dict(d *Dict) error {
 }
 
 // member writes a value that is either set or source text.
-func (w *writer) member(val Object, src []byte, s, e int32, org *origin, parse func() Object) error {
+func (w *writer) member(val Object, src []byte, s, e int32, org origin, parse func() Object) error {
 	switch {
 	case val != nil:
 		return w.value(val)

@@ -49,7 +49,7 @@ func (d *Doc) readTable(off int64) (*section, error) {
 			return nil, limit("xref", start, "too many subsections")
 		}
 	}
-	v, _, end, err := d.valueAt(pos, nil)
+	v, _, end, err := d.valueAt(pos)
 	if err != nil {
 		return nil, err
 	}

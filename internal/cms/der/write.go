@@ -146,6 +146,25 @@ func (b *Builder) SetOf(tag byte, elements ...[]byte) {
 	b.End(m)
 }
 
+// EndSetOf is End for a SET OF whose elements were written by this Builder: it
+// puts them in the order of [Builder.SetOf].
+func (b *Builder) EndSetOf(mark int) {
+	var few [8][]byte
+	elements := few[:0]
+	for rest := b.buf[mark:]; len(rest) > 0; {
+		v, err := read(rest, 0)
+		if err != nil {
+			break // not of this Builder's making
+		}
+		elements, rest = append(elements, v.Raw), rest[len(v.Raw):]
+	}
+	if !slices.IsSortedFunc(elements, bytes.Compare) {
+		slices.SortFunc(elements, bytes.Compare)
+		copy(b.buf[mark:], bytes.Join(elements, nil))
+	}
+	b.End(mark)
+}
+
 // normal writes v with definite lengths and primitive strings.
 func (b *Builder) normal(v Value) error {
 	if v.Tag&0x1f == 0x1f {
