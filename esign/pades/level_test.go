@@ -19,6 +19,7 @@ import (
 	"github.com/countersign/countersign/esign/identity/devca"
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/cms/der"
 )
 
 // served is an authority whose certificates name a local OCSP responder and
@@ -287,8 +288,7 @@ func TestLargeToken(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		octets := append([]byte{4, 0x82, 0x40, 0}, make([]byte, 0x4000)...)
-		return cms.AddUnsigned(token, cms.Attribute{Type: cms.OIDContentType, Values: [][]byte{octets}})
+		return fatten(t, token), nil
 	})
 	require.NoError(t, err)
 	r := verify(t, out, s)
@@ -299,6 +299,39 @@ func TestLargeToken(t *testing.T) {
 		return append(token, 0), err
 	})
 	require.ErrorIs(t, err, pades.ErrTSAInvalid)
+}
+
+// fatten returns a token with an unsigned attribute of 16 KiB. The signer's
+// attributes go last in it: each element on the way is the last one of its kind.
+func fatten(t *testing.T, token []byte) []byte {
+	t.Helper()
+	var b der.Builder
+	var copied func(v der.Value, depth int)
+	copied = func(v der.Value, depth int) {
+		m := b.Begin(v.Tag)
+		for c := v.Enter(); c.More(); {
+			if e := c.Next(); depth > 0 && !c.More() {
+				copied(e, depth-1)
+			} else {
+				b.Raw(e.Raw)
+			}
+		}
+		if depth == 0 {
+			attrs := b.Begin(der.Context(1) | der.Constructed)
+			attr := b.Begin(der.Sequence)
+			b.OID(cms.OIDContentType)
+			values := b.Begin(der.Set)
+			b.Octets(make([]byte, 16<<10))
+			b.End(values)
+			b.End(attr)
+			b.End(attrs)
+		}
+		b.End(m)
+	}
+	v, err := der.Parse(token)
+	require.NoError(t, err)
+	copied(v, 4) // ContentInfo, [0], SignedData, signerInfos, SignerInfo
+	return b.Bytes()
 }
 
 type stamper func(ctx context.Context, digest string, sum []byte) ([]byte, error)

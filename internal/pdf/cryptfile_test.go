@@ -94,7 +94,6 @@ func TestW2Hybrid(t *testing.T) {
 	require.Len(t, revs, 2)
 	assert.Equal(t, pdf.Table, revs[0].Kind)
 	assert.Equal(t, pdf.Hybrid, revs[1].Kind)
-	assert.Len(t, revs[1].XRefSpans(), 2)
 	assert.Equal(t, "(hidden)", source(t, object(t, again, 4)))
 	assert.Equal(t, 1, pageCount(t, again))
 }

@@ -149,17 +149,6 @@ func (r Revision) each(f func(*section) bool) {
 	}
 }
 
-// XRefSpans returns where the cross-reference sections of the revision stand in
-// the file, trailers included.
-func (r Revision) XRefSpans() []Span {
-	var out []Span
-	r.each(func(s *section) bool {
-		out = append(out, Span{s.off, s.end - s.off})
-		return true
-	})
-	return out
-}
-
 // Entries yields what the revision's sections say of each object number,
 // freed ones included. A number may occur twice in a hybrid section: in the
 // table first, then in the stream.
