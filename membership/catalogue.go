@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -109,6 +110,22 @@ type Price struct {
 	Inclusive bool            `json:"inclusive"`         // the tax is in the price
 	From      time.Time       `json:"from,omitzero"`
 	Until     time.Time       `json:"until,omitzero"` // half-open; zero: open
+}
+
+// gross is what is to be paid: the tax included, or added.
+func (p Price) gross() (Money, error) {
+	if p.Inclusive {
+		return p.Money, nil
+	}
+	t, err := tax(p.Money, p.TaxBps, false)
+	if err != nil {
+		return Money{}, err
+	}
+	sum := Money{Amount: p.Money.Amount + t.Amount, Currency: p.Money.Currency}
+	if sum.Amount < 0 {
+		return Money{}, fmt.Errorf("%w: price", ErrOverflow)
+	}
+	return sum, nil
 }
 
 // A Catalogue is what a deployment sells, as data. A version that was sold never

@@ -21,6 +21,8 @@
 //     gift: its units start when it is paid, its membership when it is accepted.
 //   - A channel is where something is sold and may decide its price; a client is
 //     the app or site in use, is recorded, and decides nothing.
+//   - An upgrade buys a plan of the other type: beside the running term, after it,
+//     or in its place, see [UpgradeMode].
 //   - A decision is free, with a reason, or a charge per signer.
 //
 // # Guarantees
@@ -34,7 +36,7 @@
 //
 // Renewal before the end appends after it, on the day of the month on which the
 // chain began; after a lapse a new chain begins. The personal and the team
-// timeline never touch each other. Neither non-use nor an outage moves an end.
+// timeline never touch each other, but for an upgrade that asks for it. Neither non-use nor an outage moves an end.
 // Nothing moves a membership to another account.
 //
 // Every mutation has a Tx form that joins the caller's commit and takes an id

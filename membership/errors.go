@@ -87,6 +87,7 @@ const (
 	DeniedSuspended  DenyReason = "suspended"  // the account is suspended (H26, H33)
 	DeniedTerminated DenyReason = "terminated" // for good (H26)
 	DeniedTeam       DenyReason = "team_only"  // approvals need a team membership (H39)
+	DeniedPerson     DenyReason = "not_person" // only a natural person holds a membership (H05)
 )
 
 // A DeniedError says why an account may not do something. It unwraps to

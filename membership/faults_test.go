@@ -84,6 +84,15 @@ func faultCases() []faultCase {
 			o, s, err := k.Upgrade(ctx, q)
 			return []any{o, s}, err
 		}},
+		{"MarkPaid of an upgrade", func(k *kit) {
+			team(k)
+			q, err := k.QuoteUpgrade(k.t.Context(), upgrade, membership.Convert)
+			require.NoError(k.t, err)
+			_, _, err = k.Upgrade(k.t.Context(), q)
+			require.NoError(k.t, err)
+		}, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.MarkPaid(ctx, membership.PaidRequest{Tenant: tenant, Order: "up", Payment: "p-up", Amount: cny(19900)}))
+		}},
 		{"Link", team, func(ctx context.Context, k *kit) (any, error) {
 			return answer(k.Link(ctx, membership.LinkRequest{Tenant: tenant, ID: "l1", First: "li", Second: "phone", Actor: "li"}))
 		}},

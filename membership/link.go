@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/countersign/countersign/quota"
 	"github.com/countersign/countersign/storage"
@@ -19,7 +20,8 @@ type LinkRequest struct {
 
 // Link binds the accounts of a WeChat and a phone login after the person asked
 // for it (H29). From then on each has the memberships of both; terms keep their
-// timelines and are not added up, and what stops one account stops both. Lots
+// timelines and are not added up, unless [Config].StackTerms says so, and what
+// stops one account stops both. Lots
 // stay where they are until quota.Ledger.Merge (D09). Nothing undoes a link. It
 // fails with [ErrState] if one of them is linked to a third, [ErrRequest] or
 // [ErrIntentMismatch].
@@ -53,6 +55,11 @@ func (s *Service) LinkTx(_ context.Context, tx *storage.Tx, req LinkRequest) (Me
 		if a.Linked != "" && a.Linked != b.Account || b.Linked != "" && b.Linked != a.Account {
 			return Member{}, fmt.Errorf("%w: linked already", ErrState)
 		}
+		if s.cfg.StackTerms && a.Linked == "" {
+			if err := stack(&a, &b, tx.Now(s.cfg.Now)); err != nil {
+				return Member{}, err
+			}
+		}
 		a.Linked, b.Linked = b.Account, a.Account
 		if err := save(tx, req.Tenant, b); err != nil {
 			return Member{}, err
@@ -71,4 +78,20 @@ func linked(tx *storage.Tx, tenant string, m *Member) (*Member, error) {
 	}
 	other, err := load(tx, tenant, m.Linked)
 	return &other, err
+}
+
+// stack adds up the terms of two accounts: what b has left of a type begins when
+// a's ends, so that no day of either runs beside the other's.
+func stack(a, b *Member, now time.Time) error {
+	for i := range b.Lanes {
+		lane := &b.Lanes[i]
+		behind := a.Lane(lane.Type)
+		if !behind.End().After(now) {
+			continue
+		}
+		if err := lane.move(behind.End(), now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

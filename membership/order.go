@@ -54,15 +54,18 @@ type Order struct {
 	At          time.Time       `json:"at"`
 	PaidAt      time.Time       `json:"paid_at,omitzero"`
 	State       OrderState      `json:"state"`
-	Payment     string          `json:"payment,omitempty"` // the platform's id of the payment
-	Claimed     time.Time       `json:"claimed,omitzero"`  // when a gift was accepted
-	Lots        []quota.LotID   `json:"lots,omitempty"`    // granted when it was paid
-	After       PlanType        `json:"after,omitempty"`   // the term begins when that timeline ends
-	Segment     PlanType        `json:"segment,omitempty"` // the lane it gave a term to
-	Refund      string          `json:"refund,omitempty"`  // the refund that is or was made
-	Returned    Money           `json:"returned,omitzero"` // what went back
-	Reason      string          `json:"reason,omitempty"`  // of an extension, voiding or refund
-	Actor       string          `json:"actor,omitempty"`   // who extended, voided or refunded
+	Payment     string          `json:"payment,omitempty"`  // the platform's id of the payment
+	Claimed     time.Time       `json:"claimed,omitzero"`   // when a gift was accepted
+	Lots        []quota.LotID   `json:"lots,omitempty"`     // granted when it was paid
+	After       PlanType        `json:"after,omitempty"`    // the term begins when that timeline ends
+	Segment     PlanType        `json:"segment,omitempty"`  // the lane it gave a term to
+	Refund      string          `json:"refund,omitempty"`   // the refund that is or was made
+	Returned    Money           `json:"returned,omitzero"`  // what went back
+	Credit      Money           `json:"credit,omitzero"`    // what the terms it replaced were worth, see [Convert]
+	Replaces    []string        `json:"replaces,omitempty"` // the orders that gave them
+	Into        string          `json:"into,omitempty"`     // the order that replaced this one's term
+	Reason      string          `json:"reason,omitempty"`   // of an extension, voiding or refund
+	Actor       string          `json:"actor,omitempty"`    // who extended, voided or refunded
 }
 
 // Gift reports whether someone else pays.
@@ -70,8 +73,9 @@ func (o Order) Gift() bool { return o.Payer != o.Beneficiary }
 
 // A Contract is what an order sold: canonical JSON of it is in [Order].Contract.
 type Contract struct {
-	Item  Item  `json:"item"`
-	Price Price `json:"price"`
+	Item    Item          `json:"item"`
+	Price   Price         `json:"price"`             // of a whole term
+	Upgrade *UpgradeTerms `json:"upgrade,omitempty"` // of an upgrade that ends other terms
 }
 
 // Sold returns the contract of the order.
@@ -100,6 +104,8 @@ type Summary struct {
 	Until  time.Time  `json:"until"`
 	Refund RefundRule `json:"refund,omitempty"`
 	Terms  []TermsRef `json:"terms"` // the agreements to accept, as in force
+	// Upgrade says which terms end when it is paid, and what they are worth.
+	Upgrade *UpgradeTerms `json:"upgrade,omitempty"`
 }
 
 // orderRecord is an order and the call that made it.
@@ -152,6 +158,8 @@ type PurchaseRequest struct {
 	Method      string          `json:"method,omitzero"`      // the payment method
 	// After, if set, is a plan type whose timeline the term follows, see [AtEnd].
 	After PlanType `json:"after,omitzero"`
+	// Upgrade, if set, is [Convert] or [ProrateCharge], see [Service.QuoteUpgrade].
+	Upgrade UpgradeMode `json:"upgrade,omitzero"`
 	// Shown, if set, is the price that was shown; another one fails.
 	Shown Money `json:"shown,omitzero"`
 	// Terms are the versions that were shown, all of [Config].Documents. Empty
@@ -170,7 +178,7 @@ func (s *Service) Quote(ctx context.Context, req PurchaseRequest) (Summary, erro
 		if err := s.checkPurchase(&req); err != nil {
 			return Summary{}, err
 		}
-		_, sum, err := s.offer(tx, req)
+		_, sum, err := s.offer(tx, req, tx.Now(s.cfg.Now))
 		return sum, err
 	})
 }
@@ -179,7 +187,8 @@ func (s *Service) Quote(ctx context.Context, req PurchaseRequest) (Summary, erro
 // summary of what it sells. Nothing is given before [Service.MarkPaid].
 //
 // It fails with [ErrRefused] if the guard refuses, before there is an order;
-// with [DeniedError] if payer or beneficiary is suspended or terminated;
+// with [DeniedError] if payer or beneficiary is suspended or terminated, or a
+// plan is for somebody who is no natural person;
 // [ErrTerms] if agreements are not accepted or those shown are outdated;
 // [ErrNotForSale], [ErrQuoteChanged], [ErrCatalogue], [ErrRequest],
 // [ErrNoCatalogue] or [ErrIntentMismatch].
@@ -197,6 +206,11 @@ func (s *Service) Purchase(ctx context.Context, req PurchaseRequest) (Order, Sum
 
 // PurchaseTx is [Service.Purchase] within a commit.
 func (s *Service) PurchaseTx(ctx context.Context, tx *storage.Tx, req PurchaseRequest) (Order, Summary, error) {
+	return s.purchase(ctx, tx, req, tx.Now(s.cfg.Now))
+}
+
+// purchase makes an order at what it costs at an instant.
+func (s *Service) purchase(ctx context.Context, tx *storage.Tx, req PurchaseRequest, at time.Time) (Order, Summary, error) {
 	sum := intent("purchase", req)
 	want := hex.EncodeToString(sum[:])
 	if err := s.checkPurchase(&req); err != nil {
@@ -226,9 +240,12 @@ func (s *Service) PurchaseTx(ctx context.Context, tx *storage.Tx, req PurchaseRe
 			return Order{}, Summary{}, err
 		}
 	}
-	c, summary, err := s.offer(tx, req)
+	c, summary, err := s.offer(tx, req, at)
 	if err != nil {
 		return Order{}, Summary{}, err
+	}
+	if c.Item.Kind == Plan && s.cfg.Person != nil && !s.cfg.Person(req.Tenant, req.Beneficiary) {
+		return Order{}, Summary{}, &DeniedError{Reason: DeniedPerson}
 	}
 	if req.Shown != (Money{}) && req.Shown != summary.Price {
 		return Order{}, Summary{}, ErrQuoteChanged
@@ -272,6 +289,7 @@ func (r orderRecord) pending() Order {
 	o := r.Order
 	o.State, o.PaidAt, o.Payment, o.Fee, o.Claimed = Pending, time.Time{}, "", Money{}, time.Time{}
 	o.Lots, o.Segment, o.Refund, o.Returned, o.Reason, o.Actor = nil, "", "", Money{}, "", ""
+	o.Credit, o.Replaces, o.Into = Money{}, nil, ""
 	return o
 }
 
@@ -288,6 +306,14 @@ func (s *Service) checkPurchase(req *PurchaseRequest) error {
 	if err := checkIDs(req.Tenant, string(req.Payer), string(req.Beneficiary)); err != nil {
 		return err
 	}
+	switch {
+	case req.Upgrade != "" && !req.Upgrade.replaces():
+		return badRequest("upgrade", "unknown")
+	case req.Upgrade != "" && req.After != "":
+		return badRequest("after", "an upgrade begins when it is paid")
+	case req.Upgrade != "" && req.Payer != req.Beneficiary:
+		return badRequest("beneficiary", "a gift ends no terms")
+	}
 	for field, text := range map[string]string{"channel": req.Channel, "client": req.Client, "method": req.Method} {
 		if err := checkText(field, text); err != nil {
 			return err
@@ -296,44 +322,31 @@ func (s *Service) checkPurchase(req *PurchaseRequest) error {
 	return nil
 }
 
-// offer finds item and price and sums up what would be sold.
-func (s *Service) offer(tx *storage.Tx, req PurchaseRequest) (Contract, Summary, error) {
-	now := tx.Now(s.cfg.Now)
-	item, ok := s.cfg.Catalogue.item(req.Item, now)
+// offer finds item and price of an instant and sums up what would be sold.
+func (s *Service) offer(tx *storage.Tx, req PurchaseRequest, at time.Time) (Contract, Summary, error) {
+	item, ok := s.cfg.Catalogue.item(req.Item, at)
 	if !ok {
 		return Contract{}, Summary{}, fmt.Errorf("%w: item", ErrNotForSale)
 	}
-	price, ok := s.cfg.Catalogue.price(item.Ref(), req.Channel, req.Payer, now)
+	price, ok := s.cfg.Catalogue.price(item.Ref(), req.Channel, req.Payer, at)
 	if !ok {
 		return Contract{}, Summary{}, fmt.Errorf("%w: no price", ErrNotForSale)
 	}
 	sum := Summary{
 		Account: req.Beneficiary, Item: item.Ref(), Title: item.Title, Type: item.Type, Grants: item.Grants, Lots: item.Lots,
-		Excludes: excludes(item), Price: price.Money, Term: item.Term, Refund: item.Refund, Terms: []TermsRef{},
+		Excludes: excludes(item), Term: item.Term, Refund: item.Refund, Terms: []TermsRef{},
 	}
+	c := Contract{Item: item, Price: price}
 	var err error
+	if sum.Price, err = price.gross(); err != nil {
+		return Contract{}, Summary{}, err
+	}
 	if sum.Tax, err = tax(price.Money, price.TaxBps, price.Inclusive); err != nil {
 		return Contract{}, Summary{}, err
 	}
-	if !price.Inclusive {
-		if sum.Price.Amount += sum.Tax.Amount; sum.Price.Amount < 0 {
-			return Contract{}, Summary{}, fmt.Errorf("%w: price", ErrOverflow)
-		}
-	}
-	lane, start := Lane{}, now
-	if item.Kind == Plan {
-		m, err := load(tx, req.Tenant, req.Beneficiary)
-		if err != nil {
-			return Contract{}, Summary{}, err
-		}
-		lane, start = m.Lane(item.Type), m.after(req.After, now)
-		lane.Segments = slices.Clone(lane.Segments)
-	}
-	if err := lane.add(Segment{Term: item.Term}, start); err != nil {
+	if err := s.term(tx, req, &c, &sum, at); err != nil {
 		return Contract{}, Summary{}, err
 	}
-	last := lane.Segments[len(lane.Segments)-1]
-	sum.From, sum.Until = last.From, last.Until
 	for _, doc := range s.cfg.Documents {
 		d, err := s.cfg.Terms.CurrentTx(tx, req.Tenant, doc)
 		if errors.Is(err, privacy.ErrNotFound) {
@@ -344,7 +357,47 @@ func (s *Service) offer(tx *storage.Tx, req PurchaseRequest) (Contract, Summary,
 		}
 		sum.Terms = append(sum.Terms, TermsRef{Document: doc, Version: d.Version, Digest: d.Digest})
 	}
-	return Contract{Item: item, Price: price}, sum, nil
+	return c, sum, nil
+}
+
+// term says from when until when an offer would run if it were paid at once.
+func (s *Service) term(tx *storage.Tx, req PurchaseRequest, c *Contract, sum *Summary, at time.Time) error {
+	lane, start := Lane{}, at
+	seg := Segment{Term: c.Item.Term}
+	switch {
+	case c.Item.Kind == Plan:
+		m, err := load(tx, req.Tenant, req.Beneficiary)
+		if err != nil {
+			return err
+		}
+		if start, err = s.start(tx, req.Tenant, &m, c.Item.Type, req.After, at); err != nil {
+			return err
+		}
+		lane = m.Lane(c.Item.Type)
+		lane.Segments = slices.Clone(lane.Segments)
+		if req.Upgrade != "" {
+			if err := s.offerUpgrade(tx, req, &m, c, sum, at); err != nil {
+				return err
+			}
+		}
+	case req.Upgrade != "":
+		return badRequest("upgrade", "not a plan")
+	}
+	switch req.Upgrade {
+	case ProrateCharge:
+		return nil // it ends with what it replaces
+	case Convert:
+		var err error
+		if seg.Extra, err = s.extra(c.Upgrade.Credit, sum.Price, seg.Term, lane, at); err != nil {
+			return err
+		}
+	}
+	if err := lane.add(seg, start); err != nil {
+		return err
+	}
+	last := lane.Segments[len(lane.Segments)-1]
+	sum.From, sum.Until = last.From, last.Until
+	return nil
 }
 
 // excludes lists what an item does not give: every feature and unit known here

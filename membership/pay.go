@@ -24,7 +24,7 @@ type PaidRequest struct {
 // A PaymentMismatchError says why a payment does not settle an order: the host
 // must pay it back. It unwraps to [ErrPaymentMismatch].
 type PaymentMismatchError struct {
-	Why   string     // "amount", "state", "payment_used" or "terminated"
+	Why   string     // "amount", "state", "payment_used", "terminated" or "upgrade": the terms to replace have changed
 	State OrderState // of the order
 }
 
@@ -101,32 +101,45 @@ func (s *Service) settle(ctx context.Context, tx *storage.Tx, req PaidRequest) (
 		return Order{}, err
 	}
 	rec.State, rec.PaidAt, rec.Payment = Paid, now, req.Payment
-	if err := s.grant(ctx, tx, req.Tenant, &rec, sold.Item); err != nil {
-		return Order{}, err
-	}
-	if sold.Item.Kind == Plan && !rec.Gift() {
+	var until time.Time // of lots without a term of their own; zero: the item's
+	switch {
+	case sold.Upgrade != nil:
+		if err := s.upgrade(tx, req.Tenant, &rec, sold, now); err != nil {
+			return Order{}, err
+		}
+		if sold.Upgrade.Mode == ProrateCharge {
+			sold.Item.Lots, until = sold.Upgrade.Lots, rec.Summary.Until
+		}
+	case sold.Item.Kind == Plan && !rec.Gift():
 		if err := s.begin(tx, req.Tenant, &rec, sold.Item, now); err != nil {
 			return Order{}, err
 		}
+	}
+	if err := s.grant(ctx, tx, req.Tenant, &rec, sold.Item, until); err != nil {
+		return Order{}, err
 	}
 	return rec.Order, orders.Put(tx, req.Tenant, rec.ID, rec)
 }
 
 // grant gives the units of an item, each lot named by its line of the order.
-func (s *Service) grant(ctx context.Context, tx *storage.Tx, tenant string, rec *orderRecord, item Item) error {
+func (s *Service) grant(ctx context.Context, tx *storage.Tx, tenant string, rec *orderRecord, item Item, until time.Time) error {
 	source := quota.Bought
 	if rec.Gift() || rec.Price.Amount == 0 {
 		source = quota.Given
 	}
 	for i, l := range item.Lots {
-		term := l.Term
-		if term.IsZero() {
+		term, end := l.Term, time.Time{}
+		switch {
+		case !term.IsZero():
+		case !until.IsZero():
+			end = until
+		default:
 			term = item.Term
 		}
 		id := quota.LotID(rec.ID + "/" + strconv.Itoa(i+1))
 		_, err := s.cfg.Ledger.GrantTx(ctx, tx, quota.GrantRequest{
 			Tenant: tenant, ID: id, Account: rec.Beneficiary, Unit: l.Unit, Units: l.Units, Scope: l.Scope,
-			Priority: l.Priority, Source: source, Term: term, Order: rec.ID,
+			Priority: l.Priority, Source: source, Term: term, Until: end, Order: rec.ID,
 		})
 		if err != nil {
 			return err
@@ -143,11 +156,33 @@ func (s *Service) begin(tx *storage.Tx, tenant string, rec *orderRecord, item It
 		return err
 	}
 	seg := Segment{Order: rec.ID, Item: item.Ref(), Term: item.Term, Grants: item.Grants, Seats: item.Seats}
-	if err := m.lane(item.Type).add(seg, m.after(rec.After, now)); err != nil {
+	start, err := s.start(tx, tenant, &m, item.Type, rec.After, now)
+	if err != nil {
+		return err
+	}
+	if err := m.lane(item.Type).add(seg, start); err != nil {
 		return err
 	}
 	rec.Segment = item.Type
 	return save(tx, tenant, m)
+}
+
+// start is the instant from which a term of a timeline may begin: now, the end of
+// the timeline it is to follow, and with [Config].StackTerms that of the same type
+// of the account it is linked to.
+func (s *Service) start(tx *storage.Tx, tenant string, m *Member, t, after PlanType, now time.Time) (time.Time, error) {
+	start := m.after(after, now)
+	if !s.cfg.StackTerms {
+		return start, nil
+	}
+	other, err := linked(tx, tenant, m)
+	if err != nil || other == nil {
+		return start, err
+	}
+	if lane := other.Lane(t); lane.End().After(start) {
+		start = lane.End()
+	}
+	return start, nil
 }
 
 // A GiftRequest accepts a gift.

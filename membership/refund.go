@@ -268,8 +268,11 @@ func (s *Service) quoteRefund(ctx context.Context, tx *storage.Tx, req RefundReq
 		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: order is %s", ErrState, rec.State)
 	}
 	q := RefundQuote{Order: rec.ID, Payer: rec.Payer, At: tx.Now(s.cfg.Now), Fee: Money{Currency: rec.Price.Currency}}
-	if rec.Price.Amount == 0 {
+	switch {
+	case rec.worth().Amount == 0:
 		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: nothing was paid", ErrState)
+	case rec.Into != "":
+		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: its rest went into another order", ErrState)
 	}
 	if (req.Cause == CauseUnused || req.Cause == CauseOperator) && rec.Summary.Refund == Never {
 		return orderRecord{}, RefundQuote{}, &quota.NotRefundableError{Reason: quota.RefundNever}
@@ -286,7 +289,7 @@ func (s *Service) quoteRefund(ctx context.Context, tx *storage.Tx, req RefundReq
 			return orderRecord{}, RefundQuote{}, err
 		}
 	default:
-		if req.Amount.Currency != rec.Price.Currency || req.Amount.Amount > rec.Price.Amount {
+		if req.Amount.Currency != rec.Price.Currency || req.Amount.Amount > rec.worth().Amount {
 			return orderRecord{}, RefundQuote{}, badRequest("amount", "more than was paid, or another currency")
 		}
 		q.Amount = req.Amount
@@ -299,6 +302,9 @@ func (s *Service) quoteRefund(ctx context.Context, tx *storage.Tx, req RefundReq
 func (s *Service) unused(ctx context.Context, tx *storage.Tx, tenant string, rec orderRecord, now time.Time) error {
 	if !now.Before(s.cfg.RefundUntil(rec.PaidAt)) {
 		return &quota.NotRefundableError{Reason: quota.RefundWindow}
+	}
+	if len(rec.Replaces) > 0 {
+		return &quota.NotRefundableError{Reason: quota.RefundUsed} // it ended other terms, which is use
 	}
 	seg, ok, err := s.segment(tx, tenant, rec)
 	if err == nil && ok && !seg.FirstUse.IsZero() {
@@ -352,12 +358,8 @@ func (s *Service) rest(ctx context.Context, tx *storage.Tx, tenant string, rec o
 		if err != nil || !ok {
 			return rec.Price, err // a gift that nobody accepted is whole
 		}
-		from := seg.From
-		if now.After(from) {
-			from = now
-		}
-		left := max(0, seg.Until.Sub(from).Microseconds())
-		return rec.Price.MulDiv(left, seg.Until.Sub(seg.From).Microseconds(), Up)
+		left, all := seg.left(now)
+		return rec.worth().MulDiv(left.Microseconds(), all.Microseconds(), Up)
 	}
 	lots, err := s.cfg.Ledger.LotsTx(ctx, tx, quota.BalanceRequest{Tenant: tenant, Account: rec.Beneficiary})
 	if err != nil {

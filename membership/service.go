@@ -43,6 +43,13 @@ type Config struct {
 	// MembersSignFree lets members who pay as signers of ordinary files pay
 	// nothing; by default the free benefit is for files sent (D21).
 	MembersSignFree bool
+	// Person tells whether an account is a natural person's: nobody else can hold a
+	// membership (H05). nil: all accounts are.
+	Person func(tenant string, account quota.AccountID) bool
+	// StackTerms adds up the terms of accounts that are linked: those of the second
+	// follow those of the first. By default each runs as bought, and the person
+	// has the union (H29).
+	StackTerms bool
 	// RefundUntil returns the end of the window in which an unused purchase may
 	// be returned; nil is [quota.SevenDays].
 	RefundUntil func(paid time.Time) time.Time

@@ -44,8 +44,8 @@ func (s *Service) ResumeTx(ctx context.Context, tx *storage.Tx, req StatusReques
 
 // Terminate ends an account for good, with no prior notice (H26, T33, T67): its
 // free units are clawed back and what returns later is of no use to it. Money is
-// a matter of refunds, which the reason decides. It fails as [Service.Suspend]
-// does.
+// a matter of refunds, which the reason decides: begin them first, units that a
+// refund froze are left to it. It fails as [Service.Suspend] does.
 func (s *Service) Terminate(ctx context.Context, req StatusRequest) (Member, error) {
 	return update(ctx, s, req, s.TerminateTx)
 }

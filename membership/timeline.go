@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,6 +20,28 @@ type Segment struct {
 	Seats    *int       `json:"seats,omitempty"`
 	FirstUse time.Time  `json:"first_use,omitzero"`
 	Frozen   bool       `json:"frozen,omitempty"` // a refund is under way: grants nothing
+	// Extra is time beyond Term: what earlier terms were worth ([Convert]), or all
+	// of it where the length is that of a term replaced or moved.
+	Extra time.Duration `json:"extra,omitzero"`
+	Ran   time.Duration `json:"ran,omitzero"`  // how long it had run before it was moved ([Config].StackTerms)
+	Into  string        `json:"into,omitzero"` // the order that ended it early
+}
+
+// end is when a segment ends that begins at an instant, and the anchor day then.
+func (s Segment) end(from time.Time, anchor int) (end time.Time, next int, err error) {
+	end, next = from, anchor
+	if !s.Term.IsZero() || s.Extra == 0 {
+		if end, next, err = s.Term.After(from, anchor); err != nil {
+			return time.Time{}, 0, err
+		}
+	}
+	if s.Extra > 0 {
+		end, next = end.Add(s.Extra), 0 // the day of the month that comes of it
+		if end.Year() > 9999 {
+			return time.Time{}, 0, fmt.Errorf("%w: term", ErrOverflow)
+		}
+	}
+	return end, next, nil
 }
 
 // A Lane is the timeline of one plan type: segments sorted and disjoint (M1).
@@ -60,7 +83,7 @@ func (l *Lane) add(s Segment, now time.Time) error {
 		s.From, s.Anchor = end, l.Segments[len(l.Segments)-1].Anchor
 	}
 	var err error
-	if s.Until, s.Anchor, err = s.Term.After(s.From, s.Anchor); err != nil {
+	if s.Until, s.Anchor, err = s.end(s.From, s.Anchor); err != nil {
 		return err
 	}
 	l.Segments = append(l.Segments, s)
@@ -91,11 +114,43 @@ func (l *Lane) undo(order string, now time.Time) error {
 	for _, s := range later {
 		var err error
 		s.From = start
-		if s.Until, s.Anchor, err = s.Term.After(start, anchor); err != nil {
+		if s.Until, s.Anchor, err = s.end(start, anchor); err != nil {
 			return err
 		}
 		start, anchor = s.Until, s.Anchor
 		l.Segments = append(l.Segments, s)
+	}
+	return nil
+}
+
+// cut ends a timeline now, in favour of an order: the segment that runs ends,
+// those to come are gone.
+func (l *Lane) cut(into string, now time.Time) {
+	l.Segments = slices.DeleteFunc(l.Segments, func(s Segment) bool { return !s.From.Before(now) })
+	if n := len(l.Segments); n > 0 && l.Segments[n-1].Until.After(now) {
+		l.Segments[n-1].Until, l.Segments[n-1].Into = now, into
+	}
+}
+
+// move has all terms to come begin at a later instant, one after the other. Of
+// the one that runs the time left moves; what it ran stays counted.
+func (l *Lane) move(start, now time.Time) error {
+	anchor := 0
+	for i := range l.Segments {
+		s := &l.Segments[i]
+		if !s.Until.After(now) {
+			continue
+		}
+		if s.From.Before(now) {
+			s.Ran += now.Sub(s.From)
+			s.Term, s.Extra = quota.Term{}, s.Until.Sub(now)
+		}
+		s.From = start
+		var err error
+		if s.Until, s.Anchor, err = s.end(start, anchor); err != nil {
+			return err
+		}
+		start, anchor = s.Until, s.Anchor
 	}
 	return nil
 }
