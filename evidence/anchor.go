@@ -128,7 +128,20 @@ func verifyToken(cp Checkpoint, r AnchorReceipt, o *VerifyOptions) (Attestation,
 	}
 	sum := sha256.Sum256(cp.body())
 	want := tsp.VerifyOptions{Digest: "SHA-256", Sum: sum[:]}
+	if o != nil && o.Keys != nil {
+		want.Roots = o.Keys.TSA
+	}
 	token, err := tsp.Verify(r.Data, want)
+	untrusted := error(nil)
+	var e *tsp.Error
+	switch {
+	case err == nil && len(want.Roots) == 0:
+		untrusted = ErrUntrusted
+	case errors.As(err, &e) && e.Code == tsp.CodeChain: // the last check there is: all else is right
+		untrusted = fmt.Errorf("%w: %w", ErrUntrusted, err)
+		want.Roots = nil
+		token, err = tsp.Verify(r.Data, want)
+	}
 	if err != nil {
 		return Attestation{}, fmt.Errorf("evidence: tsa: %w", err)
 	}
@@ -136,18 +149,7 @@ func verifyToken(cp Checkpoint, r AnchorReceipt, o *VerifyOptions) (Attestation,
 	if a.Accuracy == 0 {
 		a.Accuracy = time.Second // genTime may be cut to seconds (RFC 3161 §2.4.2)
 	}
-	if o == nil || o.Keys == nil || len(o.Keys.TSA) == 0 {
-		return a, ErrUntrusted
-	}
-	want.Roots = o.Keys.TSA
-	if _, err := tsp.Verify(r.Data, want); err != nil {
-		var e *tsp.Error
-		if errors.As(err, &e) && e.Code == tsp.CodeChain {
-			return a, fmt.Errorf("%w: %w", ErrUntrusted, err)
-		}
-		return Attestation{}, fmt.Errorf("evidence: tsa: %w", err)
-	}
-	return a, nil
+	return a, untrusted
 }
 
 // newestRecord names the newest accepted timestamp token, and the newest

@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 
@@ -118,20 +119,24 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 	sealed := uint64(0)
 	for i, raw := range raws {
 		seq := uint64(i) + 1
-		e, err := ParseEvent(raw)
+		e := &events[i]
+		err := e.scan(raw) // raws are the caller's to give
 		switch {
 		case err != nil:
+			*e = Event{}
 			add(CodeEvent, seq, "not an event in canonical form")
 			continue
 		case e.Seq != seq:
+			*e = Event{}
 			add(CodeChain, seq, "sequence breaks")
 			continue
 		case k.env != "" && e.Env != k.env:
+			*e = Event{}
 			add(CodeChain, seq, "event of another envelope")
 			continue
 		}
 		k.env = e.Env
-		events[i], formed[i] = e, true
+		formed[i] = true
 		switch err := e.checkType(false); {
 		case !Known(e.Type):
 			faults = append(faults, fault{CodeEventType, seq, "unknown event type", Indeterminate})
@@ -151,7 +156,11 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 			}
 		}
 	}
-	hash := func(i int) []byte { return hashOf(raws[i]) }
+	sums := make([][sha256.Size]byte, len(raws))
+	for i := range raws {
+		sums[i] = sha256.Sum256(raws[i])
+	}
+	hash := func(i int) []byte { return sums[i][:] }
 	for i := range raws {
 		seq := uint64(i) + 1
 		if k.hashes != nil && i < len(k.hashes) && !bytes.Equal(hash(i), k.hashes[i]) {
@@ -283,6 +292,7 @@ func (l *Log) auditTree(ctx context.Context, r *Report, tenant, env string, raws
 		return err
 	}
 	hashes := l.hashes(ctx, tree.Size, tree.Root)
+	making := newLeaves(blind, env)
 	for i, raw := range raws {
 		seq := uint64(i) + 1
 		leaf, ok := mark.leaf(seq)
@@ -291,7 +301,7 @@ func (l *Log) auditTree(ctx context.Context, r *Report, tenant, env string, raws
 		}
 		p, err := tlog.ProveRecord(int64(tree.Size), int64(leaf), hashes)
 		if err == nil {
-			err = tlog.CheckRecord(p, int64(tree.Size), tlog.Hash(tree.Root), int64(leaf), tlog.RecordHash(leafBytes(blind, env, seq, raw)))
+			err = tlog.CheckRecord(p, int64(tree.Size), tlog.Hash(tree.Root), int64(leaf), tlog.RecordHash(making.of(seq, raw)))
 		}
 		if err != nil {
 			r.add(Check{Code: CodeLeaf, Verdict: Failed, Seq: seq, Detail: "the event is not the leaf in the log"})

@@ -364,12 +364,23 @@ func (c *container) read(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// digest reads an entry once for its hashes and its checksum.
-func (c *container) digest(i int) (Digest, bool, error) {
-	e := &c.entries[i]
+// digestAll reads every entry once for its hashes, and says which checksums are
+// right.
+func (c *container) digestAll() ([]Digest, []bool, error) {
+	out, right := make([]Digest, len(c.entries)), make([]bool, len(c.entries))
 	d, crc := newDigester(), crc32.NewIEEE()
-	if _, err := io.Copy(io.MultiWriter(d, crc), io.NewSectionReader(c.r, e.at, e.size)); err != nil {
-		return Digest{}, false, fmt.Errorf("evidence: read %s: %w", e.name, err)
+	both := io.MultiWriter(d, crc)
+	buf := make([]byte, 64<<10)
+	for i := range c.entries {
+		e := &c.entries[i]
+		d.n = 0
+		d.sha.Reset()
+		d.sm3.Reset()
+		crc.Reset()
+		if _, err := io.CopyBuffer(both, io.NewSectionReader(c.r, e.at, e.size), buf[:max(1, min(int64(len(buf)), e.size))]); err != nil {
+			return nil, nil, fmt.Errorf("evidence: read %s: %w", e.name, err)
+		}
+		out[i], right[i] = d.sum(), crc.Sum32() == e.crc
 	}
-	return d.sum(), crc.Sum32() == e.crc, nil
+	return out, right, nil
 }

@@ -43,7 +43,8 @@ type Event struct {
 	X         map[string]any // extension of the type
 	Personal  []Committed
 
-	raw []byte
+	raw  []byte
+	room []byte // the hashes above, where scan put them
 }
 
 // Actor is who acted, by ids that are not personal (T25, H34).
@@ -284,57 +285,6 @@ func (w *writer) array(k string, n int, item func(int)) {
 	}
 	w.b = append(w.b, ']')
 	w.comma = true
-}
-
-// ParseEvent reads the canonical bytes of an event; anything else, however
-// close, is [ErrForm]. Unknown types are read; [Verify] judges them.
-func ParseEvent(b []byte) (Event, error) {
-	o, err := canon.Scan(b, MaxEvent)
-	if err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	r := reader{o: o}
-	var e Event
-	if v := r.int("v"); v != eventVersion {
-		return Event{}, fmt.Errorf("%w: version", ErrForm)
-	}
-	e.Env, e.Type = r.text("env"), r.text("type")
-	e.Seq = r.int("seq")
-	e.At, e.Eff = r.time("at"), r.time("eff")
-	e.Back = r.flag("ck")
-	e.Prev = r.hex("prev")
-	r.object("actor", func(r *reader) {
-		e.Actor = Actor{ID: r.text("id"), Role: r.text("role"), Account: r.text("account")}
-	})
-	r.object("nb", func(r *reader) { e.NotBefore = Before{Token: r.hex("token"), Size: r.int("size")} })
-	r.each("docs", func(r *reader) {
-		d := DocChange{ID: r.text("id"), Rev: int(r.int("rev"))}
-		r.object("before", func(r *reader) { d.Before = r.digest() })
-		r.object("after", func(r *reader) { d.After = r.digest() })
-		e.Docs = append(e.Docs, d)
-	})
-	r.each("auth", func(r *reader) {
-		e.Auth = append(e.Auth, Auth{Level: r.text("level"), Method: r.text("method"), Provider: r.text("provider"),
-			Transaction: r.hex("tx"), Cert: r.hex("cert"), NotAfter: r.time("not_after")})
-	})
-	r.each("pd", func(r *reader) {
-		e.Personal = append(e.Personal, Committed{Field: privacy.Field(r.text("f")), C: r.hex("c"), K: r.text("k")})
-	})
-	e.Req, e.X = r.free("req"), r.free("x")
-	if r.bad {
-		return Event{}, fmt.Errorf("%w: member", ErrForm)
-	}
-	if err := e.check(); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	// What the view does not show again was not an event of this form: unknown
-	// members, empty members, other spellings.
-	again, err := e.encode(make([]byte, 0, len(b)))
-	if err != nil || !bytes.Equal(again, b) {
-		return Event{}, fmt.Errorf("%w: not the canonical bytes", ErrForm)
-	}
-	e.raw = again
-	return e, nil
 }
 
 // check refuses what no event may hold, whoever wrote it.

@@ -139,6 +139,20 @@ func (l *Log) Apply(ctx context.Context, a Application) (Application, error) {
 	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Application, error) { return l.ApplyTx(ctx, tx, a) })
 }
 
+// Application returns an application as it stands, or [ErrNotFound].
+func (l *Log) Application(ctx context.Context, tenant, id string) (Application, error) {
+	return storage.ViewValue(ctx, l.store, func(tx *storage.Tx) (Application, error) {
+		if tenant == "" || id == "" || len(id) > MaxID {
+			return Application{}, ErrNotFound
+		}
+		a, ok, err := applications.Get(tx, tenant, id)
+		if err == nil && !ok {
+			err = ErrNotFound
+		}
+		return a, err
+	})
+}
+
 // A Step moves an application on.
 type Step struct {
 	To     Stage

@@ -39,6 +39,7 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 	// Leaves of a chain rise with its events, so one pass over the anchors finds
 	// the first that covers each event.
 	var cp anchorRecord
+	making := newLeaves(blind, env)
 	for i := range events {
 		leaf, ok := mark.leaf(events[i].Seq)
 		if !ok {
@@ -56,7 +57,7 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 		if err != nil {
 			return nil, 0, fmt.Errorf("evidence: prove event %d: %w", events[i].Seq, err)
 		}
-		hash := tlog.RecordHash(leafBytes(blind, env, events[i].Seq, events[i].raw))
+		hash := tlog.RecordHash(making.of(events[i].Seq, events[i].raw))
 		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
 			return nil, 0, &TamperError{Env: env, Seq: events[i].Seq, What: "not the leaf in the log"}
 		}

@@ -111,6 +111,20 @@ func (cp Checkpoint) Fingerprint() string {
 	return base32.StdEncoding.EncodeToString(h[:10])
 }
 
+// Fingerprint is the short tripwire of the receipt's checkpoint, or "" where there
+// is none to read. It is no check of the receipt: [Compare] is.
+func (r Receipt) Fingerprint() string {
+	_, _, note, err := parseProof([]byte(r.Proof))
+	if err != nil {
+		return ""
+	}
+	cp, _, err := parseCheckpoint(note)
+	if err != nil {
+		return ""
+	}
+	return cp.Fingerprint()
+}
+
 // proven is a receipt that was verified.
 type proven struct {
 	cp    Checkpoint

@@ -9,11 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"strconv"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/countersign/countersign/internal/canon"
+	"github.com/countersign/countersign/internal/cms"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -84,15 +86,34 @@ func (m *watermark) leaf(seq uint64) (uint64, bool) {
 // leafBytes is what the tree holds of an event: nothing personal, and its
 // envelope only for who knows the envelope's blinding key.
 func leafBytes(blind []byte, env string, seq uint64, raw []byte) []byte {
+	return newLeaves(blind, env).of(seq, raw)
+}
+
+// leaves makes the leaves of one envelope.
+type leaves struct {
+	eb       []byte // in hexadecimal
+	sha, sm3 hash.Hash
+}
+
+func newLeaves(blind []byte, env string) *leaves {
 	m := hmac.New(sha256.New, blind)
 	m.Write(lp([]byte("countersign/env/v1"), env))
-	d := DigestsOf(raw)
-	b, err := canon.Append(make([]byte, 0, maxLeaf), map[string]any{"eb": hex.EncodeToString(m.Sum(nil)),
-		"h": d.SHA256.String(), "n": seq, "s": d.SM3.String(), "v": 1})
-	if err != nil { // only a sequence beyond 2^53 could be refused, and no event has one
-		panic("evidence: leaf: " + err.Error())
+	return &leaves{eb: hex.AppendEncode(nil, m.Sum(nil)), sha: sha256.New(), sm3: cms.SM3()}
+}
+
+// of is the leaf of an event, in canonical form.
+func (x *leaves) of(seq uint64, raw []byte) []byte {
+	var sum [sha256.Size]byte
+	hashed := func(h hash.Hash, dst []byte) []byte {
+		h.Reset()
+		h.Write(raw)
+		return hex.AppendEncode(dst, h.Sum(sum[:0]))
 	}
-	return b
+	b := append(make([]byte, 0, maxLeaf), `{"eb":"`...)
+	b = append(append(b, x.eb...), `","h":"`...)
+	b = append(hashed(x.sha, b), `","n":`...)
+	b = append(strconv.AppendUint(b, seq, 10), `,"s":"`...)
+	return append(hashed(x.sm3, b), `","v":1}`...)
 }
 
 // blind is the blinding key of an envelope. Chains of the deployment itself
@@ -293,6 +314,7 @@ func (l *Log) gather(ctx context.Context, tenant, env string, limit int) (pendin
 	if err != nil {
 		return p, err
 	}
+	making := newLeaves(blind, env)
 	var prev []byte // hash of the last event, once known
 	for seq := p.mark.Seq; seq < head.Seq && len(p.leaves) < limit; {
 		page, err := l.store.Entries(ctx, chains.Key(tenant, env), seq, min(limit-len(p.leaves), 512, int(head.Seq-seq)))
@@ -304,8 +326,8 @@ func (l *Log) gather(ctx context.Context, tenant, env string, limit int) (pendin
 		}
 		for _, x := range page {
 			seq++
-			e, err := ParseEvent(x.Data)
-			switch {
+			var e Event
+			switch err := e.scan(x.Data); {
 			case err != nil || e.Seq != seq || e.Env != env:
 				return p, &TamperError{Env: env, Seq: seq, What: "not the event that was recorded"}
 			case prev != nil && !bytes.Equal(e.Prev, prev):
@@ -313,7 +335,7 @@ func (l *Log) gather(ctx context.Context, tenant, env string, limit int) (pendin
 			}
 			prev = e.Hash()
 			p.seal = p.seal || e.Type == TypeSealed
-			p.leaves = append(p.leaves, leafBytes(blind, env, seq, x.Data))
+			p.leaves = append(p.leaves, making.of(seq, x.Data))
 		}
 		if seq == head.Seq && !bytes.Equal(prev, head.Hash) {
 			return p, &TamperError{Env: env, Seq: seq, What: "not the head of the chain"}

@@ -88,14 +88,11 @@ func (v *verifier) container(faults []Check) {
 	for _, f := range faults {
 		v.r.add(f)
 	}
-	v.digests = make([]Digest, len(v.c.entries))
-	for i := range v.c.entries {
-		d, ok, err := v.c.digest(i)
-		if err != nil {
-			v.err = err
-			return
-		}
-		v.digests[i] = d
+	var right []bool
+	if v.digests, right, v.err = v.c.digestAll(); v.err != nil {
+		return
+	}
+	for i, ok := range right {
 		if !ok {
 			v.fail(CodeContainer, 0, v.c.entries[i].name, "checksum")
 		}

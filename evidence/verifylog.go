@@ -70,6 +70,11 @@ func (v *verifier) checkpoints() map[uint64]*seen {
 func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 	covered := map[uint64]*seen{}
 	leaves := map[uint64]uint64{}
+	byNote := map[string]*seen{}
+	for _, s := range cps {
+		byNote[string(s.Note)] = s
+	}
+	making := newLeaves(v.m.blind, v.m.env)
 	for i := range v.c.entries {
 		name := v.c.entries[i].name
 		num, ok := strings.CutPrefix(name, "proofs/")
@@ -87,9 +92,8 @@ func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 			v.fail(CodeInclusion, seq, name, "not a proof in its one form")
 			continue
 		}
-		cp, _, err := parseCheckpoint(note)
-		s := cps[cp.Size]
-		if err != nil || s == nil || !bytes.Equal(s.Note, note) {
+		cp := byNote[string(note)]
+		if cp == nil {
 			v.fail(CodeInclusion, seq, name, "leads to no checkpoint of the bundle")
 			continue
 		}
@@ -97,16 +101,16 @@ func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 			v.fail(CodeInclusion, seq, name, "leaf beyond the tree")
 			continue
 		}
-		hash := tlog.RecordHash(leafBytes(v.m.blind, v.m.env, seq, v.raws[seq-1]))
+		hash := tlog.RecordHash(making.of(seq, v.raws[seq-1]))
 		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
 			v.fail(CodeInclusion, seq, name, "the event is not the leaf in the log")
-			if v.signed && s.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)) {
+			if v.signed && cp.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)) {
 				v.r.bad(seq) // the proof is what was signed, so the event is not
 			}
 			continue
 		}
 		leaves[seq] = leaf
-		covered[seq] = s
+		covered[seq] = cp
 	}
 	// Leaves of a chain rise with its events.
 	last, first := uint64(0), true

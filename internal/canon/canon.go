@@ -191,6 +191,14 @@ func Scan(b []byte, limit int) (map[string]any, error) {
 	return o, nil
 }
 
+// Prefix reads the value at the start of b, nested so deep already, and returns
+// it with its length. Bytes behind it are the caller's.
+func Prefix(b []byte, depth int) (any, int, error) {
+	p := parser{b: b}
+	v, err := p.value(depth)
+	return v, p.i, err
+}
+
 func scan(b []byte, limit int) (any, error) {
 	if len(b) > limit {
 		return nil, form("too long")
