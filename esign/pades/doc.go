@@ -28,7 +28,10 @@
 // Old bytes are never rewritten. Form fields, outlines, metadata and unknown
 // keys stay as they were. A later signature made here never breaks an earlier
 // one: what would is refused. What cannot be done is refused with an [*Error]
-// that carries a [Code], before the first byte is written. Memory holds the
+// that carries a [Code], before the first byte is written. A damaged document is
+// signed only where its repair leaves no choice; the new revision then holds a
+// cross-reference section for every object, so that no reader has to repair it
+// again, and [CanSign] says so. Memory holds the
 // increment, not the document. All functions are safe for concurrent use, keep
 // no globals, log nothing, and reach the network only through what the caller
 // hands them.

@@ -45,15 +45,40 @@ func newEditor(op string, d *pdf.Doc, repaired bool) (*editor, error) {
 		op: op, doc: d, form: f,
 		dicts: map[pdf.Ref]*pdf.Dict{}, arrays: map[pdf.Ref]*pdf.Array{}, pages: map[int]pdf.Page{},
 	}
-	if d.Repaired() {
-		if !repaired {
-			return nil, refuse(ErrRepaired, op, errors.New("the file can be read only by repair"))
-		}
-		e.u, err = pdf.NewRewriteOfRepaired(d)
-	} else {
+	if !d.Repaired() {
 		e.u, err = pdf.NewUpdate(d)
+		return e, err
 	}
-	return e, err
+	return e, e.rewrite(repaired)
+}
+
+// rewrite begins a revision of a document that was read by repair: it has a
+// cross-reference section of its own for every object, so that nobody needs to
+// repair the document again. Unless asked for, that is done only where every
+// reader's repair must have found the same (R7).
+func (e *editor) rewrite(asked bool) error {
+	streams, err := e.doc.Sound()
+	switch {
+	case err == nil && len(e.form.signed) > 0:
+		err = errors.New("the file can be read only by repair, and is signed")
+	case err != nil && CodeOf(wrap(e.op, err)) != ErrRepaired:
+		return err
+	}
+	if err != nil && !asked {
+		return refuse(ErrRepaired, e.op, err)
+	}
+	if e.u, err = pdf.NewRewriteOfRepaired(e.doc); err != nil {
+		return err
+	}
+	for _, ref := range streams { // with the /Length they turned out to have
+		o, err := e.doc.Object(ref)
+		if err != nil {
+			return err
+		}
+		e.u.Set(ref, o)
+	}
+	e.warn = append(e.warn, refuse(ErrRepaired, e.op, errors.New("the file is damaged; the new revision mends it")))
+	return nil
 }
 
 // dict returns the dictionary ref stands for, to be changed in place.

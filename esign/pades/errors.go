@@ -16,7 +16,7 @@ const (
 	ErrIO                    Code = "IO"                     // a reader or writer failed
 	ErrNotPDF                Code = "NOT_PDF"                // the bytes are no PDF
 	ErrMalformed             Code = "MALFORMED"              // damaged beyond what can be read safely
-	ErrRepaired              Code = "REPAIRED"               // readable only after a repair (R7)
+	ErrRepaired              Code = "REPAIRED"               // readable only after a repair, and not in one way only (R7)
 	ErrLimit                 Code = "LIMIT"                  // a limit of R9 was reached
 	ErrPasswordRequired      Code = "PASSWORD_REQUIRED"      // no password, or the wrong one
 	ErrEncryptionUnsupported Code = "ENCRYPTION_UNSUPPORTED" // a handler we cannot read or write (R5)

@@ -139,7 +139,9 @@ type OpenOptions struct {
 	Limits   Limits
 
 	// InsecureSignRepaired signs a document that could be read only after a
-	// repair, by writing a whole new cross-reference section (R7).
+	// repair even where another reader's repair may find something else, or where
+	// it is signed already. Without it only a repair that leaves no choice is
+	// signed. Either way a whole new cross-reference section is written (R7).
 	InsecureSignRepaired bool
 }
 

@@ -38,6 +38,9 @@ type Doc struct {
 	repaired bool
 	headless bool             // no %PDF-
 	found    map[uint32]Entry // of a repaired document
+	doubts   []doubt          // what in it is there twice
+	conflict string           // why its trailers and streams leave a choice
+	searched bool             // no trailer named its catalog
 	cache    cache
 	leaves   []leaf // the first pages, as far as they were met
 	work     int64  // see spend
@@ -222,14 +225,14 @@ func (d *Doc) openXRef() error {
 	if s == e || !ok || off < 0 {
 		return malformed("xref", at, "no number after startxref")
 	}
-	err = d.openChain(off, 0)
-	if err == nil || d.header == 0 || CodeOf(err) != CodeMalformed {
-		return err
+	// Other readers count from the header: where both ways lead somewhere, a
+	// document must not be another one to us.
+	if d.header > 0 {
+		if err := d.openChain(off, d.header); CodeOf(err) != CodeMalformed {
+			return err
+		}
 	}
-	if d.openChain(off, d.header) == nil {
-		return nil
-	}
-	return err
+	return d.openChain(off, 0)
 }
 
 // startXRef returns the offset of the last startxref near the end of the file.

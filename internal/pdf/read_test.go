@@ -373,3 +373,47 @@ func TestReadsLittle(t *testing.T) {
 	build(t, u)
 	assert.Less(t, r.n, int64(80<<10), "of %d bytes", f.Len())
 }
+
+// R7: a repair is sound where every reader must find the same.
+func TestR7Sound(t *testing.T) {
+	const (
+		head    = "%PDF-1.7\n"
+		one     = "1 0 obj\n<</Type /Catalog /Pages 2 0 R>>\nendobj\n"
+		two     = "2 0 obj\n<</Type /Pages /Kids [3 0 R] /Count 1>>\nendobj\n"
+		three   = "3 0 obj\n<</Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R>>\nendobj\n"
+		four    = "4 0 obj\n<</Length 99>>\nstream\n0 g\nendstream\nendobj\n"
+		tidy    = "4 0 obj\n<</Length 3>>\nstream\n0 g\nendstream\nendobj\n"
+		other   = "4 0 obj\n<</Length 3>>\nstream\n1 g\nendstream\nendobj\n"
+		within  = "5 0 obj\n<</Length 45>>\nstream\n4 0 obj\n<</Length 3>>\nstream\n1 g\nendstream\nendobj\n"
+		trailer = "trailer\n<</Root 1 0 R /Size 9>>\nstartxref\n7777\n%%EOF\n"
+	)
+	for name, c := range map[string]struct {
+		file, want string
+		rewrite    int
+	}{
+		"one way":            {one + two + three + tidy + trailer, "", 0},
+		"wrong length":       {one + two + three + four + trailer, "", 1},
+		"same text again":    {one + two + three + tidy + tidy + trailer, "", 0},
+		"later revision":     {one + two + three + tidy + trailer + other + trailer, "", 0},
+		"twice":              {one + two + three + tidy + other + trailer, "twice", 0},
+		"within a stream":    {one + two + three + within + "endstream\nendobj\n" + trailer, "within", 0},
+		"other catalog":      {one + two + three + tidy + trailer + strings.Replace(trailer, "1 0", "2 0", 1), "/Root", 0},
+		"no trailer":         {one + two + three + tidy, "trailer", 0},
+		"unreadable":         {one + two + three + tidy + "6 0 obj\n<</A [\nendobj\n" + trailer, "cannot be read", 0},
+		"signature":          {one + two + three + tidy + "6 0 obj\n<</ByteRange [0 1 2 3]>>\nendobj\n" + trailer, "signature", 0},
+		"lost object stream": {one + two + three + tidy + "6 0 obj\n<</Type /ObjStm /N 1 /First 9 /Length 1>>\nstream\nx\nendstream\nendobj\n" + trailer, "object stream", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t, []byte(head+c.file), &pdf.Options{Repair: true})
+			require.True(t, d.Repaired())
+			rewrite, err := d.Sound()
+			if c.want != "" {
+				require.ErrorIs(t, err, pdf.ErrRepaired)
+				assert.ErrorContains(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			assert.Len(t, rewrite, c.rewrite)
+		})
+	}
+}

@@ -12,7 +12,8 @@ const maxFound = 1 << 20
 // Of several with one number the last counts.
 func (d *Doc) repair() error {
 	d.reset()
-	d.base, d.repaired = 0, true
+	d.base, d.repaired = d.header, true // other readers count from the header
+	d.doubts, d.conflict, d.searched = nil, "", false
 	d.found = make(map[uint32]Entry)
 	var trailers []int64
 	if err := d.scanObjects(&trailers); err != nil {
@@ -60,6 +61,7 @@ func (d *Doc) scanObjects(trailers *[]int64) error {
 				if len(d.found) >= maxFound {
 					return limit("repair", lo+int64(at), "too many objects")
 				}
+				d.note(ref.Num, lo+int64(at), false)
 				d.found[ref.Num] = Entry{Ref: ref, Kind: InUse, Offset: lo + int64(at)}
 			}
 		}
@@ -108,13 +110,14 @@ func (d *Doc) repairTrailer(at []int64) (streams []uint32, err error) {
 	t := MakeDict()
 	merge := func(src *Dict) {
 		for _, k := range []Name{"Root", "Encrypt", "Info", "ID"} {
-			if v := src.Get(k); v != nil && !t.Has(k) {
-				if k == "Root" {
-					if _, isRef := v.(Ref); !isRef {
-						continue
-					}
-				}
+			v := src.Get(k)
+			if _, isRef := v.(Ref); v == nil || k == "Root" && !isRef {
+				continue
+			}
+			if !t.Has(k) {
 				t.Set(k, v)
+			} else if same, err := Equal(d, v, d, t.Get(k)); k == "Root" && v != t.Get(k) || k == "Encrypt" && (err != nil || !same) {
+				d.conflict = "two trailers differ in /" + string(k)
 			}
 		}
 	}
@@ -175,16 +178,19 @@ func (d *Doc) foundIn(num uint32) error {
 		case CodeIO, CodeLimit:
 			return err
 		}
+		d.conflict = "an object stream cannot be read"
 		return nil // the others may do
 	}
 	at := d.found[num].Offset
 	for i, h := range s.heads {
 		if e, ok := d.found[h.num]; ok && e.Kind == InUse && e.Offset > at || h.num == num {
+			d.note(h.num, at, true)
 			continue
 		}
 		if len(d.found) >= maxFound {
 			return limit("repair", at, "too many objects")
 		}
+		d.note(h.num, at, true)
 		d.found[h.num] = Entry{Ref: Ref{Num: h.num}, Kind: Compressed, Stream: num, Index: i}
 	}
 	return nil
@@ -192,6 +198,7 @@ func (d *Doc) foundIn(num uint32) error {
 
 // searchCatalog looks for a catalog among the objects found.
 func (d *Doc) searchCatalog() error {
+	d.searched = true
 	keys := sortedKeys(d.found)
 	if len(keys) > 200_000 {
 		return limit("repair", -1, "too many objects to search for a catalog")
