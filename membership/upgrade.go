@@ -296,13 +296,15 @@ func prorate(terms []coming, c *Contract, sum *Summary, at time.Time) error {
 	for _, t := range terms {
 		old, err := t.rec.Sold()
 		if err != nil {
-			return fmt.Errorf("%w: an extension cannot be prorated", ErrState)
+			return err
 		}
 		full, err := old.Price.gross()
 		if err != nil {
 			return err
 		}
 		switch {
+		case old.Item.ID == "":
+			return fmt.Errorf("%w: an extension cannot be prorated", ErrState)
 		case t.seg.Term != c.Item.Term:
 			return fmt.Errorf("%w: the terms differ in length", ErrState)
 		case full.Currency != sum.Price.Currency:
