@@ -97,10 +97,10 @@ func (j *journal) raise() []Alert {
 			sums = append(sums, unitSum{unit: lot.Unit})
 		}
 		s := &sums[n]
-		left := lot.Spendable(j.at)
+		left := lot.spendable(j.at)
 		s.base += lot.Granted
 		s.left += left
-		if left == 0 {
+		if left == 0 || j.at.Before(lot.Until.Add(-warnings[len(warnings)-1].before)) {
 			continue
 		}
 		raised := false

@@ -60,7 +60,7 @@ func (h *head) due() time.Time {
 	}
 	for i := range h.Lots {
 		l := &h.Lots[i]
-		if l.Available() > 0 {
+		if l.available() > 0 {
 			soonest(l.Until)
 			if t, ok := h.nextWarning(l); ok && !h.quiet {
 				soonest(t)
@@ -73,14 +73,15 @@ func (h *head) due() time.Time {
 	return due
 }
 
-// clone is a copy deep enough to book on.
+// clone is a copy deep enough to book on: marks are replaced, never changed, and
+// a journal copies the usage before it changes it.
 func (h head) clone() head {
-	h.Lots = slices.Clone(h.Lots)
+	h.Lots = append(make([]Lot, 0, len(h.Lots)), h.Lots...)
 	for i := range h.Lots {
-		h.Lots[i].Lapse = slices.Clone(h.Lots[i].Lapse)
+		if p := h.Lots[i].Lapse; len(p) > 0 {
+			h.Lots[i].Lapse = slices.Clone(p)
+		}
 	}
-	h.Usage = slices.Clone(h.Usage)
-	h.Marks = slices.Clone(h.Marks)
 	return h
 }
 
@@ -96,25 +97,26 @@ type journal struct {
 	entries []Entry
 	gone    []Lot // finished lots, taken from the head
 	born    []Lot // lots the engine made itself
+	usage   bool  // Usage is not shared
 }
 
 // open opens an account at now: the operation's instant is the later of now and
 // the last booking, and what fell due in between is booked first, by instant.
-func open(h *head, now time.Time, rule onExpired) (*journal, error) {
+func (j *journal) open(h *head, now time.Time, rule onExpired) error {
 	now = instant(now)
 	if h.Last.Sub(now) > clockTolerance {
-		return nil, ErrClock
+		return ErrClock
 	}
-	j := &journal{head: h, at: now, expired: rule}
+	*j = journal{head: h, at: now, expired: rule, entries: j.entries[:0]}
 	if h.Last.After(now) {
 		j.at = h.Last
 	}
 	if err := j.advance(); err != nil {
-		return nil, err
+		return err
 	}
 	// Lots that ended are gone now, whether or not a sweep booked it before.
 	j.finish()
-	return j, nil
+	return nil
 }
 
 // advance books what is due by the operation's instant: lapses of timed holds
@@ -127,7 +129,7 @@ func (j *journal) advance() error {
 		}
 		l := &j.Lots[i]
 		if !lapse {
-			n := l.Available()
+			n := l.available()
 			if err := j.post(l, Entry{Kind: EntryExpire, Effective: at, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
 				return err
 			}
@@ -155,7 +157,7 @@ func (j *journal) nextDue() (lot int, lapse bool, at time.Time) {
 				lot, lapse, at = i, true, t
 			}
 		}
-		if !l.Until.After(j.at) && l.Available() > 0 {
+		if !l.Until.After(j.at) && l.available() > 0 {
 			if t := l.Until; lot < 0 || t.Before(at) {
 				lot, lapse, at = i, false, t
 			}
@@ -275,7 +277,7 @@ func move(l *Lot, from, to Book, n Units) error {
 			return fmt.Errorf("%w: quota: unknown book %q", storage.ErrCorrupt, side.book)
 		}
 	}
-	if l.Granted < 0 || l.Held < 0 || l.Used < 0 || l.Expired < 0 || l.Clawed < 0 || l.Available() < 0 {
+	if l.Granted < 0 || l.Held < 0 || l.Used < 0 || l.Expired < 0 || l.Clawed < 0 || l.available() < 0 {
 		return fmt.Errorf("%w: quota: a counter of a lot fell below zero", storage.ErrCorrupt)
 	}
 	return nil
@@ -284,12 +286,20 @@ func move(l *Lot, from, to Book, n Units) error {
 // finish takes finished lots out of the head: nothing is available or held,
 // and no refund is under way.
 func (j *journal) finish() {
+	finished := func(l *Lot) bool { return l.Held == 0 && !l.Frozen && l.available() == 0 }
+	any := false
+	for i := range j.Lots {
+		any = any || finished(&j.Lots[i])
+	}
+	if !any {
+		return
+	}
 	j.Lots = slices.DeleteFunc(j.Lots, func(l Lot) bool {
-		if l.Held != 0 || l.Frozen || l.Available() != 0 {
-			return false
+		if finished(&l) {
+			j.gone = append(j.gone, l)
+			return true
 		}
-		j.gone = append(j.gone, l)
-		return true
+		return false
 	})
 }
 
@@ -300,13 +310,50 @@ type ask struct {
 	units Units
 }
 
+// serve gives lines the slices that plan would, or reports false if units are
+// missing: then plan says which.
+func (j *journal) serve(lines []Line) bool {
+	var few [16]Units
+	free := few[:0]
+	for i := range j.Lots {
+		free = append(free, j.Lots[i].spendable(j.at))
+	}
+	var all Units
+	slices := make([]Slice, 0, len(lines)+1)
+	for i := range lines {
+		line := &lines[i]
+		left, start := line.Units, len(slices)
+		if all += left; all < 0 {
+			return false
+		}
+		for k := range j.Lots {
+			if left == 0 {
+				break
+			}
+			if l := &j.Lots[k]; free[k] != 0 && l.Unit == line.Unit && l.pays(line.Kind) {
+				n := min(left, free[k])
+				free[k] -= n
+				left -= n
+				slices = append(slices, Slice{Lot: l.ID, Units: n})
+			}
+		}
+		if left > 0 {
+			return false
+		}
+		if line.From = nil; len(slices) > start {
+			line.From = slices[start:len(slices):len(slices)]
+		}
+	}
+	return true
+}
+
 // plan finds the lots for some lines, in burn order, without taking anything.
 // Lines are served in their order; what is missing is summed per unit and kind.
 func (j *journal) plan(asks []ask) ([][]Slice, error) {
 	var few [16]Units
 	free := few[:0]
 	for i := range j.Lots {
-		free = append(free, j.Lots[i].Spendable(j.at))
+		free = append(free, j.Lots[i].spendable(j.at))
 	}
 	out := make([][]Slice, len(asks))
 	var short []Shortfall
@@ -319,7 +366,7 @@ func (j *journal) plan(asks []ask) ([][]Slice, error) {
 			if left == 0 {
 				break
 			}
-			if free[k] == 0 || l.Unit != a.unit || !l.Pays(a.kind) {
+			if free[k] == 0 || l.Unit != a.unit || !l.pays(a.kind) {
 				continue
 			}
 			n := min(left, free[k])
@@ -429,6 +476,9 @@ func addLapse(l *Lot, at time.Time, n Units) {
 // use notes daily use and forgets days that the forecast no longer reads.
 func (j *journal) use(unit Unit, day int64, n Units) {
 	oldest := dayOf(j.at) - usageDays
+	if !j.usage {
+		j.usage, j.Usage = true, slices.Clone(j.Usage)
+	}
 	j.Usage = slices.DeleteFunc(j.Usage, func(d dayUse) bool { return d.Day < oldest })
 	if day < oldest || n == 0 {
 		return

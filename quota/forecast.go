@@ -37,7 +37,7 @@ func (l *Ledger) ForecastTx(_ context.Context, tx *storage.Tx, req BalanceReques
 		return nil, err
 	}
 	var out []UnitForecast
-	for _, u := range balance(o.journal).Units {
+	for _, u := range balance(&o.journal).Units {
 		f := UnitForecast{Unit: u.Unit}
 		today := dayOf(o.at)
 		for _, d := range o.Usage {

@@ -38,6 +38,15 @@ type portLine struct {
 type portAnswer struct {
 	ID   string          `json:"id"`
 	Data json.RawMessage `json:"data"`
+	// Compact says that it is a settlement, which is kept in a form of its own.
+	Compact bool `json:"compact,omitempty"`
+}
+
+func (a *portAnswer) stored() ([]byte, error) {
+	if !a.Compact {
+		return a.Data, nil
+	}
+	return storage.AnswerData(storage.Record{Key: storage.Key{Kind: ops.Name}, Data: a.Data}, &settlements)
 }
 
 type portAlert struct {
@@ -84,7 +93,10 @@ func (l *Ledger) Export(ctx context.Context, tenant string, w io.Writer) error {
 	}
 	for r, err := range storage.Scan(ctx, l.cfg.Store, tenant, ops.Name, "") {
 		if err == nil {
-			err = put(portLine{Answer: &portAnswer{r.Key.ID, r.Data}})
+			var data []byte
+			if data, err = storage.AnswerJSON(r, &settlements); err == nil {
+				err = put(portLine{Answer: &portAnswer{r.Key.ID, data, r.Data[0] == storage.AnswerMark}})
+			}
 		}
 		if err != nil {
 			return err
@@ -213,7 +225,7 @@ func (in *importer) line(n int, data []byte) error {
 	case line.Hold != nil:
 		return in.put(holds.Key(in.tenant, string(line.Hold.ID)), func() ([]byte, error) { return holds.Encode(*line.Hold) })
 	case line.Answer != nil:
-		return in.put(ops.Key(in.tenant, line.Answer.ID), func() ([]byte, error) { return line.Answer.Data, nil })
+		return in.put(ops.Key(in.tenant, line.Answer.ID), line.Answer.stored)
 	case line.Alert != nil:
 		return in.put(alerts.Key(in.tenant, line.Alert.ID), func() ([]byte, error) { return alerts.Encode(line.Alert.Alert) })
 	case line.Account != nil:
@@ -283,7 +295,7 @@ func (in *importer) book(tx *storage.Tx, end bool) error {
 		if err := s.replay(e); err != nil {
 			return err
 		}
-		data, err := encodeEntry(e)
+		data, err := encodeEntry(&e)
 		if err != nil {
 			return err
 		}
@@ -292,7 +304,7 @@ func (in *importer) book(tx *storage.Tx, end bool) error {
 		}
 		if h.Seq%checkpointEntries == 0 {
 			s.finish()
-			if err := checkpoints.Create(tx, in.tenant, checkpointID(h.Account, h.Seq/checkpointEntries), h.clone()); err != nil {
+			if err := checkpoints.create(tx, in.tenant, checkpointID(h.Account, h.Seq/checkpointEntries), &h); err != nil {
 				return err
 			}
 		}

@@ -60,7 +60,7 @@ func (l *Ledger) BalanceTx(ctx context.Context, tx *storage.Tx, req BalanceReque
 	if err != nil {
 		return Balance{}, err
 	}
-	return balance(o.journal), nil
+	return balance(&o.journal), nil
 }
 
 // read opens an account for a read: an absent one is empty.
@@ -73,7 +73,7 @@ func (l *Ledger) read(tx *storage.Tx, tenant string, id AccountID) (*opened, err
 	}
 	o, err := l.open(tx, tenant, id, false)
 	if errors.Is(err, errNoAccount) {
-		return &opened{journal: &journal{head: &head{Account: id}, at: tx.Now(l.cfg.Now)}, tenant: tenant, fresh: true}, nil
+		return &opened{journal: journal{head: &head{Account: id}, at: tx.Now(l.cfg.Now)}, tenant: tenant, fresh: true}, nil
 	}
 	return o, err
 }

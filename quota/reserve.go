@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,8 +47,10 @@ type ReserveRequest struct {
 // [InsufficientError], [ErrSuspended], [ErrUnknownChannel], [ErrUnknownKind],
 // [ErrRequest] or [ErrIntentMismatch], and then nothing has changed.
 func (l *Ledger) Reserve(ctx context.Context, req ReserveRequest) (Hold, error) {
-	return update(ctx, l, req, l.ReserveTx)
+	return reserves.update(ctx, l, req, l.ReserveTx)
 }
+
+var reserves = newTasks[ReserveRequest, Hold]()
 
 // ReserveTx is [Ledger.Reserve] within a commit.
 func (l *Ledger) ReserveTx(ctx context.Context, tx *storage.Tx, req ReserveRequest) (Hold, error) {
@@ -114,21 +115,18 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 	if charge {
 		op = "charge"
 	}
-	sum := intent(op, req)
-	var text [2 * len(sum)]byte
-	hex.Encode(text[:], sum[:])
-	want := string(text[:])
-	rec, ok, err := holds.Get(tx, req.Tenant, string(req.ID))
+	want := digest(directIntent(op, &req))
+	rec, err := holds.own(tx, req.Tenant, string(req.ID))
 	if err != nil {
 		return Hold{}, err
 	}
-	if ok {
+	if rec != nil {
 		if rec.Intent != want {
 			return Hold{}, fmt.Errorf("%w: hold", ErrIntentMismatch)
 		}
 		return l.first(rec), nil
 	}
-	rec = holdRecord{Intent: want, Charged: charge}
+	rec = &holdRecord{Intent: want, Charged: charge, Opened: make([]Channel, 0, len(req.Lines))}
 	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rev: 1}
 	now := tx.Now(l.cfg.Now)
 	lines, version, err := l.price(req.Lines, now, 1)
@@ -161,6 +159,7 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		if err := l.save(tx, o); err != nil {
 			return Hold{}, err
 		}
+		o.free()
 	}
 	for i := range rec.Lines {
 		rec.Lines[i].Held = now
@@ -168,7 +167,7 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 			rec.Lines[i].State, rec.Lines[i].Settled = Captured, now
 		}
 	}
-	if err := holds.Create(tx, req.Tenant, string(req.ID), rec); err != nil {
+	if err := holds.create(tx, req.Tenant, string(req.ID), rec); err != nil {
 		return Hold{}, err
 	}
 	return rec.Hold, nil
@@ -180,13 +179,17 @@ func (o *opened) take(h *Hold, lines []Line, charge bool, actor string) error {
 	if o.Suspended != "" {
 		return ErrSuspended
 	}
-	planned, err := o.plan(asks(lines))
-	if err != nil {
-		return err
+	if !o.serve(lines) {
+		planned, err := o.plan(asks(lines))
+		if err != nil {
+			return err
+		}
+		for i := range lines {
+			lines[i].From = planned[i]
+		}
 	}
 	for i := range lines {
 		line := &lines[i]
-		line.From = planned[i]
 		for k := range line.From {
 			if err := o.hold(&line.From[k], h.ID, line.Slot, h.Expires, actor); err != nil {
 				return err
@@ -203,7 +206,7 @@ func (o *opened) take(h *Hold, lines []Line, charge bool, actor string) error {
 }
 
 // first is the answer that the call which made a hold gave.
-func (l *Ledger) first(rec holdRecord) Hold {
+func (l *Ledger) first(rec *holdRecord) Hold {
 	h := rec.Hold
 	h.Rev = 1
 	h.Lines = slices.DeleteFunc(slices.Clone(h.Lines), func(line Line) bool { return line.Since > 1 })

@@ -47,8 +47,13 @@ type CaptureRequest struct {
 // fails with [SettledError] if a line is settled, with [ErrHoldExpired],
 // [ErrNotFound], [ErrRequest] or [ErrIntentMismatch], and then nothing has changed.
 func (l *Ledger) Capture(ctx context.Context, req CaptureRequest) (Settlement, error) {
-	return update(ctx, l, req, l.CaptureTx)
+	return captures.update(ctx, l, req, l.CaptureTx)
 }
+
+var (
+	captures = newTasks[CaptureRequest, Settlement]()
+	releases = newTasks[ReleaseRequest, Settlement]()
+)
 
 // CaptureTx is [Ledger.Capture] within a commit.
 func (l *Ledger) CaptureTx(ctx context.Context, tx *storage.Tx, req CaptureRequest) (Settlement, error) {
@@ -58,7 +63,8 @@ func (l *Ledger) CaptureTx(ctx context.Context, tx *storage.Tx, req CaptureReque
 	if len(req.Slots) == 0 {
 		return Settlement{}, badRequest("slots", "required")
 	}
-	return once(tx, req.Tenant, req.ID, "capture", req, func() (Settlement, error) {
+	sum := directIntent("capture", &req)
+	return storage.OnceWith(tx, ops.Key(req.Tenant, req.ID), sum, &settlements, func() (Settlement, error) {
 		return l.settle(tx, settling{req.Tenant, req.Hold, req.Slots, "", req.Actor})
 	})
 }
@@ -85,7 +91,7 @@ type ReleaseRequest struct {
 // anyone ever invited or reminded by SMS never do (H18). Signed lines stay as
 // they are; naming one is a [SettledError]. It fails as [Ledger.Capture] does.
 func (l *Ledger) Release(ctx context.Context, req ReleaseRequest) (Settlement, error) {
-	return update(ctx, l, req, l.ReleaseTx)
+	return releases.update(ctx, l, req, l.ReleaseTx)
 }
 
 // ReleaseTx is [Ledger.Release] within a commit.
@@ -96,7 +102,8 @@ func (l *Ledger) ReleaseTx(ctx context.Context, tx *storage.Tx, req ReleaseReque
 	if !req.Cause.known() {
 		return Settlement{}, badRequest("cause", "unknown")
 	}
-	return once(tx, req.Tenant, req.ID, "release", req, func() (Settlement, error) {
+	sum := directIntent("release", &req)
+	return storage.OnceWith(tx, ops.Key(req.Tenant, req.ID), sum, &settlements, func() (Settlement, error) {
 		return l.settle(tx, settling{req.Tenant, req.Hold, req.Slots, req.Cause, req.Actor})
 	})
 }
@@ -121,7 +128,8 @@ func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
 	if err != nil {
 		return Settlement{}, err
 	}
-	lines, err := pick(&rec.Hold, s.slots)
+	var few [8]*Line
+	lines, err := pick(&rec.Hold, s.slots, few[:0])
 	if err != nil {
 		return Settlement{}, err
 	}
@@ -130,13 +138,14 @@ func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
 		return st, err
 	}
 	rec.Rev++
-	return st, holds.keep(tx, s.tenant, string(s.hold), &rec) // st shares nothing with it
+	return st, holds.keep(tx, s.tenant, string(s.hold), rec) // st shares nothing with it
 }
 
 // settleLines settles lines of a hold on the accounts that paid for them.
 func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling) (Settlement, error) {
 	now := tx.Now(l.cfg.Now)
-	var order []*opened // the accounts that paid: one, but for holds of signers who pay
+	var few [4]*opened
+	order := few[:0] // the accounts that paid: one, but for holds of signers who pay
 	for _, line := range lines {
 		if line.Units == 0 {
 			continue
@@ -181,6 +190,9 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 		if err := l.forward(tx, s.tenant, o.Account); err != nil {
 			return Settlement{}, err
 		}
+	}
+	for _, o := range order {
+		o.free()
 	}
 	return st, nil
 }
@@ -232,10 +244,9 @@ func (line *Line) payer(h *Hold) AccountID {
 	return h.Account
 }
 
-// pick finds the named lines of a hold, which must all be held; without names
+// pick appends the named lines of a hold, which must all be held; without names
 // all that are.
-func pick(h *Hold, slots []SlotID) ([]*Line, error) {
-	var out []*Line
+func pick(h *Hold, slots []SlotID, out []*Line) ([]*Line, error) {
 	if len(slots) == 0 {
 		for i := range h.Lines {
 			if h.Lines[i].State == Held {
@@ -260,9 +271,9 @@ func pick(h *Hold, slots []SlotID) ([]*Line, error) {
 	return out, nil
 }
 
-func (l *Ledger) loadHold(tx *storage.Tx, tenant string, id HoldID) (holdRecord, error) {
-	rec, ok, err := holds.Get(tx, tenant, string(id))
-	if err == nil && !ok {
+func (l *Ledger) loadHold(tx *storage.Tx, tenant string, id HoldID) (*holdRecord, error) {
+	rec, err := holds.own(tx, tenant, string(id))
+	if err == nil && rec == nil {
 		err = fmt.Errorf("%w: hold", ErrNotFound)
 	}
 	return rec, err
@@ -301,7 +312,7 @@ func (l *Ledger) MarkChannelTx(ctx context.Context, tx *storage.Tx, req MarkChan
 		if err != nil {
 			return Line{}, err
 		}
-		lines, err := pick(&rec.Hold, []SlotID{req.Slot})
+		lines, err := pick(&rec.Hold, []SlotID{req.Slot}, nil)
 		if err != nil {
 			return Line{}, err
 		}
@@ -314,7 +325,7 @@ func (l *Ledger) MarkChannelTx(ctx context.Context, tx *storage.Tx, req MarkChan
 			line.Sticky = true
 		}
 		rec.Rev++
-		return *line, holds.Put(tx, req.Tenant, string(req.Hold), rec)
+		return *line, holds.keep(tx, req.Tenant, string(req.Hold), rec)
 	})
 }
 
@@ -368,7 +379,7 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 	rec.Rev++
 	a := Amendment{Rev: rec.Rev, Removed: Settlement{Hold: rec.ID, At: now}}
 	if len(req.Remove) > 0 {
-		lines, err := pick(&rec.Hold, req.Remove)
+		lines, err := pick(&rec.Hold, req.Remove, nil)
 		if err != nil {
 			return Amendment{}, err
 		}
@@ -405,7 +416,7 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		a.Added[i].Held = now
 	}
 	rec.Lines = append(rec.Lines, a.Added...)
-	return a, holds.Put(tx, req.Tenant, string(req.Hold), rec)
+	return a, holds.keep(tx, req.Tenant, string(req.Hold), rec)
 }
 
 func checkSettle(tenant, id string, hold HoldID, slots []SlotID, actor string) error {

@@ -145,7 +145,7 @@ func (l *Ledger) past(ctx context.Context, tenant string, id AccountID) (*past, 
 		if err != nil {
 			return err
 		}
-		p.now = o.journal
+		p.now = &o.journal
 		p.stored, _, err = heads.Get(tx, tenant, string(o.Account))
 		return err
 	})

@@ -115,16 +115,20 @@ type Lapse struct {
 
 // Available returns what is neither held nor gone, whatever the window says.
 // What can be spent at an instant is [Lot.Spendable].
-func (l Lot) Available() Units { return l.Granted - l.Held - l.Used - l.Expired - l.Clawed }
+func (l Lot) Available() Units { return l.available() }
+
+func (l *Lot) available() Units { return l.Granted - l.Held - l.Used - l.Expired - l.Clawed }
 
 // Spendable returns the units that could be spent at an instant: none outside
 // [From, Until) or while frozen, whether or not a sweep has run (H15); units of
 // timed holds that have lapsed by then count.
-func (l Lot) Spendable(at time.Time) Units {
+func (l Lot) Spendable(at time.Time) Units { return l.spendable(at) }
+
+func (l *Lot) spendable(at time.Time) Units {
 	if l.Frozen || l.Clawing || at.Before(l.From) || !at.Before(l.Until) {
 		return 0
 	}
-	free := l.Available()
+	free := l.available()
 	for _, p := range l.Lapse {
 		if !p.At.After(at) {
 			free += p.Units
@@ -134,7 +138,9 @@ func (l Lot) Spendable(at time.Time) Units {
 }
 
 // Pays reports whether the lot may pay for a kind of charge of its unit.
-func (l Lot) Pays(kind ChargeKind) bool {
+func (l Lot) Pays(kind ChargeKind) bool { return l.pays(kind) }
+
+func (l *Lot) pays(kind ChargeKind) bool {
 	if len(l.Scope) == 0 {
 		return true
 	}

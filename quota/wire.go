@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -119,6 +120,17 @@ func (r *reader) time() time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
+// digest reads 32 bytes, as text.
+func (r *reader) digest() (d digest) {
+	s := r.text()
+	if len(s) != len(d) {
+		r.fail()
+		return d
+	}
+	copy(d[:], s)
+	return d
+}
+
 // count reads the length of a list whose members take at least a byte each.
 func (r *reader) count() int {
 	n := r.unum()
@@ -156,8 +168,8 @@ func unlist[T any](r *reader, get func(*reader, *T)) []T {
 func putText[S ~string](w *writer, s *S) { w.text(string(*s)) }
 func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
 
-// packed is a storage.Kind in the compact form, whose values stay decoded in the
-// memory of a group.
+// packed is a storage.Kind in the compact form. Values with a clone function stay
+// decoded in the memory of a group; others are decoded by every read.
 type packed[T any] struct {
 	storage.Kind[T]
 	put   func(*writer, *T)
@@ -166,14 +178,18 @@ type packed[T any] struct {
 	codec *storage.Codec // of *T
 }
 
-func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, *T), clone func(T) T) packed[T] {
+func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
 	k := packed[T]{Kind: kind, put: put, get: get, clone: clone}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
 		Decode: func(r storage.Record) (any, error) {
-			v, err := k.Decode(r)
-			return &v, err
+			v := new(T)
+			return v, k.decode(r, v)
 		},
+		Own: clone == nil,
+	}
+	if bound != nil {
+		k.codec.Bound = func(v any) int { return bound(v.(*T)) }
 	}
 	return k
 }
@@ -181,42 +197,48 @@ func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, 
 func (k packed[T]) Encode(v T) ([]byte, error) { return k.encode(&v), nil }
 
 func (k packed[T]) encode(v *T) []byte {
-	return written(func(w *writer) {
-		w.b = append(w.b, wireMark)
-		w.unum(uint64(k.Schema))
-		k.put(w, v)
-	})
+	w := writers.Get().(*writer)
+	w.b = binary.AppendUvarint(append(w.b[:0], wireMark), uint64(k.Schema))
+	k.put(w, v)
+	out := bytes.Clone(w.b)
+	w.free()
+	return out
 }
 
 var writers = sync.Pool{New: func() any { return &writer{make([]byte, 0, 1024)} }}
 
-// written returns what fn writes, in a slice of just that size.
-func written(fn func(*writer)) []byte {
-	w := writers.Get().(*writer)
-	w.b = w.b[:0]
-	fn(w)
-	out := bytes.Clone(w.b)
+func (w *writer) free() {
 	if cap(w.b) <= 64<<10 {
 		writers.Put(w)
 	}
-	return out
 }
 
-func (k packed[T]) Decode(rec storage.Record) (T, error) {
-	if len(rec.Data) == 0 || rec.Data[0] != wireMark {
-		return k.Kind.Decode(rec)
-	}
-	var v T
-	err := unpack(rec.Data, k.Schema, func(r *reader) { k.get(r, &v) })
+func (k packed[T]) Decode(rec storage.Record) (v T, err error) {
+	err = k.decode(rec, &v)
 	return v, err
 }
 
-func unpack(data []byte, schema int, get func(*reader)) error {
-	r := reader{b: string(data[1:])}
-	if n := r.unum(); r.err == nil && n != uint64(schema) {
-		return fmt.Errorf("%w: quota: record has schema %d, this release reads %d", storage.ErrCorrupt, n, schema)
+func (k packed[T]) decode(rec storage.Record, v *T) (err error) {
+	if len(rec.Data) == 0 || rec.Data[0] != wireMark {
+		*v, err = k.Kind.Decode(rec)
+		return err
 	}
-	get(&r)
+	r := reader{b: string(rec.Data[1:])}
+	r.schema(k.Schema)
+	k.get(&r, v)
+	return r.end()
+}
+
+// schema reads the version of the fields that follow.
+func (r *reader) schema(want int) {
+	if n := r.unum(); r.err == nil && n != uint64(want) {
+		r.err = fmt.Errorf("%w: quota: record has schema %d, this release reads %d", storage.ErrCorrupt, n, want)
+		r.b = ""
+	}
+}
+
+// end is the reader's error, of bytes left over too.
+func (r *reader) end() error {
 	if r.err == nil && len(r.b) > 0 {
 		r.fail()
 	}
@@ -225,11 +247,24 @@ func unpack(data []byte, schema int, get func(*reader)) error {
 
 // Get returns a copy of a value, the caller's to change.
 func (k packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err error) {
-	got, version, err := tx.Value(k.Key(tenant, id), k.codec)
-	if err != nil || version == 0 {
+	p, err := k.own(tx, tenant, id)
+	if err != nil || p == nil {
 		return v, false, err
 	}
-	return k.clone(*got.(*T)), true, nil
+	return *p, true, nil
+}
+
+// own returns a copy of a value, the caller's to change; nil if there is none.
+func (k packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
+	got, version, err := tx.Value(k.Key(tenant, id), k.codec)
+	if err != nil || version == 0 {
+		return nil, err
+	}
+	if k.clone == nil {
+		return got.(*T), nil
+	}
+	v := k.clone(*got.(*T))
+	return &v, nil
 }
 
 // keep is Put of v itself, which must not change any more.
@@ -237,15 +272,17 @@ func (k packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.PutValue(k.Key(tenant, id), k.codec, v, k.due(*v))
 }
 
-// Create and Put keep a copy of v.
-func (k packed[T]) Create(tx *storage.Tx, tenant, id string, v T) error {
-	v = k.clone(v)
-	return tx.CreateValue(k.Key(tenant, id), k.codec, &v, k.due(v))
+// create is Create of v itself, which must not change any more.
+func (k packed[T]) create(tx *storage.Tx, tenant, id string, v *T) error {
+	return tx.CreateValue(k.Key(tenant, id), k.codec, v, k.due(*v))
 }
 
+// Put keeps a copy of v.
 func (k packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
-	v = k.clone(v)
-	return tx.PutValue(k.Key(tenant, id), k.codec, &v, k.due(v))
+	if k.clone != nil {
+		v = k.clone(v)
+	}
+	return k.keep(tx, tenant, id, &v)
 }
 
 func (k packed[T]) due(v T) time.Time {
@@ -306,6 +343,26 @@ func getLot(r *reader, l *Lot) {
 	l.Credited = r.time()
 }
 
+// boundHead is no less than the bytes that putHead writes: ten for every number
+// and every length.
+func boundHead(h *head) int {
+	n := 100 + len(h.Account) + len(h.Suspended) + len(h.MergedInto)
+	for i := range h.Lots {
+		l := &h.Lots[i]
+		n += 200 + len(l.ID) + len(l.Unit) + len(l.Source) + len(l.Order) + len(l.Refund) + 20*len(l.Lapse)
+		for _, s := range l.Scope {
+			n += 10 + len(s)
+		}
+	}
+	for i := range h.Usage {
+		n += 30 + len(h.Usage[i].Unit)
+	}
+	for i := range h.Marks {
+		n += 30 + len(h.Marks[i].Rule) + len(h.Marks[i].Unit) + len(h.Marks[i].Lot)
+	}
+	return n
+}
+
 func putHead(w *writer, h *head) {
 	w.text(string(h.Account))
 	w.unum(h.Seq)
@@ -333,7 +390,7 @@ func putHold(w *writer, h *holdRecord) {
 	list(w, h.Lines, putLine)
 	w.time(h.Expires)
 	w.unum(h.Rev)
-	w.text(h.Intent)
+	w.text(string(h.Intent[:]))
 	list(w, h.Opened, putText[Channel])
 	w.bit(h.Charged)
 }
@@ -341,7 +398,7 @@ func putHold(w *writer, h *holdRecord) {
 func getHold(r *reader, h *holdRecord) {
 	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
 	h.Lines = unlist(r, getLine)
-	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.text()
+	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.digest()
 	h.Opened = unlist(r, getText[Channel])
 	h.Charged = r.bit()
 }
@@ -396,12 +453,12 @@ func getEntry(r *reader, e *Entry) {
 // entrySchema is the version of stored entries.
 const entrySchema = 1
 
-func encodeEntry(e Entry) ([]byte, error) {
-	return written(func(w *writer) {
-		w.b = append(w.b, wireMark)
-		w.unum(entrySchema)
-		putEntry(w, &e)
-	}), nil
+func encodeEntry(e *Entry) ([]byte, error) { return appendEntry(nil, e), nil }
+
+func appendEntry(b []byte, e *Entry) []byte {
+	w := writer{append(b, wireMark, entrySchema)}
+	putEntry(&w, e)
+	return w.b
 }
 
 // entryFrame is an entry as JSON.
@@ -413,12 +470,63 @@ type entryFrame struct {
 func decodeEntry(data []byte) (Entry, error) {
 	if len(data) > 0 && data[0] == wireMark {
 		var e Entry
-		err := unpack(data, entrySchema, func(r *reader) { getEntry(r, &e) })
-		return e, err
+		r := reader{b: string(data[1:])}
+		r.schema(entrySchema)
+		getEntry(&r, &e)
+		return e, r.end()
 	}
 	var f entryFrame
 	if json.Unmarshal(data, &f) != nil || f.Schema != entrySchema {
 		return Entry{}, fmt.Errorf("%w: quota: entry does not decode", storage.ErrCorrupt)
 	}
 	return f.Data, nil
+}
+
+// A digest is an intent as holds keep it; hexadecimal in JSON.
+type digest [32]byte
+
+func (d digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+func (d *digest) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(d) {
+		return hex.ErrLength
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
+}
+
+// settlements is the compact form of the answers of [Ledger.Capture] and
+// [Ledger.Release], behind the intent. A field added later goes to the end.
+var settlements = storage.Answer[Settlement]{
+	Append: func(b []byte, s *Settlement) []byte {
+		w := writer{b}
+		w.text(string(s.Hold))
+		w.time(s.At)
+		list(&w, s.Lines, func(w *writer, l *SettledLine) {
+			w.text(string(l.Slot))
+			w.text(string(l.State))
+			w.num(int64(l.Units))
+			list(w, l.Returned, func(w *writer, r *Return) {
+				w.text(string(r.Lot))
+				w.num(int64(r.Units))
+				w.time(r.Until)
+				w.bit(r.Gone)
+			})
+		})
+		return w.b
+	},
+	Decode: func(b []byte) (s Settlement, err error) {
+		r := reader{b: string(b)}
+		s.Hold, s.At = HoldID(r.text()), r.time()
+		s.Lines = unlist(&r, func(r *reader, l *SettledLine) {
+			l.Slot, l.State, l.Units = SlotID(r.text()), LineState(r.text()), Units(r.num())
+			l.Returned = unlist(r, func(r *reader, ret *Return) {
+				ret.Lot, ret.Units, ret.Until, ret.Gone = LotID(r.text()), Units(r.num()), r.time(), r.bit()
+			})
+		})
+		if s.Lines == nil {
+			s.Lines = []SettledLine{} // of a release that found nothing held
+		}
+		return s, r.end()
+	},
 }

@@ -45,7 +45,7 @@ func TestWire_round_trip(t *testing.T) {
 				Slot: SlotID(s()), Kind: ChargeKind(s()), Unit: Unit(s()), Units: n(), Channel: Channel(s()), Sticky: bit(), State: LineState(s()),
 				Free: s(), From: []Slice{{LotID(s()), n(), 9}}, Account: AccountID(s()), Held: at(), Settled: at(), Cause: Cause(s()), Since: 3,
 			}}},
-			Intent: s(), Opened: []Channel{Channel(s())}, Charged: bit(),
+			Intent: digest(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "intent")), Opened: []Channel{Channel(s())}, Charged: bit(),
 		})
 		e := Entry{
 			Seq: 1, Effective: at(), Recorded: at(), Kind: EntryKind(s()), Lot: LotID(s()), Hold: HoldID(s()), Slot: SlotID(s()), Units: n(),
@@ -54,7 +54,7 @@ func TestWire_round_trip(t *testing.T) {
 		if bit() {
 			e.State = &lot
 		}
-		data, err := encodeEntry(e)
+		data, err := encodeEntry(&e)
 		require.NoError(t, err)
 		got, err := decodeEntry(data)
 		require.NoError(t, err)
@@ -68,6 +68,9 @@ func same[T any](t require.TestingT, k packed[T], v T) {
 	got, err := k.Decode(storage.Record{Data: data})
 	require.NoError(t, err)
 	require.Equal(t, v, got)
+	if k.codec.Bound != nil {
+		require.LessOrEqual(t, len(data), k.codec.Bound(&v))
+	}
 	for cut := range data {
 		_, err := k.Decode(storage.Record{Data: data[:cut]})
 		require.ErrorIs(t, err, storage.ErrCorrupt, "cut at %d", cut)
@@ -94,7 +97,7 @@ func TestWire_newer_schema_is_refused(t *testing.T) {
 // their intents themselves.
 func TestIntent_covers_every_field(t *testing.T) {
 	reserve := ReserveRequest{Tenant: "t", ID: "i", Account: "a", Lines: []LineRequest{{Slot: "s", Kind: "k"}}}
-	seen := map[[32]byte]bool{intent("reserve", reserve): true, intent("charge", reserve): true}
+	seen := map[[32]byte]bool{directIntent("reserve", &reserve): true, directIntent("charge", &reserve): true}
 	add := func(sum [32]byte) { assert.False(t, seen[sum]); seen[sum] = true }
 	for _, f := range []func(*ReserveRequest){
 		func(r *ReserveRequest) { r.Tenant = "x" }, func(r *ReserveRequest) { r.ID = "x" }, func(r *ReserveRequest) { r.Account = "x" },
@@ -108,27 +111,27 @@ func TestIntent_covers_every_field(t *testing.T) {
 	} {
 		r := reserve
 		f(&r)
-		add(intent("reserve", r))
+		add(directIntent("reserve", &r))
 	}
 	capture := CaptureRequest{Tenant: "t", ID: "i", Hold: "h", Slots: []SlotID{"s"}}
-	add(intent("capture", capture))
+	add(directIntent("capture", &capture))
 	for _, f := range []func(*CaptureRequest){
 		func(r *CaptureRequest) { r.Tenant = "x" }, func(r *CaptureRequest) { r.ID = "x" }, func(r *CaptureRequest) { r.Hold = "x" },
 		func(r *CaptureRequest) { r.Slots = []SlotID{"x"} }, func(r *CaptureRequest) { r.Slots = []SlotID{"s", "x"} }, func(r *CaptureRequest) { r.Actor = "x" },
 	} {
 		r := capture
 		f(&r)
-		add(intent("capture", r))
+		add(directIntent("capture", &r))
 	}
 	release := ReleaseRequest{Tenant: "t", ID: "i", Hold: "h", Slots: []SlotID{"s"}, Cause: Revoked}
-	add(intent("release", release))
+	add(directIntent("release", &release))
 	for _, f := range []func(*ReleaseRequest){
 		func(r *ReleaseRequest) { r.Tenant = "x" }, func(r *ReleaseRequest) { r.ID = "x" }, func(r *ReleaseRequest) { r.Hold = "x" },
 		func(r *ReleaseRequest) { r.Slots = nil }, func(r *ReleaseRequest) { r.Cause = Closed }, func(r *ReleaseRequest) { r.Actor = "x" },
 	} {
 		r := release
 		f(&r)
-		add(intent("release", r))
+		add(directIntent("release", &r))
 	}
 }
 

@@ -161,10 +161,10 @@ const maxDue = 253402300799999999
 // DueMicros returns the integer that stores keep and order for a Due:
 // microseconds since 1970, 0 for never. It stops at the end of the year 9999.
 func DueMicros(t time.Time) int64 {
-	if t.IsZero() || t.Unix() < 0 {
+	switch n := t.Unix(); {
+	case n < 0: // the zero time too
 		return 0
-	}
-	if t.Year() > 9999 {
+	case n > maxDue/1_000_000:
 		return maxDue
 	}
 	return t.UnixMicro()

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -16,11 +17,19 @@ type Codec struct {
 	// Decode returns the value of a record, whose Data it may keep but not
 	// change, or [ErrCorrupt]. Required.
 	Decode func(r Record) (any, error)
+	// Bound, if set, promises that Encode of v succeeds and gives no more bytes
+	// than Bound returns. [Mem] then encodes a value only once somebody reads its
+	// record.
+	Bound func(v any) int
+	// Own keeps nothing decoded: every read decodes, every write encodes at
+	// once, and values are the caller's to change. It is for compact forms of
+	// kinds of which there are many records, each used a few times.
+	Own bool
 }
 
 // Value is [Tx.Get] of one record, decoded. The value is shared with others and
-// must not be changed: to write, change a copy and give that to PutValue. It is
-// nil, with version 0, if there is no record.
+// must not be changed, unless the codec says Own: to write, change a copy and give
+// that to PutValue. It is nil, with version 0, if there is no record.
 func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
 	s, err := tx.load1(key, false)
 	if err != nil {
@@ -40,7 +49,7 @@ func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
 	if v, err = c.Decode(r); err != nil {
 		return nil, 0, err
 	}
-	if s.plan.op == opNone {
+	if s.plan.op == opNone && !c.Own {
 		s.val = &value{codec: c, v: v, data: r.Data}
 		tx.keep(s)
 	}
@@ -58,7 +67,11 @@ func (tx *Tx) PutValue(key Key, c *Codec, v any, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	tx.put(s, plan{val: &value{codec: c, v: v}, due: due})
+	p, err := planned(key, c, v, due)
+	if err != nil {
+		return err
+	}
+	tx.put(s, p)
 	return nil
 }
 
@@ -67,31 +80,62 @@ func (tx *Tx) CreateValue(key Key, c *Codec, v any, due time.Time) error {
 	if err := tx.writable(key, nil); err != nil {
 		return err
 	}
-	return tx.create(key, plan{val: &value{codec: c, v: v}, due: due})
+	p, err := planned(key, c, v, due)
+	if err != nil {
+		return err
+	}
+	return tx.create(key, p)
 }
 
-// A value is what a record holds, decoded. It belongs to one goroutine until its
-// data is there, and is never changed afterwards.
+// planned is the write of a value.
+func planned(k Key, c *Codec, v any, due time.Time) (plan, error) {
+	if !c.Own {
+		return plan{val: &value{codec: c, v: v}, due: due}, nil
+	}
+	data, err := encoded(k.Kind, c, v)
+	return plan{data: data, due: due}, err
+}
+
+// settle encodes a planned value unless that can wait.
+func (p *plan) settle(k Key) error {
+	if p.val == nil || p.val.codec.Bound != nil && p.val.codec.Bound(p.val.v) <= MaxData {
+		return nil
+	}
+	data, err := p.val.encode(k.Kind)
+	p.data = data
+	return err
+}
+
+// A value is what a record holds, decoded. It is never changed.
 type value struct {
 	codec *Codec
 	v     any
-	data  []byte // nil until it is needed
+
+	mu   sync.Mutex
+	data []byte // nil until it is needed
 }
 
-func (v *value) encode(k Key) ([]byte, error) {
+func (v *value) encode(kind string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.data != nil {
 		return v.data, nil
 	}
-	data, err := v.codec.Encode(v.v)
+	data, err := encoded(kind, v.codec, v.v)
+	v.data = data
+	return data, err
+}
+
+func encoded(kind string, c *Codec, v any) ([]byte, error) {
+	data, err := c.Encode(v)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("storage: encode %s: %w", k.Kind, err)
+		return nil, fmt.Errorf("storage: encode %s: %w", kind, err)
 	case len(data) > MaxData:
-		return nil, tooLarge(k, data)
+		return nil, tooLarge(kind, data)
 	case data == nil:
 		data = []byte{}
 	}
-	v.data = data
 	return data, nil
 }
 
@@ -102,8 +146,8 @@ func (tx *Tx) keep(s *slot) {
 		tx.round.cells[s.rec.Key].val = s.val
 	case tx.round != nil:
 		tx.round.sh.g.cache.attach(s.rec, s.val)
-	case tx.group != nil:
-		tx.group.cache.attach(s.rec, s.val)
+	case tx.mem != nil:
+		tx.mem.attach(s)
 	}
 }
 

@@ -80,9 +80,9 @@ func Group(s Store, o *GroupOptions) *Grouped {
 		cache:  newRecordCache(opts.CacheRecords, opts.CacheBytes),
 		shards: make([]shard, opts.Shards),
 	}
-	_, g.prompt = s.(*Mem)
+	g.mem, _ = s.(*Mem)
 	for i := range g.shards {
-		g.shards[i].g = g
+		g.shards[i].g, g.shards[i].turn = g, make(chan struct{}, 1)
 	}
 	return g
 }
@@ -95,7 +95,7 @@ type Grouped struct {
 	slots  chan struct{} // one token per update that waits or is under way
 	cache  *recordCache
 	shards []shard
-	prompt bool // no call of store waits
+	mem    *Mem // store, if it is one: no call of it waits
 
 	mu     sync.Mutex
 	closed bool
@@ -163,7 +163,6 @@ func (g *Grouped) enter() error {
 // A call is one Update on a group.
 type call struct {
 	fn       func(*Tx) error
-	near     []Key
 	attempts int
 	done     chan struct{} // closed when the answer is there
 
@@ -223,15 +222,15 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := &call{fn: fn, attempts: defaultAttempts, waiting: true}
+	var near []Key
+	attempts := defaultAttempts
 	if o != nil {
 		if err := CheckKeys(o.Near...); err != nil {
 			return err
 		}
-		c.near = o.Near
-		c.want = o.Near
+		near = o.Near
 		if o.Attempts > 0 {
-			c.attempts = o.Attempts
+			attempts = o.Attempts
 		}
 	}
 	select {
@@ -250,10 +249,11 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if err := g.enter(); err != nil {
 		return err
 	}
-	sh := g.shardOf(c.near)
-	if g.prompt && sh.lead() {
-		return g.lead(ctx, sh, c)
+	if g.mem != nil {
+		return g.lead(ctx, g.shardOf(near), attempts, fn)
 	}
+	c := &call{fn: fn, want: near, attempts: attempts, waiting: true}
+	sh := g.shardOf(near)
 	running := sh.enqueue(c)
 	var nested <-chan time.Time
 	if running != nil {
@@ -276,7 +276,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 			return g.answer(ctx, c)
 		case <-nested:
 			nested = nil
-			if sh.running.Load() == running && insideUpdate() && sh.withdraw(c) {
+			if sh.running.Load() == running && insideUpdate(0) && sh.withdraw(c) {
 				g.active.Done()
 				panic("storage: Update inside Update on the same group")
 			}
@@ -284,61 +284,63 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	}
 }
 
-// lead runs an update that finds its shard idle on its caller's goroutine, past
-// the queue but with the group's cache. The store does not wait, so the update
+// lead runs an update on its caller's goroutine, once it is its turn in its
+// shard: so that two of one account do not run at once, and one of them in vain.
+// The store does not wait, so there is nothing to gather meanwhile, and the update
 // need not be left when its context ends.
-func (g *Grouped) lead(ctx context.Context, sh *shard, c *call) error {
-	defer func() { // also after a panic, or the end of the goroutine
-		sh.running.Store(nil)
-		sh.handOver()
-		g.active.Done()
-	}()
-	sh.running.Store(c)
-	u := updater{ctx: ctx, store: g.store, group: g, attempts: c.attempts}
-	return u.run(c.fn)
+func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx) error) error {
+	defer g.active.Done()
+	select {
+	case sh.turn <- struct{}{}:
+	default:
+		if err := sh.await(ctx); err != nil {
+			return err
+		}
+	}
+	defer func() { <-sh.turn }() // also after a panic, or the end of the goroutine
+	sh.led.Add(1)
+	u := updater{ctx: ctx, store: g.mem, attempts: attempts}
+	return u.run(fn)
 }
 
-// learn keeps what an update outside of the rounds wrote, if it is stored.
-func (g *Grouped) learn(tx *Tx, stored bool) {
-	var now time.Time
-	for _, s := range tx.order {
-		if s.plan.op == opNone && (stored || !s.valid) {
-			continue
+// await waits for a turn.
+func (sh *shard) await(ctx context.Context) error {
+	sh.waiting.Add(1)
+	defer sh.waiting.Add(-1)
+	led := sh.led.Load()
+	nested := time.NewTimer(nestedAfter)
+	defer nested.Stop()
+	for {
+		select {
+		case sh.turn <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-nested.C:
+			if sh.led.Load() == led && insideUpdate(1) {
+				panic("storage: Update inside Update on the same group")
+			}
 		}
-		if !stored {
-			g.cache.forget(s.rec.Key)
-			continue
-		}
-		if now.IsZero() {
-			now = time.Now()
-		}
-		r, val := s.view()
-		if val != nil {
-			r.Data = val.data
-		}
-		g.cache.set(r, val, now, true)
 	}
-}
-
-// readAt is the instant of a read that the cache will learn from.
-func (g *Grouped) readAt() time.Time {
-	if g == nil {
-		return time.Time{}
-	}
-	return time.Now()
 }
 
 // past is a group without its groups: for updates that run alone.
 type past struct{ *Grouped }
 
-// insideUpdate reports whether a function that a group runs is on the stack.
-func insideUpdate() bool {
+// insideUpdate reports whether a function that a group runs is on the stack,
+// beneath own calls of lead.
+func insideUpdate(own int) bool {
 	var pcs [256]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
 	for {
 		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "storage.(*round).invoke") || strings.HasSuffix(f.Function, "storage.(*Grouped).lead") {
+		if strings.HasSuffix(f.Function, "storage.(*round).invoke") {
 			return true
+		}
+		if strings.HasSuffix(f.Function, "storage.(*Grouped).lead") {
+			if own--; own < 0 {
+				return true
+			}
 		}
 		if !more {
 			return false
@@ -350,6 +352,10 @@ func insideUpdate() bool {
 type shard struct {
 	g       *Grouped
 	running atomic.Pointer[call] // whose function runs right now
+
+	turn    chan struct{} // over a Mem: full while an update runs
+	led     atomic.Int64  // updates that had their turn
+	waiting atomic.Int64  // for it
 
 	mu      sync.Mutex
 	queue   []*call
@@ -376,28 +382,6 @@ func (sh *shard) enqueue(c *call) (running *call) {
 		go sh.work() // until the queue is empty
 	}
 	return running
-}
-
-// lead makes the caller the shard's worker if there is none.
-func (sh *shard) lead() bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.working {
-		return false
-	}
-	sh.working = true
-	return true
-}
-
-// handOver ends what lead began.
-func (sh *shard) handOver() {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if len(sh.queue) > 0 {
-		go sh.work()
-		return
-	}
-	sh.working = false
 }
 
 // withdraw takes back a call that was not taken.

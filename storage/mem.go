@@ -5,36 +5,97 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Mem is a [Store] in memory, for tests, examples and programs that may lose
 // everything. The zero value is empty and ready; it must not be copied.
 type Mem struct {
-	mu      sync.RWMutex
-	records map[Key]*memRecord
-	ids     map[memRange]*ordered[string]
-	due     map[string]*ordered[memDue]
+	mu     sync.RWMutex
+	kinds  map[memRange]*memKind
+	recent [16]atomic.Pointer[memKind] // some of kinds, found without hashing
+	due    map[string]*ordered[memDue]
 }
 
 var _ Store = (*Mem)(nil)
 
-type memRecord struct {
-	version uint64
-	due     int64  // microseconds; 0 is never
-	data    []byte // never changed
-	entries []memEntry
-}
-
-type memEntry struct {
-	at   int64
-	data []byte // never changed
-}
-
 type memRange struct{ tenant, kind string }
+
+// memKind is the records of one tenant and kind. It is never removed.
+type memKind struct {
+	memRange
+	records map[string]*memRecord
+	created uint64          // records so far: while it stays, what was absent is
+	ids     ordered[string] // of records, but those in fresh
+	fresh   []string        // created since ids was last needed
+}
+
+type memRecord struct {
+	version uint64 // 0: it was deleted, and is in no kind
+	due     int64  // microseconds; 0 is never
+	data    []byte // never changed; nil if only val is there
+	val     *value // if it was decoded, or not encoded yet
+	stream  *memStream
+}
+
+func (r *memRecord) seq() uint64 {
+	if r.stream == nil {
+		return 0
+	}
+	return r.stream.length
+}
+
+// bytes returns the Data, which must not be changed.
+func (r *memRecord) bytes() []byte {
+	if r.data == nil && r.val != nil {
+		data, _ := r.val.encode("") // which cannot fail, or it would have been done
+		return data
+	}
+	return r.data
+}
+
+// memStream is entries in blocks, so that appending moves no others.
+type memStream struct {
+	length uint64
+	blocks []*memBlock // all but the last full
+}
+
+const memBlockEntries = 256
+
+type memBlock struct {
+	at   []int64
+	end  []int // of each entry's Data in data
+	data []byte
+}
+
+func (s *memStream) append(e *Entry) {
+	if s.length%memBlockEntries == 0 {
+		b := new(memBlock)
+		if n := len(s.blocks); n > 0 { // likely as much again
+			last := s.blocks[n-1]
+			b.at, b.end = make([]int64, 0, memBlockEntries), make([]int, 0, memBlockEntries)
+			b.data = make([]byte, 0, len(last.data)+len(last.data)/16)
+		}
+		s.blocks = append(s.blocks, b)
+	}
+	b := s.blocks[len(s.blocks)-1]
+	b.data = append(b.data, e.Data...)
+	b.at, b.end = append(b.at, e.At.UnixMicro()), append(b.end, len(b.data))
+	s.length++
+}
+
+// entry returns entry n, from 0.
+func (s *memStream) entry(stream Key, n uint64) Entry {
+	b, i := s.blocks[n/memBlockEntries], n%memBlockEntries
+	start := 0
+	if i > 0 {
+		start = b.end[i-1]
+	}
+	return Entry{Stream: stream, Seq: n + 1, At: time.UnixMicro(b.at[i]).UTC(), Data: bytes.Clone(b.data[start:b.end[i]])}
+}
 
 type memDue struct {
 	at         int64
@@ -51,22 +112,47 @@ func compareMemDue(a, b memDue) int {
 	return strings.Compare(a.id, b.id)
 }
 
-// shared is what is stored under k. The caller holds the lock.
-func (m *Mem) shared(k Key) Record {
-	r := m.records[k]
+// kind returns the records of a tenant and kind, nil without any. The caller
+// holds the lock.
+func (m *Mem) kind(tenant, kind string) *memKind {
+	at := &m.recent[(len(tenant)+5*len(kind)+int(kind[len(kind)-1]))%len(m.recent)]
+	if k := at.Load(); k != nil && k.kind == kind && k.tenant == tenant {
+		return k
+	}
+	k := m.kinds[memRange{tenant, kind}]
+	if k != nil {
+		at.Store(k)
+	}
+	return k
+}
+
+// makeKind is kind, which it makes if need be. The caller may write.
+func (m *Mem) makeKind(tenant, kind string) *memKind {
+	if k := m.kind(tenant, kind); k != nil {
+		return k
+	}
+	if m.kinds == nil {
+		m.kinds = make(map[memRange]*memKind)
+		m.due = make(map[string]*ordered[memDue])
+	}
+	k := &memKind{memRange: memRange{tenant, kind}, records: make(map[string]*memRecord), ids: ordered[string]{compare: strings.Compare}}
+	m.kinds[k.memRange] = k
+	return k
+}
+
+func (m *Mem) find(k Key) *memRecord {
+	if in := m.kind(k.Tenant, k.Kind); in != nil {
+		return in.records[k.ID]
+	}
+	return nil
+}
+
+// record is what is stored under k. The caller holds the lock.
+func (r *memRecord) record(k Key) Record {
 	if r == nil {
 		return Record{Key: k}
 	}
-	return Record{
-		Key: k, Version: r.version, Seq: uint64(len(r.entries)),
-		Data: r.data, Due: DueTime(r.due),
-	}
-}
-
-func (m *Mem) record(k Key) Record {
-	r := m.shared(k)
-	r.Data = bytes.Clone(r.Data)
-	return r
+	return Record{Key: k, Version: r.version, Seq: r.seq(), Data: bytes.Clone(r.bytes()), Due: DueTime(r.due)}
 }
 
 // Get implements [Store]. What it returns is a snapshot.
@@ -77,24 +163,11 @@ func (m *Mem) Get(ctx context.Context, keys []Key) ([]Record, error) {
 	if err := CheckKeys(keys...); err != nil {
 		return nil, err
 	}
-	out, err := m.getShared(ctx, keys)
-	for i := range out {
-		out[i].Data = bytes.Clone(out[i].Data)
-	}
-	return out, err
-}
-
-// getShared is Get without a copy: Data must not be changed. It does not wait.
-// Only this package may know: a store that embeds a Mem is not one.
-func (m *Mem) getShared(ctx context.Context, keys []Key) ([]Record, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	out := make([]Record, len(keys))
 	for i, k := range keys {
-		out[i] = m.shared(k)
+		out[i] = m.find(k).record(k)
 	}
 	return out, nil
 }
@@ -107,33 +180,6 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 	if err := CheckBatch(batches...); err != nil {
 		return nil, err
 	}
-	own := make([]Batch, len(batches))
-	for i, b := range batches {
-		own[i] = Batch{Writes: slices.Clone(b.Writes), Entries: slices.Clone(b.Entries)}
-		for j := range b.Writes {
-			own[i].Writes[j].Data = bytes.Clone(b.Writes[j].Data)
-		}
-		for j := range b.Entries {
-			own[i].Entries[j].Data = bytes.Clone(b.Entries[j].Data)
-		}
-	}
-	return m.commitOwned(ctx, own)
-}
-
-func (m *Mem) getOne(ctx context.Context, k Key) (Record, error) {
-	if err := ctx.Err(); err != nil {
-		return Record{Key: k}, err
-	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.shared(k), nil
-}
-
-// commitOwned is Commit of Data that nobody will change, checked before.
-func (m *Mem) commitOwned(ctx context.Context, batches []Batch) ([]Outcome, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// Nothing is stored before every deletion is known to be allowed. Within
@@ -144,38 +190,40 @@ func (m *Mem) commitOwned(ctx context.Context, batches []Batch) ([]Outcome, erro
 			if !w.Delete {
 				continue
 			}
-			if r := m.records[w.Key]; r != nil && r.version == w.Expect && len(r.entries) > 0 {
-				return nil, fmt.Errorf("%w: %s deleted with a stream", ErrBatch, w.Key.Kind)
+			if r := m.find(w.Key); r != nil && r.version == w.Expect && r.seq() > 0 {
+				return nil, deletedStream(w.Key)
 			}
 		}
 	}
 	out := make([]Outcome, len(batches))
-	var space [8]*memRecord
 	for i := range batches {
-		if found, ok := m.met(&batches[i], space[:0]); ok {
+		if found, ok := m.met(&batches[i]); ok {
 			m.apply(&batches[i], found)
 			out[i].OK = true
 			continue
 		}
 		for _, w := range batches[i].Writes {
-			out[i].Current = append(out[i].Current, m.record(w.Key))
+			out[i].Current = append(out[i].Current, m.find(w.Key).record(w.Key))
 		}
 	}
 	return out, nil
 }
 
+func deletedStream(k Key) error {
+	return fmt.Errorf("%w: %s deleted with a stream", ErrBatch, k.Kind)
+}
+
 // met reports whether a batch meets its conditions, and finds its records.
-func (m *Mem) met(b *Batch, found []*memRecord) ([]*memRecord, bool) {
+func (m *Mem) met(b *Batch) ([]*memRecord, bool) {
+	found := make([]*memRecord, len(b.Writes))
 	for i := range b.Writes {
 		var version uint64
-		r := m.records[b.Writes[i].Key]
-		if r != nil {
-			version = r.version
+		if found[i] = m.find(b.Writes[i].Key); found[i] != nil {
+			version = found[i].version
 		}
 		if version != b.Writes[i].Expect {
 			return nil, false
 		}
-		found = append(found, r)
 	}
 	first := Key{}
 	for i := range b.Entries {
@@ -184,11 +232,11 @@ func (m *Mem) met(b *Batch, found []*memRecord) ([]*memRecord, bool) {
 			continue // CheckBatch saw them rise by one
 		}
 		first = e.Stream
-		length := 0
-		if r := m.records[e.Stream]; r != nil {
-			length = len(r.entries)
+		length := uint64(0)
+		if r := m.find(e.Stream); r != nil {
+			length = r.seq()
 		}
-		if e.Seq != uint64(length)+1 && !precedes(b.Entries[:i], e.Stream) {
+		if e.Seq != length+1 && !precedes(b.Entries[:i], e.Stream) {
 			return nil, false
 		}
 	}
@@ -207,51 +255,65 @@ func precedes(entries []Entry, stream Key) bool {
 }
 
 func (m *Mem) apply(b *Batch, found []*memRecord) {
-	if m.records == nil {
-		m.records = make(map[Key]*memRecord)
-		m.ids = make(map[memRange]*ordered[string])
-		m.due = make(map[string]*ordered[memDue])
-	}
 	for i := range b.Writes {
 		w := &b.Writes[i]
-		if w.Check {
-			continue
+		switch r := found[i]; {
+		case w.Check:
+		case w.Delete:
+			m.remove(w.Key, r)
+		default:
+			m.write(w.Key, r, w.Expect+1, DueMicros(w.Due), bytes.Clone(w.Data), nil)
 		}
-		r := found[i]
-		if r == nil {
-			r = new(memRecord)
-			m.records[w.Key] = r
-			m.idsOf(w.Key).insert(w.Key.ID)
-		}
-		due := DueMicros(w.Due)
-		if w.Delete {
-			delete(m.records, w.Key)
-			m.idsOf(w.Key).remove(w.Key.ID)
-			due = 0
-		}
-		if r.due != due {
-			m.moveDue(w.Key, r.due, due)
-		}
-		r.version, r.data, r.due = w.Expect+1, w.Data, due
 	}
+	m.appendAll(b.Entries)
+}
+
+// write stores a record over r, or creates it if r is nil. The data is not copied.
+func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte, val *value) {
+	if r == nil {
+		in := m.makeKind(k.Tenant, k.Kind)
+		r = new(memRecord)
+		in.records[k.ID] = r
+		in.fresh = append(in.fresh, k.ID)
+		in.created++
+	}
+	if r.due != due {
+		m.moveDue(k, r.due, due)
+	}
+	r.version, r.due, r.data, r.val = version, due, data, val
+}
+
+func (m *Mem) remove(k Key, r *memRecord) {
+	in := m.kind(k.Tenant, k.Kind)
+	delete(in.records, k.ID)
+	in.sorted().remove(k.ID)
+	if r.due != 0 {
+		m.moveDue(k, r.due, 0)
+	}
+	*r = memRecord{} // whoever found it sees that it is gone
+}
+
+// appendAll appends entries, whose records are there.
+func (m *Mem) appendAll(entries []Entry) {
 	var r *memRecord
-	for i := range b.Entries {
-		e := &b.Entries[i]
-		if i == 0 || e.Stream != b.Entries[i-1].Stream {
-			r = m.records[e.Stream]
+	for i := range entries {
+		e := &entries[i]
+		if i == 0 || e.Stream != entries[i-1].Stream {
+			if r = m.find(e.Stream); r.stream == nil {
+				r.stream = new(memStream)
+			}
 		}
-		r.entries = append(r.entries, memEntry{e.At.UnixMicro(), e.Data})
+		r.stream.append(e)
 	}
 }
 
-func (m *Mem) idsOf(k Key) *ordered[string] {
-	in := memRange{k.Tenant, k.Kind}
-	ids := m.ids[in]
-	if ids == nil {
-		ids = &ordered[string]{compare: strings.Compare}
-		m.ids[in] = ids
+// sorted returns all ids in order. The caller may write.
+func (k *memKind) sorted() *ordered[string] {
+	for _, id := range k.fresh {
+		k.ids.insert(id)
 	}
-	return ids
+	k.fresh = nil
+	return &k.ids
 }
 
 func (m *Mem) moveDue(k Key, from, to int64) {
@@ -278,17 +340,13 @@ func (m *Mem) Entries(ctx context.Context, stream Key, after uint64, limit int) 
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	r := m.records[stream]
-	if r == nil || after >= uint64(len(r.entries)) {
+	r := m.find(stream)
+	if r == nil || after >= r.seq() {
 		return nil, nil
 	}
-	rest := r.entries[after:]
-	out := make([]Entry, min(len(rest), PageSize(limit)))
+	out := make([]Entry, min(r.seq()-after, uint64(PageSize(limit))))
 	for i := range out {
-		out[i] = Entry{
-			Stream: stream, Seq: after + uint64(i) + 1,
-			At: time.UnixMicro(rest[i].at).UTC(), Data: bytes.Clone(rest[i].data),
-		}
+		out[i] = r.stream.entry(stream, after+uint64(i))
 	}
 	return out, nil
 }
@@ -328,17 +386,26 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 		return nil, err
 	}
 	m.mu.RLock()
-	defer m.mu.RUnlock()
-	ids := m.ids[memRange{tenant, kind}]
-	if ids == nil {
+	in := m.kind(tenant, kind)
+	switch {
+	case in == nil:
+		m.mu.RUnlock()
 		return nil, nil
+	case len(in.fresh) == 0:
+		defer m.mu.RUnlock()
+	default:
+		m.mu.RUnlock()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		in.sorted()
 	}
 	var out []Record
-	ids.after(after, func(id string) bool {
+	in.ids.after(after, func(id string) bool {
 		if len(out) == PageSize(limit) {
 			return false
 		}
-		out = append(out, m.record(Key{Tenant: tenant, Kind: kind, ID: id}))
+		k := Key{Tenant: tenant, Kind: kind, ID: id}
+		out = append(out, in.records[id].record(k))
 		return true
 	})
 	return out, nil

@@ -124,16 +124,9 @@ func (r *round) fetch(keys []Key) error {
 	return nil
 }
 
-func (r *round) read(keys []Key) ([]Record, error) {
-	if s, ok := r.sh.g.store.(*Mem); ok {
-		return s.getShared(r.ctx, keys)
-	}
-	return r.sh.g.store.Get(r.ctx, keys)
-}
-
 func (r *round) get(keys []Key) error {
 	now := time.Now()
-	recs, err := r.read(keys)
+	recs, err := r.sh.g.store.Get(r.ctx, keys)
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
@@ -378,7 +371,7 @@ func (r *round) commit() (stored map[int]bool) {
 			b := at(c.parts[0])
 			if c.now.Data == nil && c.val != nil {
 				var err error
-				if c.now.Data, err = c.val.encode(c.base.Key); err != nil {
+				if c.now.Data, err = c.val.encode(c.base.Key.Kind); err != nil {
 					unfit = append(unfit, r.root(c.parts[0]))
 					continue
 				}
@@ -462,8 +455,6 @@ func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 	switch s := r.sh.g.store.(type) {
 	case NoWaiter:
 		outs, busy, err = s.CommitNoWait(r.ctx, batches)
-	case *Mem:
-		outs, err = s.commitOwned(r.ctx, batches)
 	default:
 		outs, err = s.Commit(r.ctx, batches)
 	}

@@ -13,49 +13,75 @@ import (
 // store, sees its own writes, and buffers them until the function returns. It
 // is not for concurrent use, and of no use once the function returned.
 type Tx struct {
+	*txRun // nil once the run is over: its memory serves others
+}
+
+// txRun is what a Tx is made of. Its memory is used again and again.
+type txRun struct {
 	ctx      context.Context // of one Update; a Tx never outlives its run
 	store    Store
+	mem      *Mem // the store, if it is one and no round reads for the run
 	readOnly bool
+	done     bool
+	subs     int           // Subs that are open; undo is kept only for them
 	cache    *recordSet    // what an earlier run learnt
-	group    *Grouped      // whose cache serves and learns
 	round    *round        // of a group: it has the records, and reads what is missing between runs
 	missing  []Key         // that the round lacked
 	slots    map[Key]*slot // once there are many
+	recent   [4]*slot      // found last, once there are many
+	turn     uint8         // of recent
 	order    []*slot       // in the order of first use, so that a run repeats exactly
 	entries  []Entry
+	arena    []byte // of the entries' Data
 	undo     []undo // pending states before they changed, for Sub
-	subs     int    // Subs that are open; undo is kept only for them
 	now      time.Time
 	err      error // the first error of a read; ends the run whatever fn returns
-	done     bool
 
-	space *txSpace // of the first slots; used again once the run is over
+	blocks [][]slot // further slots
+	first  [fewSlots]slot
 }
 
 // fewSlots is how many records most functions use, or less.
 const fewSlots = 6
 
-// txSpace is memory that most runs get along with.
-type txSpace struct {
-	slots [fewSlots]slot
-	order [fewSlots]*slot
-	undo  [fewSlots]undo
-}
+// slotBlock is how many further slots are made at once.
+const slotBlock = 64
 
-var txSpaces = sync.Pool{New: func() any { return new(txSpace) }}
+var txRuns = sync.Pool{New: func() any {
+	return &txRun{order: make([]*slot, 0, fewSlots), undo: make([]undo, 0, fewSlots)}
+}}
 
-// release gives the space of a run back, once nothing refers to its slots.
+const maxKept = 64 << 10 // bytes of an arena that is used again
+
+// release gives the memory of a run back, once nothing refers to its slots.
 func (tx *Tx) release() {
-	sp := tx.space
-	if sp == nil || !tx.done {
+	r := tx.txRun
+	if r == nil || !r.done {
 		return
 	}
-	n := min(len(tx.order), fewSlots)
-	tx.space, tx.order, tx.undo, tx.slots = nil, nil, nil, nil
-	clear(sp.slots[:n])
-	clear(sp.order[:n])
-	clear(sp.undo[:])
-	txSpaces.Put(sp)
+	tx.txRun = nil
+	if r.mem == nil || cap(r.arena) > maxKept || cap(r.entries) > MaxKeys {
+		r.entries, r.arena = nil, nil // a batch may still refer to them
+	}
+	if len(r.order) > MaxKeys || cap(r.undo) > 8*MaxKeys {
+		return
+	}
+	n := len(r.order)
+	clear(r.first[:min(n, fewSlots)])
+	for i := range r.blocks {
+		clear(r.blocks[i][:min(max(n-fewSlots-i*slotBlock, 0), slotBlock)])
+	}
+	clear(r.slots)
+	if n <= fewSlots {
+		r.slots = nil
+	}
+	clear(r.order)
+	clear(r.undo[:cap(r.undo)])
+	clear(r.entries)
+	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
+	r.readOnly, r.done, r.subs, r.now, r.recent = false, false, 0, time.Time{}, [4]*slot{}
+	r.order, r.entries, r.arena, r.undo = r.order[:0], r.entries[:0], r.arena[:0], r.undo[:0]
+	txRuns.Put(r)
 }
 
 // slot is what a run knows and plans about one key.
@@ -67,6 +93,7 @@ type slot struct {
 	shared bool // written, but not yet committed, by another call of the round
 	valid  bool // Get read it: the commit depends on its version
 	seen   bool // Get or Peek read it: a refusal may rest on it
+	mem    memSlot
 	plan   plan
 }
 
@@ -95,21 +122,36 @@ type undo struct {
 var errTxDone = fmt.Errorf("%w: the transaction has ended", ErrClosed)
 
 func newTx(ctx context.Context, s Store, cache *recordSet) *Tx {
-	sp := txSpaces.Get().(*txSpace)
-	return &Tx{ctx: ctx, store: s, cache: cache, space: sp, order: sp.order[:0], undo: sp.undo[:0]}
+	r := txRuns.Get().(*txRun)
+	r.ctx, r.store, r.cache = ctx, s, cache
+	return &Tx{r}
 }
 
 // find returns the slot of a key, nil if the run has not used it.
 func (tx *Tx) find(k Key) *slot {
-	if tx.slots != nil {
-		return tx.slots[k]
+	if len(tx.order) <= fewSlots {
+		for _, s := range tx.order {
+			if s.rec.Key.ID == k.ID && s.rec.Key == k {
+				return s
+			}
+		}
+		return nil
 	}
-	for _, s := range tx.order {
-		if s.rec.Key.ID == k.ID && s.rec.Key == k {
+	for _, s := range tx.recent {
+		if s != nil && s.rec.Key.ID == k.ID && s.rec.Key == k {
 			return s
 		}
 	}
-	return nil
+	s := tx.slots[k]
+	if s != nil {
+		tx.remember(s)
+	}
+	return s
+}
+
+func (tx *Tx) remember(s *slot) {
+	tx.recent[tx.turn%4] = s
+	tx.turn++
 }
 
 func (tx *Tx) slot(k Key) (*slot, error) {
@@ -122,16 +164,23 @@ func (tx *Tx) slot(k Key) (*slot, error) {
 	var s *slot
 	switch n := len(tx.order); {
 	case n < fewSlots:
-		s = &tx.space.slots[n]
+		s = &tx.first[n]
 	case n == fewSlots:
-		tx.slots = make(map[Key]*slot, 4*fewSlots)
+		if tx.slots == nil {
+			tx.slots = make(map[Key]*slot, 4*fewSlots)
+		}
 		for _, o := range tx.order {
 			tx.slots[o.rec.Key] = o
 		}
 		fallthrough
 	default:
-		s = new(slot)
+		block := (n - fewSlots) / slotBlock
+		if block == len(tx.blocks) {
+			tx.blocks = append(tx.blocks, make([]slot, slotBlock))
+		}
+		s = &tx.blocks[block][(n-fewSlots)%slotBlock]
 		tx.slots[k] = s
+		tx.remember(s)
 	}
 	s.rec.Key = k
 	tx.order = append(tx.order, s)
@@ -143,13 +192,14 @@ func (tx *Tx) recall(s *slot, peek bool) {
 	if s.known {
 		return
 	}
-	if tx.round != nil {
+	switch {
+	case tx.mem != nil:
+		tx.mem.fill(s)
+	case tx.round != nil:
 		tx.round.recall(s, peek)
-	} else if r := tx.cache.get(s.rec.Key); r != nil {
-		s.rec, s.known, s.cached = *r, true, true
-	} else if tx.group != nil {
-		if e, ok := tx.group.cache.get(s.rec.Key); ok && (!peek || time.Since(e.at) <= tx.group.opts.PeekAge) {
-			s.rec, s.val, s.known, s.cached = e.rec, e.val, true, true
+	default:
+		if r := tx.cache.get(s.rec.Key); r != nil {
+			s.rec, s.known, s.cached = *r, true, true
 		}
 	}
 }
@@ -159,7 +209,7 @@ func (tx *Tx) recall(s *slot, peek bool) {
 var errMissing = errors.New("storage: record is being read")
 
 func (tx *Tx) usable() error {
-	if tx.done {
+	if tx.txRun == nil || tx.done {
 		return errTxDone
 	}
 	return tx.err
@@ -204,17 +254,6 @@ func (tx *Tx) load1(k Key, peek bool) (*slot, error) {
 	if tx.recall(s, peek); s.known || s.plan.op != opNone {
 		return s, nil
 	}
-	if m, ok := tx.store.(*Mem); ok && tx.round == nil {
-		at := tx.group.readAt()
-		if s.rec, tx.err = m.getOne(tx.ctx, k); tx.err != nil {
-			return nil, tx.err
-		}
-		s.known = true
-		if tx.group != nil {
-			tx.group.cache.set(s.rec, nil, at, false)
-		}
-		return s, nil
-	}
 	return s, tx.fetch([]Key{k}, peek)
 }
 
@@ -224,20 +263,12 @@ func (tx *Tx) fetch(missing []Key, peek bool) error {
 		tx.missing, tx.err = append(tx.missing, missing...), errMissing
 		return errMissing
 	}
-	at := tx.group.readAt()
 	var recs []Record
 	var err error
-	switch s := tx.store.(type) {
-	case *Mem:
-		recs, err = s.getShared(tx.ctx, missing)
-	case Peeker:
-		if peek {
-			recs, err = s.Peek(tx.ctx, missing)
-			break
-		}
-		recs, err = s.Get(tx.ctx, missing)
-	default:
-		recs, err = s.Get(tx.ctx, missing)
+	if s, ok := tx.store.(Peeker); ok && peek {
+		recs, err = s.Peek(tx.ctx, missing)
+	} else {
+		recs, err = tx.store.Get(tx.ctx, missing)
 	}
 	if err == nil && len(recs) != len(missing) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(missing))
@@ -249,9 +280,6 @@ func (tx *Tx) fetch(missing []Key, peek bool) error {
 	for i, k := range missing {
 		s := tx.find(k)
 		s.rec, s.known = recs[i], true
-		if tx.group != nil {
-			tx.group.cache.set(recs[i], nil, at, false)
-		}
 	}
 	return nil
 }
@@ -282,7 +310,7 @@ func (s *slot) full() (Record, error) {
 		return r, nil
 	}
 	var err error
-	r.Data, err = val.encode(r.Key)
+	r.Data, err = val.encode(r.Key.Kind)
 	return r, err
 }
 
@@ -396,32 +424,20 @@ func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
 	tx.change(s)
 	s.plan.entries++
 	seq = s.rec.Seq + s.plan.entries
-	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: bytes.Clone(data)})
+	n := len(tx.arena)
+	tx.arena = append(tx.arena, data...)
+	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: tx.arena[n:len(tx.arena):len(tx.arena)]})
 	return seq, nil
 }
 
 // Sub runs fn and, if it returns an error, takes back what fn wrote; what it
 // read still counts. The error is returned as it is. Subs may nest.
 func (tx *Tx) Sub(fn func() error) error {
-	if tx.done {
+	if tx.txRun == nil || tx.done {
 		return errTxDone
 	}
-	mark, entries, kept := len(tx.undo), len(tx.entries), false
-	tx.subs++
-	defer func() { // a panic that fn's caller recovers from leaves no writes either
-		tx.subs--
-		if !kept {
-			for i := len(tx.undo) - 1; i >= mark; i-- {
-				tx.undo[i].slot.plan = tx.undo[i].plan
-			}
-			tx.undo = tx.undo[:mark]
-			clear(tx.entries[entries:])
-			tx.entries = tx.entries[:entries]
-		}
-		if tx.subs == 0 {
-			tx.undo = tx.undo[:0]
-		}
-	}()
+	sub, kept := tx.beginSub(), false
+	defer func() { sub.end(kept) }() // a panic that fn's caller recovers from leaves no writes either
 	if err := fn(); err != nil {
 		return err
 	}
@@ -429,37 +445,72 @@ func (tx *Tx) Sub(fn func() error) error {
 	return nil
 }
 
+// openSub is a Sub under way.
+type openSub struct {
+	tx            *Tx
+	mark, entries int
+}
+
+func (tx *Tx) beginSub() openSub {
+	tx.subs++
+	return openSub{tx, len(tx.undo), len(tx.entries)}
+}
+
+// end takes back what was written since, unless it is to be kept.
+func (o openSub) end(keep bool) {
+	tx := o.tx
+	if tx.txRun == nil {
+		return // the run ended within, by a panic
+	}
+	tx.subs--
+	if !keep {
+		for i := len(tx.undo) - 1; i >= o.mark; i-- {
+			tx.undo[i].slot.plan = tx.undo[i].plan
+		}
+		tx.undo = tx.undo[:o.mark]
+		clear(tx.entries[o.entries:])
+		tx.entries = tx.entries[:o.entries]
+	}
+	if tx.subs == 0 {
+		tx.undo = tx.undo[:0]
+	}
+}
+
 // Now returns the instant of the run, in UTC to the microsecond: the first call
 // reads clock (nil is [time.Now]), later ones repeat its answer, so that all
 // packages in one commit agree.
 func (tx *Tx) Now(clock func() time.Time) time.Time {
-	if tx.now.IsZero() {
-		if clock == nil {
-			clock = time.Now
-		}
-		tx.now = clock().UTC().Truncate(time.Microsecond)
+	if tx.txRun != nil && !tx.now.IsZero() {
+		return tx.now
 	}
-	return tx.now
+	if clock == nil {
+		clock = time.Now
+	}
+	now := clock().UTC().Truncate(time.Microsecond)
+	if tx.txRun != nil {
+		tx.now = now
+	}
+	return now
 }
 
 var errReadOnly = errors.New("storage: write within View")
 
 func (tx *Tx) writable(k Key, data []byte) error {
 	switch {
-	case tx.done:
+	case tx.txRun == nil || tx.done:
 		return errTxDone
 	case tx.err != nil:
 		return tx.err
 	case tx.readOnly:
 		return errReadOnly
 	case len(data) > MaxData:
-		return tooLarge(k, data)
+		return tooLarge(k.Kind, data)
 	}
 	return nil
 }
 
-func tooLarge(k Key, data []byte) error {
-	return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, k.Kind, len(data), MaxData)
+func tooLarge(kind string, data []byte) error {
+	return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, kind, len(data), MaxData)
 }
 
 func (tx *Tx) change(s *slot) {
@@ -515,7 +566,7 @@ func (tx *Tx) batch() (b Batch, err error) {
 		case opPut:
 			w.Data, w.Due = s.plan.data, s.plan.due
 			if s.plan.val != nil {
-				if w.Data, err = s.plan.val.encode(w.Key); err != nil {
+				if w.Data, err = s.plan.val.encode(w.Key.Kind); err != nil {
 					return Batch{}, err
 				}
 			}

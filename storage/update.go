@@ -85,7 +85,6 @@ type updater struct {
 	attempts int
 	readOnly bool
 
-	group    *Grouped   // whose cache serves and learns; nil: none
 	cache    *recordSet // for the next run; nil: it reads afresh
 	lost     []Batch    // sent, with their answers lost
 	unknown  error      // the last such answer
@@ -94,6 +93,7 @@ type updater struct {
 
 func (u *updater) run(fn func(*Tx) error) error {
 	unknowns := 0
+	mem, _ := u.store.(*Mem)
 	var tx *Tx
 	defer func() {
 		if tx != nil {
@@ -109,8 +109,13 @@ func (u *updater) run(fn func(*Tx) error) error {
 		if tx != nil {
 			tx.release()
 		}
+		if mem != nil {
+			if err := u.ctx.Err(); err != nil {
+				return err
+			}
+		}
 		tx = newTx(u.ctx, u.store, u.cache)
-		tx.readOnly, tx.group = u.readOnly, u.group
+		tx.readOnly, tx.mem = u.readOnly, mem
 		err := fn(tx)
 		tx.done = true
 		if tx.err != nil {
@@ -131,14 +136,17 @@ func (u *updater) run(fn func(*Tx) error) error {
 		if err := tx.check(); err != nil {
 			return u.final(err)
 		}
+		if mem != nil {
+			if ok, err := mem.commit(u.ctx, tx); err != nil || ok {
+				return err
+			}
+			continue
+		}
 		batch, err := tx.batch()
 		if err != nil {
 			return u.final(err)
 		}
-		outs, err := u.commit(batch)
-		if u.group != nil {
-			u.group.learn(tx, err == nil && len(outs) == 1 && outs[0].OK)
-		}
+		outs, err := u.store.Commit(u.ctx, []Batch{batch})
 		switch {
 		case errors.Is(err, ErrUnknown):
 			u.lost, u.unknown, u.cache = append(u.lost, batch), err, nil
@@ -161,13 +169,6 @@ func (u *updater) run(fn func(*Tx) error) error {
 		return u.unknown
 	}
 	return u.final(ErrContended)
-}
-
-func (u *updater) commit(b Batch) ([]Outcome, error) {
-	if s, ok := u.store.(*Mem); ok {
-		return s.commitOwned(u.ctx, []Batch{b})
-	}
-	return u.store.Commit(u.ctx, []Batch{b})
 }
 
 // final is the error of an Update that could not find out what it wanted to: if
@@ -217,26 +218,24 @@ func explains(b Batch, current []Record) bool {
 
 // fetch replaces the cache with what the store has under keys now.
 func (u *updater) fetch(keys []Key) error {
+	if _, ok := u.store.(*Mem); ok { // which reads as fast as a cache
+		for _, k := range keys {
+			if err := checkKey(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	u.cache = new(recordSet)
 	for len(keys) > 0 {
 		part := keys[:min(len(keys), MaxKeys)]
 		keys = keys[len(part):]
-		at := u.group.readAt()
-		var recs []Record
-		var err error
-		if s, ok := u.store.(*Mem); ok {
-			recs, err = s.getShared(u.ctx, part)
-		} else {
-			recs, err = u.store.Get(u.ctx, part)
-		}
+		recs, err := u.store.Get(u.ctx, part)
 		if err != nil {
 			return err
 		}
 		for _, r := range recs {
 			u.cache.set(r)
-			if u.group != nil {
-				u.group.cache.set(r, nil, at, false)
-			}
 		}
 	}
 	return nil
@@ -246,6 +245,9 @@ func (u *updater) fetch(keys []Key) error {
 // all of it was so between the two reads: the answer is true of one instant.
 // A single record that was read in this run needs no second look.
 func (u *updater) confirm(tx *Tx) (moved bool, err error) {
+	if tx.mem != nil {
+		return !tx.mem.same(tx.order), nil
+	}
 	keys, cached := tx.seen()
 	if len(keys) == 0 || (len(keys) == 1 && !cached) {
 		u.cache = nil

@@ -1,0 +1,104 @@
+package storage
+
+import "context"
+
+// memSlot is where a run of [Update] on a [Mem] found a record, so that the
+// commit need not search again.
+type memSlot struct {
+	kind    *memKind
+	created uint64     // by kind, when the record was absent
+	rec     *memRecord // nil: absent
+}
+
+// fill makes a slot known. It does not wait.
+func (m *Mem) fill(s *slot) {
+	m.mu.RLock()
+	m.look(s)
+	m.mu.RUnlock()
+}
+
+func (m *Mem) look(s *slot) {
+	k := &s.rec.Key
+	s.known, s.cached = true, false
+	if s.mem.kind = m.kind(k.Tenant, k.Kind); s.mem.kind == nil {
+		return
+	}
+	r := s.mem.kind.records[k.ID]
+	if s.mem.rec = r; r == nil {
+		s.mem.created = s.mem.kind.created
+		return
+	}
+	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due, s.val = r.version, r.seq(), r.data, DueTime(r.due), r.val
+}
+
+// attach keeps a value that was decoded from what the slot found.
+func (m *Mem) attach(s *slot) {
+	m.mu.Lock()
+	if r := s.mem.rec; r.version == s.rec.Version {
+		r.val = s.val
+	}
+	m.mu.Unlock()
+}
+
+// same reports whether the records that a run found are still as they were.
+func (m *Mem) same(slots []*slot) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, s := range slots {
+		if s.seen && s.known && !m.unchanged(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// unchanged reports whether a record still has the version that a run found.
+func (m *Mem) unchanged(s *slot) bool {
+	if s.rec.Version > 0 {
+		return s.mem.rec.version == s.rec.Version // 0 once it is deleted
+	}
+	if s.mem.kind != nil && s.mem.kind.created == s.mem.created {
+		return true
+	}
+	return m.find(s.rec.Key) == nil
+}
+
+// commit is Commit of what a run wrote: Data that nobody will change, checked
+// before.
+func (m *Mem) commit(ctx context.Context, tx *Tx) (ok bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	for _, s := range tx.order {
+		if err := s.plan.settle(s.rec.Key); err != nil {
+			return false, err
+		}
+	}
+	entries := tx.stamp()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range tx.order {
+		switch {
+		case s.plan.op == opNone && (!s.valid || s.rec.Version == 0), s.plan.op == opDelete && s.rec.Version == 0:
+			continue
+		case !s.known:
+			m.look(s) // a creation that did not look
+		}
+		if !m.unchanged(s) {
+			return false, nil
+		}
+		if s.plan.op == opDelete && s.mem.rec.seq() > 0 {
+			return false, deletedStream(s.rec.Key)
+		}
+	}
+	for _, s := range tx.order {
+		switch {
+		case s.plan.op == opPut:
+			m.write(s.rec.Key, s.mem.rec, s.rec.Version+1, DueMicros(s.plan.due), s.plan.data, s.plan.val)
+		case s.plan.op == opDelete && s.rec.Version > 0:
+			m.remove(s.rec.Key, s.mem.rec)
+		}
+	}
+	m.appendAll(entries)
+	return true, nil
+}
