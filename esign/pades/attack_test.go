@@ -45,7 +45,13 @@ func revise(t testing.TB, doc []byte, trailer string, objects map[int]string, fr
 	if trailer == "" {
 		trailer = "/Root 1 0 R"
 	}
-	fmt.Fprintf(out, "trailer\n<< /Size 200 %s /Prev %s >>\nstartxref\n%d\n%%%%EOF\n", trailer, prev, start)
+	size := 200
+	for _, m := range regexp.MustCompile(`/Size (\d+)`).FindAllSubmatch(doc, -1) {
+		n, err := strconv.Atoi(string(m[1]))
+		require.NoError(t, err)
+		size = max(size, n)
+	}
+	fmt.Fprintf(out, "trailer\n<< /Size %d %s /Prev %s >>\nstartxref\n%d\n%%%%EOF\n", size, trailer, prev, start)
 	return out.Bytes()
 }
 

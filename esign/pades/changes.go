@@ -25,7 +25,17 @@ func (v *verifier) changes() error {
 			return err
 		}
 	}
+	n := v.doc.Linearized()
+	front := len(v.revs) > 1 && n > 0 && (n == v.size || n == v.size-v.doc.Header())
+	size, hides, err := v.hidden()
+	if err != nil {
+		return err
+	}
 	for _, s := range v.sigs {
+		if front {
+			// Made to fit: a file loses its linearization with its first update.
+			v.allow(s, change{Change: Change{Revision: max(0, len(v.revs)-1-s.rev), Class: ChangesOther, Note: "the linearization hides all revisions but the first"}})
+		}
 		if s.rev < 0 {
 			if v.doc.Repaired() {
 				continue
@@ -34,6 +44,9 @@ func (v *verifier) changes() error {
 			// a whole document.
 			s.report.Changes = ChangesOther
 			continue
+		}
+		if hides && sizeOf(v.revs[s.rev].Trailer()) > size {
+			v.allow(s, change{Change: Change{Revision: len(v.revs) - 1 - s.rev, Key: "Size", Class: ChangesOther, Note: "objects beyond /Size"}})
 		}
 		for i := s.rev - first; i < len(steps); i++ {
 			for _, c := range steps[i] {
@@ -49,6 +62,32 @@ func (v *verifier) changes() error {
 		}
 	}
 	return nil
+}
+
+// hidden returns the newest /Size and whether there are objects beyond it. They
+// do not exist to readers who care (ISO 32000-2 7.5.5), so that lowering it hides.
+func (v *verifier) hidden() (size int64, hides bool, err error) {
+	if v.doc.Repaired() {
+		return 0, false, nil
+	}
+	size = sizeOf(v.doc.Trailer())
+	for i := range v.revs {
+		if sizeOf(v.revs[i].Trailer()) <= size {
+			continue
+		}
+		for ref, err := range v.doc.Numbers() {
+			if err != nil || int64(ref.Num) >= size {
+				return size, err == nil, err
+			}
+		}
+		break
+	}
+	return size, false, nil
+}
+
+func sizeOf(trailer *pdf.Dict) int64 {
+	n, _ := trailer.Get("Size").(pdf.Int)
+	return int64(n)
 }
 
 // steps compares each revision after first with the one before it, in every

@@ -83,8 +83,18 @@ func (v *verifier) trailing() (trailing, error) {
 	if len(v.revs) == 0 {
 		return trailingNothing, nil
 	}
-	return v.rest(v.revs[len(v.revs)-1].End)
+	end := v.revs[len(v.revs)-1].End
+	kind, err := v.rest(end)
+	if kind == trailingNothing && v.size-end > maxPadding {
+		kind = trailingText
+	}
+	return kind, err
 }
+
+// maxPadding is how much white space may follow a document: readers look for
+// startxref in the last 1024 bytes, and without it repair the file, which may
+// show another one.
+const maxPadding = 1024 - 64
 
 // rest classes the bytes from off on.
 func (v *verifier) rest(off int64) (trailing, error) {

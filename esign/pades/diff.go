@@ -163,6 +163,7 @@ func (d *differ) compare(nums map[uint32]bool) error {
 		if err := d.compareOne(num); err != nil {
 			return err
 		}
+		d.ambiguous(num)
 	}
 	for num, needs := range streams {
 		for n := range needs {
@@ -280,6 +281,23 @@ func (d *differ) compareOne(num uint32) error {
 	return nil
 }
 
+// ambiguous reports an object that gives a key twice where it did not stand
+// before: readers differ in which one counts.
+func (d *differ) ambiguous(num uint32) {
+	ref, ok := entryRef(d.new.doc, num)
+	if !ok {
+		return
+	}
+	was, ok1, err1 := d.old.doc.Entry(num)
+	is, _, err2 := d.new.doc.Entry(num)
+	if err1 == nil && err2 == nil && ok1 && was == is && is.Kind == pdf.InUse {
+		return // restated
+	}
+	if o, err := d.new.doc.Object(ref); err == nil && pdf.Doubled(o) {
+		d.report(num, "", ChangesOther, "a key is there twice")
+	}
+}
+
 func firstError(list ...error) error {
 	for _, err := range list {
 		if err != nil {
@@ -308,6 +326,9 @@ func (d *differ) trailer() error {
 	same, err := pdf.Equal(d.old.doc, a.Get("Encrypt"), d.new.doc, b.Get("Encrypt"))
 	if err != nil || !same {
 		d.report(trailerNum, "Encrypt", ChangesOther, "another encryption")
+	}
+	if b.Repeated() {
+		d.report(trailerNum, "", ChangesOther, "a key of the trailer is there twice")
 	}
 	return nil
 }

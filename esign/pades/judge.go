@@ -222,7 +222,11 @@ func (d *differ) judgeForm(num uint32, a, b *pdf.Dict) error {
 			if err := d.judgeMembers(num, "Fields", a, b); err != nil {
 				return err
 			}
-		case "SigFlags", "NeedAppearances":
+		case "SigFlags":
+		case "NeedAppearances":
+			if err := d.judgeAppearances(num, b); err != nil {
+				return err
+			}
 		case "DR":
 			if err := d.judgeDR(num, a, b); err != nil {
 				return err
@@ -239,6 +243,21 @@ func (d *differ) judgeForm(num uint32, a, b *pdf.Dict) error {
 			d.report(num, "AcroForm/XFA", class, "XFA changed")
 		default:
 			d.report(num, "AcroForm/"+string(k), ChangesOther, "")
+		}
+	}
+	return nil
+}
+
+// judgeAppearances reports that viewers are asked to draw every value anew:
+// what they show then need not be what was signed.
+func (d *differ) judgeAppearances(num uint32, form *pdf.Dict) error {
+	o, err := d.new.doc.Lookup(form, "NeedAppearances")
+	if on, _ := o.(pdf.Bool); err != nil || !bool(on) {
+		return err
+	}
+	for _, x := range d.old.form.fields {
+		if (x.Type == "Tx" || x.Type == "Ch") && !pdf.IsNull(x.Value) {
+			d.report(num, "AcroForm/NeedAppearances", ChangesForm, "appearances are to be drawn anew").field = x.Name
 		}
 	}
 	return nil

@@ -1,0 +1,129 @@
+package pades_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign/pades"
+)
+
+// §6: later bytes that leave readers a choice, so that one may show what was
+// signed and another something else.
+func TestAttackReadings(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	other := expectation{verdict: pades.Failed, integrity: pades.Intact, changes: pades.ChangesOther, reason: pades.ReasonChangedAfterSigning}
+	doc := sign(t, disguiseDoc("", "/Contents 4 0 R /Resources << /Font << /F1 "+sansFont+" >> >> ").classic(), s, s.spec())
+	page := pageOf(t, doc)
+	evil := func(objects map[int]string) map[int]string {
+		objects[60] = stream("", evilText)
+		return objects
+	}
+	t.Run("key twice, the last as before", func(t *testing.T) {
+		b := strings.Replace(page, "/Contents 4 0 R", "/Contents 60 0 R /Contents 4 0 R", 1)
+		check(t, verify(t, revise(t, doc, "", evil(map[int]string{3: b})), s), "Signature1", other)
+	})
+	t.Run("key twice, spelled in two ways", func(t *testing.T) {
+		b := strings.Replace(page, "/Contents 4 0 R", "/Con#74ents 60 0 R /Contents 4 0 R", 1)
+		check(t, verify(t, revise(t, doc, "", evil(map[int]string{3: b})), s), "Signature1", other)
+	})
+	t.Run("key twice, deep inside", func(t *testing.T) {
+		b := strings.Replace(page, "/F1 ", "/F1 "+wrongFont+" /F1 ", 1)
+		check(t, verify(t, revise(t, doc, "", map[int]string{3: b}), s), "Signature1", other)
+	})
+	t.Run("key twice in something new", func(t *testing.T) {
+		r := verify(t, revise(t, doc, "", map[int]string{60: "<< /Subtype /Text /Subtype /FreeText >>"}), s)
+		check(t, r, "Signature1", other)
+	})
+	t.Run("trailer with two catalogs", func(t *testing.T) {
+		b := revise(t, doc, "/Root 61 0 R /Root 1 0 R", map[int]string{61: "<< /Type /Catalog /Pages 2 0 R >>"})
+		check(t, verify(t, b, s), "Signature1", other)
+	})
+	t.Run("trailer with two /Prev", func(t *testing.T) {
+		check(t, verify(t, revise(t, doc, "/Root 1 0 R /Prev 9", map[int]string{60: "<< >>"}), s), "Signature1", other)
+	})
+	t.Run("/Size that ends before the content", func(t *testing.T) {
+		b := revise(t, doc, "", map[int]string{1: catalogOf(t, doc)})
+		b = bytes.Replace(b, []byte("/Size 200"), []byte("/Size 4"), 1)
+		check(t, verify(t, b, s), "Signature1", other)
+	})
+	t.Run("white space that pushes startxref away", func(t *testing.T) {
+		for n, want := range map[int]pades.Verdict{900: pades.Passed, 2000: pades.Indeterminate, 70_000: pades.Indeterminate} {
+			r := verify(t, append(bytes.Clone(doc), bytes.Repeat([]byte(" "), n)...), s)
+			assert.Equal(t, want, r.Verdict, "%d: %+v", n, r.Signatures)
+		}
+	})
+	t.Run("linearization that fits the padded file", func(t *testing.T) {
+		// A reader that believes in it sees what stood there before the update.
+		const padding = 50
+		d := disguiseDoc("", "/Contents 4 0 R", "<< /Linearized 1 /L 00000000 /H [0 0] /O 3 /E 9 /N 1 /T 9 >>")
+		d.objects[0], d.objects[4] = d.objects[4], d.objects[0] // first of all
+		d.trailer = "/Root 5 0 R"
+		b := d.classic()
+		size := len(sign(t, revise(t, b, "/Root 5 0 R", map[int]string{4: stream("", evilText)}), s, s.spec()))
+		for _, n := range []int{size + padding, 1234} {
+			b := replaceOnce(t, b, "/L 00000000", fmt.Sprintf("/L %08d", n))
+			b = sign(t, revise(t, b, "/Root 5 0 R", map[int]string{4: stream("", evilText)}), s, s.spec())
+			require.Len(t, b, size)
+			assert.Equal(t, pades.Passed, verify(t, b, s).Verdict)
+			b = append(b, bytes.Repeat([]byte(" "), padding)...)
+			if n == 1234 {
+				assert.Equal(t, pades.Passed, verify(t, b, s).Verdict)
+				continue
+			}
+			check(t, verify(t, b, s), "Signature1", other)
+		}
+	})
+	t.Run("junk before the header", func(t *testing.T) {
+		// Offsets count from the header to most readers, from the first byte to
+		// some; the update is another one to either.
+		junk := strings.Repeat("%", 199) + "\n"
+		plain := disguiseDoc("", "/Contents 4 0 R").classic()
+		signed := sign(t, append([]byte(junk), plain...), s, s.spec())
+		require.Equal(t, pades.Passed, verify(t, signed, s).Verdict)
+		all := startxrefPattern.FindAllSubmatch(signed, -1)
+		prev := string(all[len(all)-1][1])
+		b := fmt.Appendf(bytes.Clone(signed), "4 0 obj\n%s\nendobj\n", stream("", evilText))
+		evilAt := len(signed) - len(junk)
+		table := func(entry string) string {
+			return fmt.Sprintf("xref\n%s\ntrailer\n<< /Size 90 /Root 1 0 R /Prev %s >>\n", entry, prev)
+		}
+		at := len(b)
+		b = append(b, table("60 1\n0000000000 00001 f ")...) // from the first byte
+		b = append(b, bytes.Repeat([]byte(" "), at+len(junk)-len(b))...)
+		b = append(b, table(fmt.Sprintf("4 1\n%010d 00000 n ", evilAt))...) // from the header
+		b = fmt.Appendf(b, "startxref\n%d\n%%%%EOF\n", at)
+		check(t, verify(t, b, s), "Signature1", expectation{verdict: pades.Failed, changes: pades.ChangesOther})
+	})
+}
+
+// V8: asking viewers to draw all values anew changes what they show.
+func TestNeedAppearancesLater(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	form := formDoc()
+	form.objects[5] = strings.Replace(form.objects[5], "/NeedAppearances true", "", 1)
+	for name, c := range map[string]struct {
+		spec pades.Spec
+		want pades.Verdict
+	}{
+		"approval": {pades.Spec{}, pades.Passed},
+		"P=2":      {pades.Spec{Certify: 2}, pades.Passed},
+		"P=1":      {pades.Spec{Certify: 1}, pades.Failed},
+		"locked":   {pades.Spec{Lock: &pades.Lock{Action: pades.LockInclude, Fields: []string{"memo"}}}, pades.Failed},
+		"unlocked": {pades.Spec{Lock: &pades.Lock{Action: pades.LockExclude, Fields: []string{"memo"}}}, pades.Passed},
+	} {
+		c.spec.Chain = s.chain
+		b := sign(t, form.classic(), s, c.spec)
+		acro := "<< /Fields [7 0 R 8 0 R 9 0 R 14 0 R] /SigFlags 3 /DA (/F1 12 Tf 0 g) /DR << /Font << /F1 11 0 R >> >> /NeedAppearances true >>"
+		r := verify(t, revise(t, b, "", map[int]string{6: acro}), s)
+		got := r.Signatures[0]
+		assert.Equal(t, c.want, got.Verdict, "%s: %+v", name, got)
+		assert.Equal(t, pades.ChangesForm, got.Changes, "%s: %+v", name, got)
+	}
+}
