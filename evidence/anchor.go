@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -180,11 +181,18 @@ type anchorRecord struct {
 	Root    storage.Hex   `json:"root"`
 	Note    string        `json:"note"`
 	Receipt AnchorReceipt `json:"receipt"`
+	Sum     storage.Hex   `json:"sum,omitempty"` // SHA-256 of Receipt.Data: not every byte of a token is signed
 	At      time.Time     `json:"at"`
 	Due     time.Time     `json:"due,omitzero"` // when to ask for the final form
 }
 
 var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1, Due: func(r anchorRecord) time.Time { return r.Due }}
+
+// whole reports whether a record, found under an id, is what was kept. The id
+// has the anchor's name.
+func (r anchorRecord) whole(id string) bool {
+	return id == anchorID(r.Size, r.Receipt.Anchor) && (len(r.Sum) == 0 || bytes.Equal(r.Sum, hashOf(r.Receipt.Data)))
+}
 
 func anchorID(size uint64, name string) string { return fmt.Sprintf("%016x-%s", size, name) }
 
@@ -236,7 +244,7 @@ func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) er
 		if err != nil || had { // another process anchored the same checkpoint
 			return err
 		}
-		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, At: now}
+		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, Sum: hashOf(r.Data), At: now}
 		if !r.Final {
 			rec.Due = now.Add(anchorEvery)
 		}

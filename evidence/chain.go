@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"iter"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/countersign/countersign/storage"
 )
 
@@ -56,12 +54,21 @@ func (l *Log) read(ctx context.Context, tenant, env string) ([][]byte, chainHead
 	if err != nil {
 		return nil, chainHead{}, err
 	}
-	var raws [][]byte
+	if head.Seq == 0 {
+		return nil, chainHead{}, fmt.Errorf("evidence: head of a chain without events: %w", storage.ErrCorrupt)
+	}
+	raws, err := l.entries(ctx, key, head)
+	return raws, head, err
+}
+
+// entries fetches the events of a chain up to its head.
+func (l *Log) entries(ctx context.Context, key storage.Key, head chainHead) ([][]byte, error) {
+	raws := make([][]byte, 0, min(head.Seq, 512))
 	for uint64(len(raws)) < head.Seq {
 		// Entries after the head read above belong to later commits.
 		page, err := l.store.Entries(ctx, key, uint64(len(raws)), int(min(head.Seq-uint64(len(raws)), 512)))
 		if err != nil {
-			return nil, chainHead{}, fmt.Errorf("evidence: read chain: %w", err)
+			return nil, fmt.Errorf("evidence: read chain: %w", err)
 		}
 		if len(page) == 0 {
 			break
@@ -70,12 +77,13 @@ func (l *Log) read(ctx context.Context, tenant, env string) ([][]byte, chainHead
 			raws = append(raws, e.Data)
 		}
 	}
-	return raws, head, nil
+	return raws, nil
 }
 
 // judge parses a chain and finds the first event that cannot be right.
 func (l *Log) judge(tenant, env string, raws [][]byte, head chainHead) ([]Event, *TamperError) {
 	events, faults := parseChain(raws, chainFacts{origin: l.origin, tenant: tenant, env: env, count: head.Seq, head: head.Hash})
+	faults = head.agrees(events, faults)
 	if len(faults) == 0 {
 		return events, nil
 	}
@@ -86,6 +94,27 @@ func (l *Log) judge(tenant, env string, raws [][]byte, head chainHead) ([]Event,
 		}
 	}
 	return events, &TamperError{Env: env, Seq: first.seq, What: first.what}
+}
+
+// agrees adds where a head does not say what the events do, of which it is only
+// an extract, unless the events themselves are at odds.
+func (h chainHead) agrees(events []Event, faults []fault) []fault {
+	if len(faults) > 0 || uint64(len(events)) != h.Seq || h.Seq == 0 {
+		return faults
+	}
+	if last := &events[len(events)-1]; !h.At.Equal(last.At) {
+		faults = append(faults, fault{CodeChain, last.Seq, "not the instant that the head has", Failed})
+	}
+	seal := uint64(0)
+	for i := range events {
+		if events[i].Type == TypeSealed {
+			seal = events[i].Seq
+		}
+	}
+	if seal != h.Sealed {
+		faults = append(faults, fault{CodeSeal, min(max(seal, h.Sealed), h.Seq), "not where the head has the seal", Failed})
+	}
+	return faults
 }
 
 // chainFacts are what is known of a chain from elsewhere.
@@ -112,9 +141,16 @@ type fault struct {
 //     answer its successor either, else the earlier one, whose successor
 //     stands firm.
 func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
+	events := make([]Event, len(raws))
+	_, faults := judgeChain(events, raws, k)
+	return events, faults
+}
+
+// judgeChain is parseChain into events that may have been used before, whose
+// room it reuses. It returns the hash of every event, too.
+func judgeChain(events []Event, raws [][]byte, k chainFacts) ([][sha256.Size]byte, []fault) {
 	var faults []fault
 	add := func(code string, seq uint64, what string) { faults = append(faults, fault{code, seq, what, Failed}) }
-	events := make([]Event, len(raws))
 	formed := make([]bool, len(raws))
 	sealed := uint64(0)
 	for i, raw := range raws {
@@ -205,113 +241,7 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 		// With the events in one line, only the last can differ from the head.
 		add(CodeChain, n, "not the head of the chain")
 	}
-	return events, faults
-}
-
-// AuditOptions say which chain to audit.
-type AuditOptions struct {
-	Tenant, Env string // both required
-}
-
-// Audit re-reads a chain from the store and judges it as [Verify] judges a
-// bundle: what was changed, removed, added or moved behind the Log's back is
-// named by Report.FirstBad. Beyond a bundle it holds events against their leaves
-// in the newest tree, and commitments against the vault: a value lost without
-// an erasure on record is UNEXPLAINED_LOSS. It needs no trust, as it speaks to
-// the operator about the operator's own store. An envelope without events is
-// [ErrNotFound].
-func (l *Log) Audit(ctx context.Context, o *AuditOptions) (*Report, error) {
-	if o == nil {
-		return nil, fmt.Errorf("%w: nothing to audit", ErrDraft)
-	}
-	tenant, env := o.Tenant, o.Env
-	raws, head, err := l.read(ctx, tenant, env)
-	if err != nil {
-		return nil, err
-	}
-	if head.Seq == 0 {
-		return nil, ErrNotFound
-	}
-	r := &Report{Verdict: Passed, Tenant: tenant, Env: env, Origin: l.origin,
-		Claim: Claim{Kind: ClaimOpen, Last: head.Seq, Head: head.Hash, Seal: head.Sealed, Docs: DocsDigests, Known: true}}
-	if head.Sealed > 0 {
-		r.Claim.Kind = ClaimSealed
-	}
-	events, faults := parseChain(raws, chainFacts{origin: l.origin, tenant: tenant, env: env, count: head.Seq, head: head.Hash})
-	if head.Sealed > 0 && (head.Sealed > uint64(len(events)) || events[head.Sealed-1].Type != TypeSealed) {
-		faults = append(faults, fault{CodeSeal, min(head.Sealed, uint64(len(events))+1), "the seal is gone", Failed})
-	}
-	r.faults(faults)
-	for _, e := range events {
-		if e.Seq > 0 {
-			r.Windows = append(r.Windows, Window{Seq: e.Seq, At: e.At})
-		}
-	}
-	if r.FirstBad == 0 && tenant != storage.Deployment {
-		if err := l.vault.Unlock(ctx, tenant); err != nil {
-			return nil, err
-		}
-		lost, err := l.losses(ctx, tenant, env, events)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range lost {
-			r.add(Check{Code: f.code, Verdict: f.verdict, Seq: f.seq, Detail: f.what})
-		}
-		if len(lost) == 0 {
-			r.add(Check{Code: CodeLoss, Verdict: Passed})
-		}
-	}
-	if r.FirstBad == 0 {
-		if err := l.auditTree(ctx, r, tenant, env, raws); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-// auditTree holds the events of a chain against their leaves in the tree.
-func (l *Log) auditTree(ctx context.Context, r *Report, tenant, env string, raws [][]byte) error {
-	recs, err := l.store.Get(ctx, []storage.Key{marks.Key(tenant, env)})
-	if err != nil {
-		return fmt.Errorf("evidence: read watermark: %w", err)
-	}
-	if recs[0].Version == 0 {
-		return nil
-	}
-	mark, err := marks.Decode(recs[0])
-	if err != nil {
-		return err
-	}
-	tree, err := l.head(ctx)
-	if err != nil {
-		return err
-	}
-	blind, err := l.blind(tenant, env)
-	if err != nil {
-		return err
-	}
-	hashes := l.hashes(ctx, tree.Size, tree.Root)
-	making := newLeaves(blind, env)
-	for i, raw := range raws {
-		seq := uint64(i) + 1
-		leaf, ok := mark.leaf(seq)
-		if !ok {
-			break
-		}
-		p, err := tlog.ProveRecord(int64(tree.Size), int64(leaf), hashes)
-		if err == nil {
-			err = tlog.CheckRecord(p, int64(tree.Size), tlog.Hash(tree.Root), int64(leaf), tlog.RecordHash(making.of(seq, raw)))
-		}
-		if err != nil {
-			r.add(Check{Code: CodeLeaf, Verdict: Failed, Seq: seq, Detail: "the event is not the leaf in the log"})
-			r.bad(seq)
-		}
-	}
-	if r.FirstBad == 0 {
-		r.add(Check{Code: CodeLeaf, Verdict: Passed})
-	}
-	return nil
+	return sums, faults
 }
 
 // faults adds faults under their codes, and a passed check for each code of the

@@ -65,7 +65,7 @@ func newWorldWithKey(t testing.TB, key ed25519.PrivateKey, wrap func(storage.Sto
 		s = wrap(s)
 	}
 	var err error
-	w.vault, err = privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: s, Now: w.clock})
+	w.vault, err = privacy.New(privacy.Config{Root: testRoot, Store: s, Now: w.clock})
 	require.NoError(t, err)
 	w.log, err = evidence.New(evidence.Config{LogSigner: w.key, Origin: origin, Store: s, Vault: w.vault, Now: w.clock, Anchors: anchors})
 	require.NoError(t, err)

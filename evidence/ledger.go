@@ -161,7 +161,7 @@ func (l *Log) upgrade(ctx context.Context) error {
 			if err != nil || !ok || now.Receipt.Final {
 				return err
 			}
-			now.Receipt = got
+			now.Receipt, now.Sum = got, hashOf(got.Data)
 			now.Due = tx.Now(l.now).Add(anchorEvery)
 			if got.Final {
 				now.Due = time.Time{}

@@ -88,6 +88,9 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 				return nil, 0, fmt.Errorf("evidence: read anchors: %w", err)
 			}
 			r := item.Value.Receipt
+			if !item.Value.whole(item.ID) || item.Value.Note != cp.Note {
+				return nil, 0, fmt.Errorf("evidence: stored anchor: %w", storage.ErrCorrupt)
+			}
 			out = append(out, sourceOf(anchorPath(size, r.Anchor, r.Kind), r.Data))
 		}
 		if i == 0 {
@@ -118,7 +121,7 @@ func (l *Log) anchorAfter(ctx context.Context, n uint64) (anchorRecord, bool, er
 	}
 	// The checkpoint is what was signed; size and root only repeat it.
 	cp, _, err := parseCheckpoint([]byte(r.Note))
-	if err != nil || cp.Origin != l.origin || cp.Size != r.Size || !bytes.Equal(cp.Root, r.Root) || cp.Size <= n {
+	if err != nil || cp.Origin != l.origin || cp.Size != r.Size || !bytes.Equal(cp.Root, r.Root) || cp.Size <= n || !r.whole(page[0].Key.ID) {
 		return anchorRecord{}, false, fmt.Errorf("evidence: stored anchor: %w", storage.ErrCorrupt)
 	}
 	return r, true, nil

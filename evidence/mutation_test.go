@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +13,7 @@ import (
 	"github.com/countersign/countersign/evidence"
 )
 
-var mutations = flag.Int("mutations", 2000, "random mutations per test of bundles and stores")
+var mutations = flag.Int("mutations", 2000, "random mutations, half of them of bundles and half of stores")
 
 // A region is what a range of a bundle's bytes belongs to.
 type region struct {
@@ -213,54 +212,4 @@ func TestBundleZipTrickery(t *testing.T) {
 		_, err := evidence.Verify(bytes.NewReader(x), int64(len(x)), o)
 		assert.ErrorIs(t, err, evidence.ErrUnreadable)
 	}
-}
-
-// TestBundleRandom throws random mutations of every kind at a bundle.
-func TestBundleRandom(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.envelope("nda-17")
-	b := w.export("nda-17", nil)
-	o := &evidence.VerifyOptions{Keys: w.trust()}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	count := map[string]int{}
-	for range *mutations {
-		x := bytes.Clone(b)
-		kind := []string{"flip", "delete", "insert", "swap", "truncate", "duplicate", "zero", "move"}[rnd.IntN(8)]
-		i, j := rnd.IntN(len(x)), rnd.IntN(len(x))
-		n := 1 + rnd.IntN(min(64, len(x)-i))
-		switch kind {
-		case "flip":
-			x[i] ^= byte(1 + rnd.IntN(255))
-		case "delete":
-			x = append(x[:i], x[i+n:]...)
-		case "insert":
-			x = append(x[:i], append(bytes.Repeat([]byte{byte(rnd.IntN(256))}, n), x[i:]...)...)
-		case "swap":
-			x[i], x[j] = x[j], x[i]
-		case "truncate":
-			x = x[:i]
-		case "duplicate":
-			x = append(x[:i+n], append(bytes.Clone(b[i:i+n]), b[i+n:]...)...)
-		case "zero":
-			clear(x[i : i+n])
-		case "move":
-			part := bytes.Clone(x[i : i+n])
-			x = append(x[:i], x[i+n:]...)
-			k := rnd.IntN(len(x))
-			x = append(x[:k], append(part, x[k:]...)...)
-		}
-		if bytes.Equal(x, b) {
-			continue
-		}
-		r, err := evidence.Verify(bytes.NewReader(x), int64(len(x)), o)
-		if err != nil {
-			require.ErrorIs(t, err, evidence.ErrUnreadable)
-			count[kind+", unreadable"]++
-			continue
-		}
-		require.Equal(t, evidence.Failed, r.Verdict, "%s at %d", kind, i)
-		count[kind]++
-	}
-	t.Log(count)
 }

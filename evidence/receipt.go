@@ -98,6 +98,9 @@ func (l *Log) Receipt(ctx context.Context, tenant, env string) (Receipt, error) 
 			if err != nil {
 				return Receipt{}, fmt.Errorf("evidence: read anchors: %w", err)
 			}
+			if !item.Value.whole(item.ID) {
+				return Receipt{}, fmt.Errorf("evidence: stored anchor: %w", storage.ErrCorrupt)
+			}
 			out.Anchors = append(out.Anchors, item.Value.Receipt)
 		}
 	}

@@ -92,6 +92,8 @@ type Report struct {
 	Origin   string   `json:"origin,omitempty"`
 	Claim    Claim    `json:"claim"`
 	FirstBad uint64   `json:"first_bad,omitempty"` // smallest seq that cannot be right; 0: none found
+	Chains   uint64   `json:"chains,omitempty"`    // how many an audit read
+	Events   uint64   `json:"events,omitempty"`    // and of how many events
 	Windows  []Window `json:"windows,omitempty"`
 	Checks   []Check  `json:"checks"`
 }

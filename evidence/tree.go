@@ -146,6 +146,9 @@ func leavesKey(n int64) storage.Key {
 	return storage.Key{Tenant: storage.Deployment, Kind: leavesKind, ID: fmt.Sprintf("%016x", n)}
 }
 
+// errTileRead is a store that failed, and not a tile that is wrong.
+var errTileRead = errors.New("evidence: read tiles")
+
 func (t tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
 	out := make([][]byte, 0, len(list))
 	for len(list) > 0 {
@@ -157,7 +160,7 @@ func (t tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
 		}
 		recs, err := t.store.Get(t.ctx, keys)
 		if err != nil {
-			return nil, fmt.Errorf("evidence: read tiles: %w", err)
+			return nil, fmt.Errorf("%w: %w", errTileRead, err)
 		}
 		for i, r := range recs {
 			n := part[i].W * tlog.HashSize

@@ -158,7 +158,12 @@ func (v *verifier) manifest() {
 		v.fail(CodeManifestNote, 0, pathNote, "missing or not a note with one signature")
 	case v.m == nil:
 	case n.text != manifestText(m.origin, raw) || n.sigs[0].name != m.origin:
-		v.fail(CodeManifestNote, 0, pathManifest, "the note names another manifest")
+		// One of the two was changed: a note that is as it was signed is not it.
+		path := pathManifest
+		if known, good := n.byLog(v.o.Keys.log(m.origin), m.claim.Size); known && !good {
+			path = pathNote
+		}
+		v.fail(CodeManifestNote, 0, path, "the note names another manifest")
 	default:
 		v.signed = true
 		switch known, good := n.byLog(v.o.Keys.log(m.origin), m.claim.Size); {

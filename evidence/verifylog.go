@@ -71,6 +71,7 @@ func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 	covered := map[uint64]*seen{}
 	leaves := map[uint64]uint64{}
 	byNote := map[string]*seen{}
+	var suspects []uint64
 	for _, s := range cps {
 		byNote[string(s.Note)] = s
 	}
@@ -104,13 +105,23 @@ func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 		hash := tlog.RecordHash(making.of(seq, v.raws[seq-1]))
 		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
 			v.fail(CodeInclusion, seq, name, "the event is not the leaf in the log")
-			if v.signed && cp.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)) {
+			switch {
+			case v.signed && cp.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)):
 				v.r.bad(seq) // the proof is what was signed, so the event is not
+			case !v.signed && cp.trusted:
+				suspects = append(suspects, seq)
 			}
 			continue
 		}
 		leaves[seq] = leaf
 		covered[seq] = cp
+	}
+	// Under a manifest that nobody signed an event that is not its leaf is what was
+	// changed; but where none is its leaf, what they all hang on is.
+	if len(leaves) > 0 {
+		for _, seq := range suspects {
+			v.r.bad(seq)
+		}
 	}
 	// Leaves of a chain rise with its events.
 	last, first := uint64(0), true
