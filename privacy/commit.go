@@ -251,7 +251,8 @@ func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Con
 		return nil, err
 	}
 	if !x.Asked.IsZero() && !x.now.Before(x.Keep) && !x.held(x.now) {
-		return nil, ErrErased // whether or not a sweep ran
+		// Erased by the date, though no sweep has told the chains yet.
+		return nil, fmt.Errorf("%w: %w", ErrErased, ErrRestricted)
 	}
 	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, c))
 	if err != nil {

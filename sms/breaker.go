@@ -15,6 +15,7 @@ const (
 	breakerLeast  = 50  // codes before it judges
 	breakerRatio  = 0.2 // of codes that were typed in rightly
 	breakerTrials = 5
+	breakerSurge  = 5 // times the mean of the seven days before
 )
 
 // breaker counts the codes of one number prefix. It is pure; a half-open one
@@ -25,6 +26,14 @@ type breaker struct {
 	Trials int            `json:"trials,omitempty"`
 	Last   time.Time      `json:"last,omitzero"`    // when the last trial went out
 	Passed int            `json:"passed,omitempty"` // trials that were typed in rightly
+	Days   []breakerDay   `json:"days,omitempty"`   // of the last eight, and one older as sign of history
+	Surge  int            `json:"surge,omitempty"`  // the day it last tripped for a surge
+}
+
+// breakerDay is how many codes went to a prefix on a day (Asia/Shanghai).
+type breakerDay struct {
+	Day  int `json:"day"` // since 1970-01-01
+	Sent int `json:"sent"`
 }
 
 type breakerCount struct {
@@ -48,9 +57,54 @@ func (b breaker) slot(now time.Time) (breaker, *breakerCount) {
 	return b, &b.Slots[len(b.Slots)-1]
 }
 
+// breakerToday is the day's number in Shanghai.
+func breakerToday(now time.Time) int { return int((now.Unix() + 8*3600) / (24 * 3600)) }
+
+// counted adds a code to its day, and reports whether the day has more than five
+// times the mean of the seven before it. A prefix without a week of history has
+// no mean, and below fifty codes a day nobody is pumping.
+func (b breaker) counted(now time.Time) (days []breakerDay, surge bool) {
+	day := breakerToday(now)
+	before, known := 0, false
+	for _, d := range b.Days {
+		if d.Day <= day-7 {
+			known = true
+		}
+		if d.Day < day-7 {
+			days = []breakerDay{{Day: d.Day}}
+			continue
+		}
+		if d.Day < day {
+			before += d.Sent
+		}
+		days = append(days, d)
+	}
+	if n := len(days); n == 0 || days[n-1].Day < day {
+		days = append(days, breakerDay{Day: day})
+	}
+	last := &days[len(days)-1]
+	last.Sent++
+	return days, known && last.Sent >= breakerLeast && 7*last.Sent > breakerSurge*before
+}
+
 // admit counts one more code, or says until when none goes out. It trips with
-// the code that shows the ratio, so that a refusal has nothing to keep.
+// the code that shows the ratio, or the surge, so that a refusal has nothing to
+// keep. A surge whose trials were typed in rightly was none, for that day.
 func (b breaker) admit(now time.Time) (next breaker, until time.Time, ok bool) {
+	days, surge := breaker{Days: slices.Clone(b.Days)}.counted(now)
+	next, until, ok = b.judge(now)
+	if !ok {
+		return b, until, false
+	}
+	if surge && b.Open.IsZero() && next.Open.IsZero() && b.Surge != breakerToday(now) {
+		next = breaker{Open: now.Add(breakerSpan), Surge: breakerToday(now)}
+	}
+	next.Days = days
+	return next, until, true
+}
+
+// judge is admit by the ratio alone.
+func (b breaker) judge(now time.Time) (next breaker, until time.Time, ok bool) {
 	if now.Before(b.Open) {
 		return b, b.Open, false
 	}
@@ -62,11 +116,11 @@ func (b breaker) admit(now time.Time) (next breaker, until time.Time, ok bool) {
 			}
 			return b, time.Time{}, true
 		case float64(b.Passed) >= breakerRatio*breakerTrials:
-			b = breaker{}
+			b = breaker{Surge: b.Surge}
 		case now.Before(again):
 			return b, again, false
 		default:
-			return breaker{Open: b.Open, Trials: 1}, time.Time{}, true
+			return breaker{Open: b.Open, Trials: 1, Surge: b.Surge}, time.Time{}, true
 		}
 	}
 	b, c := b.slot(now)
@@ -76,7 +130,7 @@ func (b breaker) admit(now time.Time) (next breaker, until time.Time, ok bool) {
 		sent, right = sent+s.Sent, right+s.Right
 	}
 	if sent >= breakerLeast && float64(right) < breakerRatio*float64(sent) {
-		b = breaker{Open: now.Add(breakerSpan)}
+		b = breaker{Open: now.Add(breakerSpan), Surge: b.Surge}
 	}
 	return b, time.Time{}, true
 }

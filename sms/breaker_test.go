@@ -60,6 +60,37 @@ func TestBreaker(t *testing.T) {
 		assert.True(t, ok)
 		assert.Equal(t, 1, next.Trials, "another round")
 	})
+	t.Run("S18 more than five times the mean of seven days trips", func(t *testing.T) {
+		day := 24 * time.Hour
+		read := func(b breaker, n int) breaker { // codes that people type in
+			for range n {
+				b = send(b, 1).passed(now)
+			}
+			return b
+		}
+		b := breaker{}
+		now = time.Date(2026, 4, 1, 2, 0, 0, 0, time.UTC)
+		fresh := read(b, 500)
+		assert.True(t, fresh.Open.IsZero(), "without a week of history there is no mean")
+		for range 7 {
+			b = read(b, 14)
+			now = now.Add(day)
+		}
+		b = read(b, 70)
+		assert.True(t, b.Open.IsZero(), "five times is not more")
+		assert.LessOrEqual(t, len(b.Days), 9)
+		b = send(b, 1)
+		assert.Equal(t, now.Add(breakerSpan), b.Open)
+		_, _, ok := b.admit(now)
+		assert.False(t, ok)
+		now = now.Add(breakerSpan)
+		b = read(send(b, 4), 1)
+		b = read(b, 200)
+		assert.True(t, b.Open.IsZero(), "trials that people read show that it is no pumping")
+		b = breaker{Days: []breakerDay{{Day: breakerToday(now) - 30}}}
+		b = send(b, 49)
+		assert.True(t, b.Open.IsZero(), "below fifty nobody pumps")
+	})
 	home, _ := NewNumber("13812345678")
 	abroad, _ := NewNumber("+85298765432")
 	assert.Equal(t, "cn-1381234", breakerID(home))

@@ -195,6 +195,9 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 	if err := s.maySend(tx, q.Tenant); err != nil {
 		return ChallengeRef{}, err
 	}
+	if err := s.agreed(ctx, tx, q.Tenant, q.Account); err != nil {
+		return ChallengeRef{}, err
+	}
 	t, err := s.approved(tx, q.Tenant, q.Kind, q.Template, q.Signature)
 	if err != nil {
 		return ChallengeRef{}, err
@@ -388,6 +391,9 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 			return ref, &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
 		}
 		if err := s.maySend(tx, q.Tenant); err != nil {
+			return ref, err
+		}
+		if err := s.agreed(ctx, tx, q.Tenant, c.Account); err != nil {
 			return ref, err
 		}
 		kind, template := c.Kind, c.Template

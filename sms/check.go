@@ -108,7 +108,7 @@ func (s *Service) countTry(ctx context.Context, tenant, id, try string) (want Se
 		if err != nil {
 			return err
 		}
-		if !ok {
+		if !ok || c.Index == "" { // unknown, or of somebody forgotten
 			return ErrCode
 		}
 		now := tx.Now(s.now)

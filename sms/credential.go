@@ -320,26 +320,3 @@ func SignRequest(r *http.Request, id string, secret Secret, body []byte, now tim
 	r.Header.Set(headerNonce, nonce)
 	r.Header.Set(headerSum, "v1="+string(requestSum(string(secret), r.Method, r.URL, body, now.Unix(), nonce)))
 }
-
-// Sweep forgets nonces whose requests would be stale by now, at most 256, and
-// returns how many. Run calls it; running it late changes no answer.
-func (s *Service) Sweep(ctx context.Context) (n int, err error) {
-	due, err := s.store.Due(ctx, nonces.Name, s.now(), page)
-	if err != nil {
-		return 0, fmt.Errorf("sms: sweep: %w", err)
-	}
-	for _, k := range due {
-		err := storage.Update(ctx, s.store, func(tx *storage.Tx) error {
-			x, ok, err := nonces.Get(tx, k.Tenant, k.ID)
-			if err != nil || !ok || tx.Now(s.now).Before(x.Until) {
-				return err
-			}
-			return nonces.Delete(tx, k.Tenant, k.ID)
-		})
-		if err != nil {
-			return n, fmt.Errorf("sms: sweep: %w", err)
-		}
-		n++
-	}
-	return n, nil
-}

@@ -54,8 +54,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.log.ErrorContext(ctx, "sms: deliver", "err", err)
 		}
 		if now := s.now(); now.Sub(polled) >= time.Minute {
-			s.poll(ctx, polled)
-			if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := s.Tend(ctx, polled); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "sms: sweep", "err", err)
 			}
 			polled = now
@@ -119,9 +118,15 @@ func (s *Service) step(ctx context.Context, ref Ref) (moved bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("sms: deliver: %w", err)
 	}
+	if recs[0].Version == 0 {
+		return false, nil // cleaned meanwhile
+	}
 	r, err := messages.Decode(recs[0])
-	if err != nil {
-		return false, err
+	if err != nil { // nobody can read it: it stands aside, so that it keeps nothing else waiting
+		return false, errors.Join(err, s.setAside(ctx, recs[0].Key))
+	}
+	if r.Due.IsZero() {
+		return s.clean(ctx, ref)
 	}
 	switch r.State {
 	case StateQueued:
@@ -149,6 +154,19 @@ func (s *Service) postpone(ctx context.Context, ref Ref) error {
 		}
 		r.Due = now.Add(putOff)
 		return true, nil
+	})
+}
+
+// setAside puts off a record that cannot be read, by a day: a newer release may
+// know it.
+func (s *Service) setAside(ctx context.Context, k storage.Key) error {
+	s.log.ErrorContext(ctx, "sms: a text cannot be read", "tenant", k.Tenant, "id", k.ID)
+	return storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		recs, err := tx.Get(k)
+		if err != nil || recs[0].Version == 0 {
+			return err
+		}
+		return tx.Put(k, recs[0].Data, tx.Now(s.now).Add(24*time.Hour))
 	})
 }
 

@@ -13,10 +13,11 @@ import (
 // recent is one rolling window: the instants that still count, in Unix
 // microseconds, oldest first. It is keyed by blind index.
 type recent struct {
-	At []int64 `json:"at"`
+	At    []int64   `json:"at"`
+	Until time.Time `json:"until,omitzero"` // it counts no more from then on
 }
 
-var windows = storage.Kind[recent]{Name: "sms.window", Schema: 1}
+var windows = storage.Kind[recent]{Name: "sms.window", Schema: 1, Due: func(r recent) time.Time { return r.Until }}
 
 // A spend is one event that is to be counted against one limit.
 type spend struct {
@@ -50,6 +51,11 @@ func (s *Service) count(tx *storage.Tx, tenant string, spends ...spend) error {
 		}
 		rec := found[i].kept(sp.rules, now)
 		rec.At = append(rec.At, now.UnixMicro())
+		for _, w := range sp.rules {
+			if end := now.Add(w.Per); end.After(rec.Until) {
+				rec.Until = end
+			}
+		}
 		if err := windows.Put(tx, tenant, storage.JoinID(sp.scope, sp.id), rec); err != nil {
 			return err
 		}
@@ -96,7 +102,7 @@ func (r recent) kept(rules []Window, now time.Time) recent {
 	if len(at) > most {
 		at = at[len(at)-most:]
 	}
-	return recent{At: at}
+	return recent{At: at, Until: r.Until}
 }
 
 // spent is what a tenant queued on a day.

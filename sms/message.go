@@ -120,7 +120,8 @@ type row struct {
 	Queued    time.Time    `json:"queued"`
 	Updated   time.Time    `json:"updated"`
 	Due       time.Time    `json:"due,omitzero"`
-	Until     time.Time    `json:"until"` // not submitted after
+	Until     time.Time    `json:"until"`         // not submitted after
+	Keep      time.Time    `json:"keep,omitzero"` // final, it goes from then on
 	Attempts  []Attempt    `json:"attempts,omitempty"`
 	Limited   bool         `json:"limited,omitempty"` // counted against the limits
 	Asked     int          `json:"asked,omitempty"`   // reconciliations so far
@@ -130,7 +131,7 @@ type row struct {
 	Ruling    string       `json:"ruling,omitempty"` // rule of the content policy
 }
 
-var messages = storage.Kind[row]{Name: "sms.message", Schema: 1, Due: func(r row) time.Time { return r.Due }}
+var messages = storage.Kind[row]{Name: "sms.message", Schema: 1, Due: row.due}
 
 func (r *row) last() *Attempt {
 	if len(r.Attempts) == 0 {
@@ -174,6 +175,7 @@ func (s *Service) Send(ctx context.Context, m Message) (Ref, error) {
 //
 // Before any unit is held it refuses, changing nothing, with
 //   - [*StandingError] a tenant that may not send (S21),
+//   - [*AgreementError] one without an agreement in force (S01, S34),
 //   - [*ApprovalError] what is not approved by us and by a provider (S08),
 //   - [*VariableError] values that break their rule,
 //   - [*ConsentError] a person who did not consent (S10), or opted out (S15),
@@ -223,6 +225,9 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 		return ref, nil
 	}
 	if err := s.maySend(tx, m.Tenant); err != nil {
+		return Ref{}, err
+	}
+	if err := s.agreed(ctx, tx, m.Tenant, m.Account); err != nil {
 		return Ref{}, err
 	}
 	t, err := s.approved(tx, m.Tenant, m.Kind, m.Template, m.Signature)
@@ -288,6 +293,7 @@ func (s *Service) queue(ctx context.Context, tx *storage.Tx, ref Ref, r row, met
 			return err
 		}
 	}
+	r.Keep = r.Queued.Add(s.policy.Keep)
 	if err := messages.Create(tx, ref.Tenant, ref.ID, r); err != nil {
 		return err
 	}

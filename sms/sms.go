@@ -30,6 +30,9 @@ type Config struct {
 	// Policy and Limits hold the numbers; zero fields are the defaults.
 	Policy Policy
 	Limits Limits
+	// Terms has the agreement on texts, [AgreementDocument]: where it is published,
+	// its first use accepts it and it runs for a year (S01, S34). Nil: not asked.
+	Terms *privacy.Terms
 	// Quota holds and captures units of metered texts (S06); nil: nothing is metered.
 	Quota *quota.Ledger
 	// Content judges each rendered text before it is sent (S14); nil: not judged.
@@ -65,6 +68,9 @@ type Policy struct {
 	Tries         int           // submissions of one text, each after a definitive no; zero: 4
 	QueueLife     time.Duration // a notice not handed over by then is dropped; zero: 24 h
 	Workers       int           // texts submitted side by side; zero: 4
+	// Keep is how long a final text, and its code, is kept after it was queued: seven
+	// days to five years; zero: 180 days. The tallies of its days stay (S24).
+	Keep time.Duration
 }
 
 // A Window allows N events in any span of Per.
@@ -239,6 +245,7 @@ type Service struct {
 	peppers  []Pepper
 	policy   Policy
 	limits   Limits
+	terms    *privacy.Terms
 	quota    *quota.Ledger
 	content  ContentPolicy
 	resolve  func(context.Context, *storage.Tx, Message) (Resolved, error)
@@ -305,12 +312,18 @@ func New(c Config) (*Service, error) {
 	if p.Workers == 0 {
 		p.Workers = 4
 	}
+	if p.Keep == 0 {
+		p.Keep = 180 * 24 * time.Hour
+	}
+	if p.Keep < 7*24*time.Hour || p.Keep > 5*366*24*time.Hour {
+		return nil, bad("Policy.Keep is out of range")
+	}
 	if p.Tries < 0 || p.Workers < 0 || c.Limits.Budget < 0 {
 		return nil, bad("negative Tries, Workers or Budget")
 	}
 	s := &Service{store: c.Store, vault: c.Vault, gateways: slices.Clone(c.Gateways), cat: Catalogue{
 		Templates: slices.Clone(c.Catalogue.Templates), Signatures: slices.Clone(c.Catalogue.Signatures)},
-		peppers: slices.Clone(c.Peppers), policy: p, limits: c.Limits.filled(), quota: c.Quota, content: c.Content,
+		peppers: slices.Clone(c.Peppers), policy: p, limits: c.Limits.filled(), terms: c.Terms, quota: c.Quota, content: c.Content,
 		resolve: c.Resolve, events: c.Events, now: c.Now, log: c.Logger}
 	if s.now == nil {
 		s.now = time.Now

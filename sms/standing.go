@@ -173,7 +173,8 @@ type Tally struct {
 }
 
 // Reconcile reports the submissions of a tenant from one instant until before
-// another, by day and gateway in that order. It reads every text of the tenant.
+// another, by day and gateway in that order. It reads every text of the tenant;
+// days whose texts were let go (Policy.Keep) count whole, by their start.
 func (s *Service) Reconcile(ctx context.Context, tenant string, from, to time.Time) ([]Tally, error) {
 	if tenant == "" || tenant == storage.Deployment {
 		return nil, badRequest("no tenant")
@@ -195,9 +196,30 @@ func (s *Service) Reconcile(ctx context.Context, tenant string, from, to time.Ti
 			lines[k] = t
 		}
 	}
+	// Of days whose texts went, the tallies are there, whole.
+	for item, err := range tallies.Scan(ctx, s.store, tenant, "") {
+		if err != nil {
+			return nil, fmt.Errorf("sms: reconcile: %w", err)
+		}
+		day, err := time.ParseInLocation(time.DateOnly, item.Value.Day, shanghai)
+		if err != nil || day.Before(from) || !day.Before(to) {
+			continue
+		}
+		k := key{item.Value.Day, item.Value.Gateway}
+		lines[k] = lines[k].plus(item.Value)
+	}
 	return slices.SortedFunc(maps.Values(lines), func(a, b Tally) int {
 		return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.Gateway, b.Gateway))
 	}), nil
+}
+
+// plus adds two tallies of one gateway and day.
+func (t Tally) plus(o Tally) Tally {
+	t.Gateway, t.Day = o.Gateway, o.Day
+	t.Submitted, t.Accepted, t.Refused, t.Unknown = t.Submitted+o.Submitted, t.Accepted+o.Accepted, t.Refused+o.Refused, t.Unknown+o.Unknown
+	t.Delivered, t.Failed, t.Counted = t.Delivered+o.Delivered, t.Failed+o.Failed, t.Counted+o.Counted
+	t.Provider, t.Charged = t.Provider+o.Provider, t.Charged+o.Charged
+	return t
 }
 
 func (t *Tally) add(r row, a Attempt, last bool) {
