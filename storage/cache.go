@@ -21,6 +21,8 @@ type cachedRecord struct {
 	rec Record // Data is never changed
 	val *value // of rec, if it was decoded
 	at  time.Time
+
+	shard int32 // of the group, from 1, that committed it first; 0: none did
 }
 
 func newRecordCache(records int, bytes int64) *recordCache {
@@ -38,7 +40,7 @@ func (c *recordCache) get(k Key) (cachedRecord, bool) {
 
 // set keeps a record. One that was read is not kept over a later version, which
 // may have been committed since.
-func (c *recordCache) set(r Record, val *value, at time.Time, committed bool) {
+func (c *recordCache) set(r Record, val *value, at time.Time, committed bool, shard int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, ok := c.records[r.Key]
@@ -52,9 +54,12 @@ func (c *recordCache) set(r Record, val *value, at time.Time, committed bool) {
 		}
 	}
 	if ok {
-		*old = cachedRecord{r, val, at}
+		if old.shard > 0 {
+			shard = old.shard
+		}
+		*old = cachedRecord{r, val, at, shard}
 	} else {
-		c.records[r.Key] = &cachedRecord{r, val, at}
+		c.records[r.Key] = &cachedRecord{r, val, at, shard}
 	}
 	c.bytes += recordSize(r)
 	if len(c.records) <= c.maxRecords && c.bytes <= c.maxBytes {

@@ -82,7 +82,7 @@ func Group(s Store, o *GroupOptions) *Grouped {
 	}
 	g.mem, _ = s.(*Mem)
 	for i := range g.shards {
-		g.shards[i].g, g.shards[i].turn = g, make(chan struct{}, 1)
+		g.shards[i].g, g.shards[i].index, g.shards[i].turn = g, int32(i), make(chan struct{}, 1)
 	}
 	return g
 }
@@ -299,7 +299,7 @@ func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx
 	}
 	defer func() { <-sh.turn }() // also after a panic, or the end of the goroutine
 	sh.led.Add(1)
-	u := updater{ctx: ctx, store: g.mem, attempts: attempts}
+	u := updater{ctx: ctx, store: g.mem, shard: sh.index + 1, attempts: attempts}
 	return u.run(fn)
 }
 
@@ -351,6 +351,7 @@ func insideUpdate(own int) bool {
 // A shard is a queue and, while it is not empty, the goroutine that serves it.
 type shard struct {
 	g       *Grouped
+	index   int32
 	running atomic.Pointer[call] // whose function runs right now
 
 	turn    chan struct{} // over a Mem: full while an update runs
@@ -362,9 +363,19 @@ type shard struct {
 	working bool
 }
 
+// shardOf is where a record was created by this group, which is where that of its
+// account is updated: else what settles a hold would race what makes others.
+// Records that it does not know are spread.
 func (g *Grouped) shardOf(near []Key) *shard {
 	if len(near) == 0 || len(g.shards) == 1 {
 		return &g.shards[0]
+	}
+	if g.mem != nil {
+		if n := g.mem.shard(near[0]); n > 0 {
+			return &g.shards[int(n-1)%len(g.shards)]
+		}
+	} else if e, ok := g.cache.get(near[0]); ok && e.shard > 0 {
+		return &g.shards[e.shard-1]
 	}
 	return &g.shards[maphash.Comparable(g.seed, near[0])%uint64(len(g.shards))]
 }

@@ -39,6 +39,7 @@ type memRecord struct {
 	data    []byte // never changed; nil if only val is there
 	val     *value // if it was decoded, or not encoded yet
 	stream  *memStream
+	shard   int32 // of the group that wrote it first, from 1; 0: none did
 }
 
 func (r *memRecord) seq() uint64 {
@@ -269,7 +270,7 @@ func (m *Mem) apply(b *Batch, found []*memRecord) {
 }
 
 // write stores a record over r, or creates it if r is nil. The data is not copied.
-func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte, val *value) {
+func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte, val *value) *memRecord {
 	if r == nil {
 		in := m.makeKind(k.Tenant, k.Kind)
 		r = new(memRecord)
@@ -281,6 +282,7 @@ func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte,
 		m.moveDue(k, r.due, due)
 	}
 	r.version, r.due, r.data, r.val = version, due, data, val
+	return r
 }
 
 func (m *Mem) remove(k Key, r *memRecord) {

@@ -31,6 +31,19 @@ func (m *Mem) look(s *slot) {
 	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due, s.val = r.version, r.seq(), r.data, DueTime(r.due), r.val
 }
 
+// shard is where a group first wrote a record, from 1; 0 if none did.
+func (m *Mem) shard(k Key) (n int32) {
+	if checkKey(k) != nil {
+		return 0
+	}
+	m.mu.RLock()
+	if r := m.find(k); r != nil {
+		n = r.shard
+	}
+	m.mu.RUnlock()
+	return n
+}
+
 // attach keeps a value that was decoded from what the slot found.
 func (m *Mem) attach(s *slot) {
 	m.mu.Lock()
@@ -65,7 +78,7 @@ func (m *Mem) unchanged(s *slot) bool {
 
 // commit is Commit of what a run wrote: Data that nobody will change, checked
 // before.
-func (m *Mem) commit(ctx context.Context, tx *Tx) (ok bool, err error) {
+func (m *Mem) commit(ctx context.Context, tx *Tx, shard int32) (ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
@@ -94,7 +107,10 @@ func (m *Mem) commit(ctx context.Context, tx *Tx) (ok bool, err error) {
 	for _, s := range tx.order {
 		switch {
 		case s.plan.op == opPut:
-			m.write(s.rec.Key, s.mem.rec, s.rec.Version+1, DueMicros(s.plan.due), s.plan.data, s.plan.val)
+			r := m.write(s.rec.Key, s.mem.rec, s.rec.Version+1, DueMicros(s.plan.due), s.plan.data, s.plan.val)
+			if r.shard == 0 {
+				r.shard = shard
+			}
 		case s.plan.op == opDelete && s.rec.Version > 0:
 			m.remove(s.rec.Key, s.mem.rec)
 		}

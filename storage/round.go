@@ -138,7 +138,7 @@ func (r *round) get(keys []Key) error {
 	}
 	for _, rec := range recs {
 		r.fresh[rec.Key] = rec
-		r.sh.g.cache.set(rec, nil, now, false)
+		r.sh.g.cache.set(rec, nil, now, false, 0)
 	}
 	return nil
 }
@@ -404,7 +404,7 @@ func (r *round) commit() (stored map[int]bool) {
 	now := time.Now()
 	for _, c := range r.order {
 		if c.wrote && stored[r.root(c.parts[0])] {
-			r.sh.g.cache.set(c.now, c.val, now, true)
+			r.sh.g.cache.set(c.now, c.val, now, true, r.sh.index+1)
 		}
 	}
 	for p := range r.parts {

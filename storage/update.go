@@ -84,6 +84,7 @@ type updater struct {
 	store    Store
 	attempts int
 	readOnly bool
+	shard    int32 // of a group, from 1; 0 is none
 
 	cache    *recordSet // for the next run; nil: it reads afresh
 	lost     []Batch    // sent, with their answers lost
@@ -137,7 +138,7 @@ func (u *updater) run(fn func(*Tx) error) error {
 			return u.final(err)
 		}
 		if mem != nil {
-			if ok, err := mem.commit(u.ctx, tx); err != nil || ok {
+			if ok, err := mem.commit(u.ctx, tx, u.shard); err != nil || ok {
 				return err
 			}
 			continue
