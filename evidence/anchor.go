@@ -34,6 +34,7 @@ type Attestation struct {
 	Anchor   string
 	Time     time.Time     // the checkpoint existed then
 	Accuracy time.Duration // within so much
+	Until    time.Time     // end of the certificate that proves it; zero: none
 }
 
 // An Anchor binds checkpoints to somebody outside. Most hosts use [TSA].
@@ -146,7 +147,7 @@ func verifyToken(cp Checkpoint, r AnchorReceipt, o *VerifyOptions) (Attestation,
 	if err != nil {
 		return Attestation{}, fmt.Errorf("evidence: tsa: %w", err)
 	}
-	a := Attestation{Anchor: r.Anchor, Time: token.Time, Accuracy: token.Accuracy}
+	a := Attestation{Anchor: r.Anchor, Time: token.Time, Accuracy: token.Accuracy, Until: token.Certificate.NotAfter}
 	if a.Accuracy == 0 {
 		a.Accuracy = time.Second // genTime may be cut to seconds (RFC 3161 §2.4.2)
 	}
@@ -183,7 +184,8 @@ type anchorRecord struct {
 	Receipt AnchorReceipt `json:"receipt"`
 	Sum     storage.Hex   `json:"sum,omitempty"` // SHA-256 of Receipt.Data: not every byte of a token is signed
 	At      time.Time     `json:"at"`
-	Due     time.Time     `json:"due,omitzero"` // when to ask for the final form
+	Renewed []byte        `json:"ers,omitempty"` // evidence record (RFC 4998) over the checkpoint's body
+	Due     time.Time     `json:"due,omitzero"`  // when to ask for the final form, or to renew
 }
 
 var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1, Due: func(r anchorRecord) time.Time { return r.Due }}
@@ -234,6 +236,11 @@ func (l *Log) Anchor(ctx context.Context) (bool, error) {
 }
 
 func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) error {
+	var until time.Time
+	if r.Kind == kindToken {
+		a, _ := verifyToken(cp, r, nil) // it was verified before
+		until = a.Until
+	}
 	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
 		now := tx.Now(l.now)
 		n, _, err := newest.Get(tx, storage.Deployment, newestID)
@@ -245,8 +252,11 @@ func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) er
 			return err
 		}
 		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, Sum: hashOf(r.Data), At: now}
-		if !r.Final {
+		switch {
+		case !r.Final:
 			rec.Due = now.Add(anchorEvery)
+		case r.Kind == kindToken && !until.IsZero():
+			rec.Due = l.renewAt("SHA-256", until)
 		}
 		if err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor), rec); err != nil {
 			return err

@@ -54,7 +54,8 @@
 //   - Keep the log's key in an HSM or key service, and its origin for ever.
 //   - Hand the line "log " + [Log.VerifierKey] to verifiers by another way than
 //     the bundle, together with the roots of its timestamp authorities.
-//   - Configure an [Anchor] and run [Log.Run].
+//   - Configure an [Anchor] and run [Log.Run], for as long as evidence is to
+//     prove: it renews timestamps before their certificates end (RFC 4998).
 //   - Send [Log.Receipt] to every party when an envelope is complete.
 //   - Unlock a tenant's keys before appending events with personal values.
 //   - Keep ids that are not personal: they stand in events in the clear.
@@ -68,6 +69,7 @@
 // not seen: give every party a [Receipt], and verify with those held. The
 // environment file of a bundle is what the host says of itself. Documents are
 // bytes here; their signatures are for VerifyOptions.Document to check.
-// RFC 4998 renewal is not built yet; no bundle claims it. The report is set in
-// the standard Chinese font, which readers bring along; it embeds none.
+// That renewed anchors protect documents: a renewal under another hash carries
+// the checkpoint's digests on, and RENEWED_DIGESTS_ONLY says so. The report is set
+// in the standard Chinese font, which readers bring along; it embeds none.
 package evidence

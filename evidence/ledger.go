@@ -122,14 +122,14 @@ func parseLedgerEntry(data []byte) (LedgerEntry, error) {
 	return e, nil
 }
 
-// upgrade asks anchors for the final form of pending receipts that are due, and
-// returns what failed; each is asked again later.
+// upgrade renews evidence records and asks anchors for the final form of pending
+// receipts, where they are due, and returns what failed; each is tried again.
 func (l *Log) upgrade(ctx context.Context) error {
-	keys, err := l.store.Due(ctx, anchored.Name, l.now(), 64)
+	keys, err := l.store.Due(ctx, anchored.Name, l.now(), renewBatch)
 	if err != nil {
 		return fmt.Errorf("evidence: pending anchors: %w", err)
 	}
-	var errs []error
+	errs := []error{l.renew(ctx, keys)}
 	for _, k := range keys {
 		recs, err := l.store.Get(ctx, []storage.Key{k})
 		if err != nil {
@@ -138,6 +138,9 @@ func (l *Log) upgrade(ctx context.Context) error {
 		rec, err := anchored.Decode(recs[0])
 		if err != nil {
 			return err
+		}
+		if rec.Receipt.Final {
+			continue
 		}
 		got := rec.Receipt
 		for _, a := range l.anchors {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,10 @@ type Config struct {
 	Store storage.Store
 	// Vault commits to personal values. Required; esign.New fills it.
 	Vault *privacy.Vault
+	// Retire says from when a hash is no longer relied on, by the names "SHA-256"
+	// and "SHA-384": evidence records are carried on under SHA-512 180 days
+	// before (RFC 4998 §5.2). nil retires none.
+	Retire map[string]time.Time
 	// Meter charges for reports; nil charges nothing.
 	Meter Meter
 	// Now is the clock; nil is time.Now.
@@ -56,6 +61,7 @@ type Log struct {
 	store   storage.Store
 	vault   *privacy.Vault
 	meter   Meter
+	retire  map[string]time.Time
 	now     func() time.Time
 	log     *slog.Logger
 }
@@ -73,7 +79,7 @@ func New(c Config) (*Log, error) {
 		return nil, errors.New("evidence: config: Origin is empty, too long or has spaces or plus signs")
 	}
 	l := &Log{signer: newNoteSigner(c.Origin, pub, c.LogSigner), origin: c.Origin, anchors: slices.Clone(c.Anchors),
-		store: c.Store, vault: c.Vault, meter: c.Meter, now: c.Now, log: c.Logger}
+		store: c.Store, vault: c.Vault, meter: c.Meter, retire: maps.Clone(c.Retire), now: c.Now, log: c.Logger}
 	l.keys = []note.Verifier{l.signer.verify}
 	for _, k := range c.Former {
 		v, err := note.NewVerifier(k)

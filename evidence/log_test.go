@@ -30,7 +30,23 @@ import (
 type tsa struct {
 	*tsp.Responder
 	root *x509.Certificate
+	key  *ecdsa.PrivateKey // of the root
 	down atomic.Bool
+}
+
+// reissue gives the authority a certificate of another life under the same root.
+func (s *tsa) reissue(t testing.TB, from, to time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	eku, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	require.NoError(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(from.Unix()), Subject: pkix.Name{CommonName: "TSA TEST ONLY"}, NotBefore: from, NotAfter: to,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: eku}}}, s.root, key.Public(), s.key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	s.Responder.Key, s.Responder.Chain = key, []*x509.Certificate{leaf, s.root}
 }
 
 func (s *tsa) Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error) {
@@ -67,7 +83,7 @@ func newTSA(t testing.TB, now func() time.Time) *tsa {
 	require.NoError(t, err)
 	leaf, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
-	return &tsa{Responder: &tsp.Responder{Key: leafKey, Chain: []*x509.Certificate{leaf, root}, Accuracy: time.Second, Now: now}, root: root}
+	return &tsa{Responder: &tsp.Responder{Key: leafKey, Chain: []*x509.Certificate{leaf, root}, Accuracy: time.Second, Now: now}, root: root, key: rootKey}
 }
 
 // anchoredWorld has a timestamp authority on the same clock.

@@ -92,6 +92,9 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 				return nil, 0, fmt.Errorf("evidence: stored anchor: %w", storage.ErrCorrupt)
 			}
 			out = append(out, sourceOf(anchorPath(size, r.Anchor, r.Kind), r.Data))
+			if len(item.Value.Renewed) > 0 {
+				out = append(out, sourceOf(ersPath(size, r.Anchor), item.Value.Renewed))
+			}
 		}
 		if i == 0 {
 			continue

@@ -37,6 +37,8 @@ const (
 	CodeConsistency    = "CONSISTENCY"          // later trees extend earlier ones
 	CodeAnchor         = "ANCHOR"               // somebody outside saw the tree in time
 	CodeAnchorTrust    = "ANCHOR_UNTRUSTED"     // an anchor whose key or root was not given
+	CodeRenewal        = "RENEWAL"              // an anchor was renewed in time (RFC 4998)
+	CodeRenewedDigests = "RENEWED_DIGESTS_ONLY" // renewed under another hash: the tree's digests, not the documents
 	CodeUnbound        = "OPERATOR_UNBOUND"     // nothing outside binds the operator
 	CodeClock          = "CLOCK_OUTSIDE_WINDOW" // the claimed instant is not in the window that outsiders prove
 	CodeDocument       = "DOCUMENT"             // bytes are what the events say
@@ -107,6 +109,10 @@ type VerifyOptions struct {
 	// Skew is how far the operator's clock may be from an authority's before a
 	// claimed instant counts as outside its window; zero is one minute.
 	Skew time.Duration
+	// At, if set, is when anchors must still prove: one whose certificate has
+	// ended by then counts only with a renewal that holds. Zero asks for the time
+	// of each anchor only, so that the answer never changes.
+	At time.Time
 	// Held are receipts that the verifier kept: a log that rewrote its past is
 	// caught by them even if it signs everything again.
 	Held []Receipt

@@ -160,6 +160,8 @@ var sayChecks = map[string]phrase{
 	CodeConsistency:    {"后树延续前树", "later trees extend earlier ones"},
 	CodeAnchor:         {"外部时间锚有效", "somebody outside saw the tree in time"},
 	CodeAnchorTrust:    {"时间锚未获信任", "an anchor whose key or root was not given"},
+	CodeRenewal:        {"时间锚已及时续期", "an anchor was renewed in time"},
+	CodeRenewedDigests: {"仅续期摘要，不及文件", "renewed under another hash: digests, not documents"},
 	CodeUnbound:        {"无外部约束运营者", "nothing outside binds the operator"},
 	CodeClock:          {"声称时刻在区间之外", "the claimed instant is outside its window"},
 	CodeDocument:       {"文件与事件一致", "the document is what the events say"},

@@ -34,7 +34,7 @@ func judgeBundle(b io.ReaderAt, size int64, o *VerifyOptions) (*verifier, error)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{c: c, o: o, r: &Report{Verdict: Passed}}
+	v := &verifier{c: c, o: o, r: &Report{Verdict: Passed}, renewals: map[string]bool{}}
 	v.container(faults)
 	if v.err == nil {
 		v.manifest()
@@ -70,6 +70,8 @@ type verifier struct {
 	list    []Event   // well-formed events have Seq > 0
 	raws    [][]byte
 	err     error // the input could not be read
+
+	renewals map[string]bool // evidence records that were judged
 }
 
 func (v *verifier) fail(code string, seq uint64, path, detail string) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/internal/ers"
 )
 
 // log judges what the bundle brings of the log: leaf = event, inclusion,
@@ -202,6 +204,11 @@ func (v *verifier) anchors(cps map[uint64]*seen, covered map[uint64]*seen) {
 		case err != nil:
 			v.fail(CodeAnchor, 0, name, err.Error())
 		default:
+			until := v.renewed(cp, r, &a)
+			if !v.o.At.IsZero() && !until.IsZero() && v.o.At.After(until) {
+				v.r.add(Check{Code: CodeAnchor, Verdict: Indeterminate, Path: name, Detail: "its certificate has ended, and no renewal carries it on"})
+				continue
+			}
 			v.r.add(Check{Code: CodeAnchor, Verdict: Passed, Path: name})
 			cp.anchors = append(cp.anchors, a)
 			if r.Kind == kindToken {
@@ -209,7 +216,50 @@ func (v *verifier) anchors(cps map[uint64]*seen, covered map[uint64]*seen) {
 			}
 		}
 	}
+	for _, e := range v.c.entries {
+		stem, ok := strings.CutPrefix(e.name, "ers/")
+		if !ok || v.renewals[e.name] {
+			continue
+		}
+		// Of an anchor that is not trusted nothing is said here, either.
+		stem, ok = strings.CutSuffix(stem, ".er")
+		if _, there := v.c.byName["anchors/"+stem+"."+kindToken]; !ok || !there {
+			v.fail(CodeRenewal, 0, e.name, "renews no anchor of the bundle")
+		}
+	}
 	v.windows(covered, tokens)
+}
+
+// renewed judges the evidence record of an anchor, if there is one, and returns
+// until when the anchor proves.
+func (v *verifier) renewed(cp *seen, r AnchorReceipt, a *Attestation) time.Time {
+	path := ersPath(cp.Size, r.Anchor)
+	if _, ok := v.c.byName[path]; !ok || r.Kind != kindToken {
+		return a.Until
+	}
+	v.renewals[path] = true
+	o := ers.Options{}
+	if v.o.Keys != nil {
+		o.Roots = v.o.Keys.TSA
+	}
+	list, err := ers.Verify(v.read(CodeRenewal, path, ers.MaxSize), cp.body(), o)
+	switch {
+	case errors.Is(err, ers.ErrUntrusted):
+		v.r.add(Check{Code: CodeAnchorTrust, Verdict: Indeterminate, Path: path, Detail: "the root of a renewal was not given"})
+		return a.Until
+	case err != nil:
+		v.fail(CodeRenewal, 0, path, err.Error())
+		return a.Until
+	case !bytes.Equal(list[0].Token, r.Data):
+		v.fail(CodeRenewal, 0, path, "it does not begin with the token of the anchor")
+		return a.Until
+	}
+	v.r.add(Check{Code: CodeRenewal, Verdict: Passed, Path: path})
+	last := list[len(list)-1]
+	if last.Chain > 0 {
+		v.r.add(Check{Code: CodeRenewedDigests, Verdict: Passed, Path: path, Detail: "under " + last.Digest + ": the checkpoint, not the documents"})
+	}
+	return last.Expires
 }
 
 // attest verifies a receipt by its kind; other kinds than tokens need the

@@ -1,0 +1,154 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/countersign/countersign/internal/ers"
+	"github.com/countersign/countersign/storage"
+)
+
+// A timestamp proves as long as its authority's certificate lives and its hash
+// is sound. Evidence records (RFC 4998) carry it on: over the body of an anchored
+// checkpoint they begin with the token that anchored it, and are renewed in good
+// time by another token over the last, or under another hash over all of it.
+const (
+	renewAhead  = 180 * 24 * time.Hour
+	renewDigest = "SHA-512" // what follows a digest that retires
+	renewBatch  = 512       // records that one timestamp renews
+
+	// TypeRenewed on the chain "log" of the deployment tells of renewals.
+	TypeRenewed = "evidence.renewed"
+)
+
+// renewAt is when a timestamp is to be renewed: well before its certificate ends
+// or its digest retires.
+func (l *Log) renewAt(digest string, expires time.Time) time.Time {
+	if t, ok := l.retire[digest]; ok && t.Before(expires) && digest != renewDigest {
+		expires = t
+	}
+	return expires.Add(-renewAhead)
+}
+
+// A renewal is an anchored checkpoint whose evidence record is due.
+type renewal struct {
+	id     string
+	size   uint64
+	body   []byte
+	old    []byte // the record so far
+	record []byte // and renewed
+}
+
+// stamper is the first timestamp authority among the anchors that answers.
+type stamper []Anchor
+
+func (s stamper) Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error) {
+	err := errors.New("evidence: renewal: no timestamp authority among the anchors")
+	for _, a := range s {
+		t, ok := a.(TSA)
+		if !ok || t.Client == nil {
+			continue
+		}
+		token, terr := t.Client.Timestamp(ctx, digest, sum)
+		if terr == nil {
+			return token, nil
+		}
+		err = fmt.Errorf("evidence: renewal: %w", terr)
+	}
+	return nil, err
+}
+
+// renew renews the evidence records that are due among keys of anchor records,
+// all that are renewed alike by one timestamp. A record whose last certificate
+// has ended already cannot be renewed any more; that is logged.
+func (l *Log) renew(ctx context.Context, keys []storage.Key) error {
+	var stamps, hashes []*renewal
+	now := l.now()
+	for _, k := range keys[:min(len(keys), renewBatch)] {
+		recs, err := l.store.Get(ctx, []storage.Key{k})
+		if err != nil {
+			return fmt.Errorf("evidence: renewal: %w", err)
+		}
+		rec, err := anchored.Decode(recs[0])
+		if err != nil {
+			return err
+		}
+		if !rec.Receipt.Final || rec.Receipt.Kind != kindToken {
+			continue
+		}
+		x := &renewal{id: k.ID, size: rec.Size, old: rec.Renewed, body: Checkpoint{Origin: l.origin, Size: rec.Size, Root: rec.Root}.body()}
+		if len(x.old) == 0 {
+			if x.old, err = ers.FromToken(rec.Receipt.Data); err != nil {
+				return fmt.Errorf("evidence: renewal: %w", err)
+			}
+		}
+		list, err := ers.Verify(x.old, x.body, ers.Options{})
+		if err != nil && !errors.Is(err, ers.ErrUntrusted) {
+			return fmt.Errorf("evidence: renewal of %s: %w", k.ID, err)
+		}
+		last := list[len(list)-1]
+		retires, ok := l.retire[last.Digest]
+		switch {
+		case now.After(last.Expires):
+			l.log.ErrorContext(ctx, "evidence: too late to renew", "size", rec.Size, "anchor", rec.Receipt.Anchor)
+			if err := l.keepRenewed(ctx, x.id, nil, time.Time{}); err != nil {
+				return err
+			}
+		case ok && last.Digest != renewDigest && !now.Before(retires.Add(-renewAhead)):
+			hashes = append(hashes, x)
+		default:
+			stamps = append(stamps, x)
+		}
+	}
+	of := func(list []*renewal, f func(*renewal) []byte) (out [][]byte) {
+		for _, x := range list {
+			out = append(out, f(x))
+		}
+		return out
+	}
+	old := func(x *renewal) []byte { return x.old }
+	fresh, err := ers.RenewTimestamps(ctx, stamper(l.anchors), of(stamps, old))
+	if err != nil {
+		return fmt.Errorf("evidence: renewal: %w", err)
+	}
+	again, err := ers.RenewHash(ctx, stamper(l.anchors), renewDigest, of(hashes, old), of(hashes, func(x *renewal) []byte { return x.body }))
+	if err != nil {
+		return fmt.Errorf("evidence: renewal: %w", err)
+	}
+	all := append(stamps, hashes...)
+	for i, record := range append(fresh, again...) {
+		x := all[i]
+		list, err := ers.Verify(record, x.body, ers.Options{})
+		if err != nil && !errors.Is(err, ers.ErrUntrusted) {
+			return fmt.Errorf("evidence: renewal of %s: %w", x.id, err)
+		}
+		last := list[len(list)-1]
+		if err := l.keepRenewed(ctx, x.id, record, l.renewAt(last.Digest, last.Expires)); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return l.say(ctx, TypeRenewed, map[string]any{"timestamps": len(stamps), "hashes": len(hashes), "size": all[len(all)-1].size})
+}
+
+// keepRenewed keeps a record unless a longer one is there, as another process
+// may renew, too; nil keeps what is there and changes the date only.
+func (l *Log) keepRenewed(ctx context.Context, id string, record []byte, due time.Time) error {
+	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
+		rec, ok, err := anchored.Get(tx, storage.Deployment, id)
+		if err != nil || !ok || len(rec.Renewed) >= len(record) && record != nil {
+			return err
+		}
+		if record != nil {
+			rec.Renewed = record
+		}
+		rec.Due = due
+		return anchored.Put(tx, storage.Deployment, id, rec)
+	})
+}
+
+func ersPath(size uint64, name string) string { return fmt.Sprintf("ers/%d-%s.er", size, name) }
