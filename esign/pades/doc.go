@@ -41,7 +41,10 @@
 // lead to a root the caller trusts. The verdict follows from them and says why
 // in codes. No roots given means that nobody is trusted. A certificate that
 // names a source of revocation data is INDETERMINATE until there is some: in
-// the document, or from a [RevocationSource].
+// the document, or from a [RevocationSource]. A signature that does not bind its
+// certificate by a signing-certificate attribute is of no baseline level
+// (EN 319 142-1 6.3), warns of it, and is otherwise judged as any CMS signature:
+// whoever asks for PAdES looks at the level, too.
 //
 // # What the host must do
 //

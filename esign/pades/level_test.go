@@ -43,7 +43,7 @@ func local() *pades.Fetcher { return &pades.Fetcher{InsecureAllowPrivate: true} 
 func TestLevels(t *testing.T) {
 	t.Parallel()
 	s, _ := served(t, "ecdsa", nil)
-	for _, doc := range [][]byte{formDoc().classic(), formDoc().streams()} {
+	for _, doc := range [][]byte{formDoc().classic(), formDoc().streams(), hybridDoc(formDoc())} {
 		for _, level := range []pades.Profile{pades.ProfileBT, pades.ProfileBLT, pades.ProfileBLTA} {
 			t.Run(string(level), func(t *testing.T) {
 				t.Parallel()

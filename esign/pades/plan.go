@@ -331,6 +331,9 @@ func (p *plan) fillWidget(op string, x *pdf.Field, allowed restrictions) error {
 			return refusef(ErrUsage, op, "field %q is invisible: the stamp needs a rectangle", x.Name)
 		}
 	}
+	if !x.Merged && w.Get("V") == nil {
+		w.Set("V", p.sigRef) // inherited, but some readers look only here
+	}
 	if !w.Has("F") {
 		w.Set("F", pdf.Int(flagPrint|flagLocked))
 	}

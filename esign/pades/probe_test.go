@@ -26,20 +26,6 @@ func TestProbes(t *testing.T) {
 	}
 	spread := with(func(d *testDoc) { d.trailer = strings.ReplaceAll(d.trailer, "/Root 1 0 R", "/Root\n1\n0\nR\n") }).classic()
 	spread = bytes.Replace(spread, []byte("<< /Size 15 "), []byte("<<\n/Size   15\n"), 1)
-	hybrid := func() []byte {
-		// A table with a stream beside it that hides one more object.
-		b := formDoc().classic()
-		all := startxrefPattern.FindAllSubmatch(b, -1)
-		out := bytes.NewBuffer(b)
-		extra := out.Len()
-		out.WriteString("20 0 obj\n<< /Hidden true >>\nendobj\n")
-		at := out.Len()
-		row := []byte{1, byte(extra >> 24), byte(extra >> 16), byte(extra >> 8), byte(extra), 0, 0}
-		fmt.Fprintf(out, "21 0 obj\n<< /Type /XRef /Size 22 /W [1 4 2] /Index [20 1] /Length 7 >>\nstream\n%s\nendstream\nendobj\n", row)
-		start := out.Len()
-		fmt.Fprintf(out, "xref\n21 1\n%010d 00000 n \ntrailer\n<< /Size 22 /Root 1 0 R /Prev %s /XRefStm %d >>\nstartxref\n%d\n%%%%EOF\n", at, all[0][1], at, start)
-		return out.Bytes()
-	}()
 	for name, c := range map[string]struct {
 		doc  []byte
 		info pades.Info
@@ -55,7 +41,7 @@ func TestProbes(t *testing.T) {
 		"a comment like a byte range": {doc: with(func(d *testDoc) {
 			d.objects[4] = stream("", "% /ByteRange [0 0 0 0                                   ] /Contents <0000000000>")
 		}).classic()},
-		"hybrid":                    {doc: hybrid},
+		"hybrid":                    {doc: hybridDoc(formDoc())},
 		"table on stream":           {doc: revise(t, formDoc().streams(), "", map[int]string{5: stream("", "BT ET")})},
 		"junk before and after":     {doc: slicesConcat([]byte("junk\r\n"), formDoc().classic(), []byte("\n\n\x00"))},
 		"no end of line at the end": {doc: bytes.TrimRight(formDoc().classic(), "\n")},

@@ -107,6 +107,23 @@ func (d testDoc) streams() []byte {
 	return b.Bytes()
 }
 
+// hybridDoc writes the document with a table that names a stream, in which
+// there is one more object.
+func hybridDoc(d testDoc) []byte {
+	// A table with a stream beside it that hides one more object.
+	b := d.classic()
+	all := startxrefPattern.FindAllSubmatch(b, -1)
+	out := bytes.NewBuffer(b)
+	extra := out.Len()
+	out.WriteString("20 0 obj\n<< /Hidden true >>\nendobj\n")
+	at := out.Len()
+	row := []byte{1, byte(extra >> 24), byte(extra >> 16), byte(extra >> 8), byte(extra), 0, 0}
+	fmt.Fprintf(out, "21 0 obj\n<< /Type /XRef /Size 22 /W [1 4 2] /Index [20 1] /Length 7 >>\nstream\n%s\nendstream\nendobj\n", row)
+	start := out.Len()
+	fmt.Fprintf(out, "xref\n21 1\n%010d 00000 n \ntrailer\n<< /Size 22 /Root 1 0 R /Prev %s /XRefStm %d >>\nstartxref\n%d\n%%%%EOF\n", at, all[0][1], at, start)
+	return out.Bytes()
+}
+
 func deflate(b []byte) []byte {
 	var out bytes.Buffer
 	w := zlib.NewWriter(&out)

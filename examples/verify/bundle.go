@@ -18,14 +18,14 @@ import (
 func verifyBundle(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	report, err := reportBundle(ctx, o)
 	if err != nil {
-		fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ReasonUnreadable, err)
+		line(stderr, "verify: %s: %v", pades.ReasonUnreadable, err)
 		return exitUnreadable
 	}
 	if o.json {
 		enc := json.NewEncoder(stdout)
 		enc.SetEscapeHTML(false)
 		if err := enc.Encode(report); err != nil {
-			fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrIO, err)
+			line(stderr, "verify: %s: %v", pades.ErrIO, err)
 			return exitUnreadable
 		}
 	} else {
@@ -73,14 +73,14 @@ func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
 
 // bundleSummary prints a report for a person.
 func bundleSummary(w io.Writer, name string, r *evidence.Report) {
-	fmt.Fprintf(w, "%s: %s\n", name, r.Verdict)
-	fmt.Fprintf(w, "  envelope %s of %s, log %s\n", orDash(r.Env), orDash(r.Tenant), orDash(r.Origin))
-	fmt.Fprintf(w, "  events 1 to %d, chain %s, documents %s\n", r.Claim.Last, orDash(r.Claim.Kind), orDash(r.Claim.Docs))
+	line(w, "%s: %s", name, r.Verdict)
+	line(w, "  envelope %s of %s, log %s", orDash(r.Env), orDash(r.Tenant), orDash(r.Origin))
+	line(w, "  events 1 to %d, chain %s, documents %s", r.Claim.Last, orDash(r.Claim.Kind), orDash(r.Claim.Docs))
 	if r.FirstBad > 0 {
-		fmt.Fprintf(w, "  first event that cannot be right: %d\n", r.FirstBad)
+		line(w, "  first event that cannot be right: %d", r.FirstBad)
 	}
 	if n := len(r.Windows); n > 0 {
-		fmt.Fprintf(w, "  last event recorded at %s, proved before %s\n", when(&r.Windows[n-1].At), when(&r.Windows[n-1].NotAfter))
+		line(w, "  last event recorded at %s, proved before %s", when(&r.Windows[n-1].At), when(&r.Windows[n-1].NotAfter))
 	}
 	for _, c := range r.Checks {
 		if c.Verdict == evidence.Passed {
@@ -93,6 +93,6 @@ func bundleSummary(w io.Writer, name string, r *evidence.Report) {
 		if c.Path != "" {
 			fmt.Fprintf(w, ", %s", c.Path)
 		}
-		fmt.Fprintf(w, "%s\n", note(c.Detail))
+		line(w, "%s", note(c.Detail))
 	}
 }

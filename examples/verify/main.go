@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrUsage, err)
+		line(stderr, "verify: %s: %v", pades.ErrUsage, err)
 		return exitUnreadable
 	}
 	if o.bundle != "" {
@@ -109,7 +109,7 @@ func verifyPDF(ctx context.Context, o options, stdout, stderr io.Writer) int {
 		if c := pades.CodeOf(err); c != "" {
 			report.Reasons = append(report.Reasons, c)
 		}
-		fmt.Fprintf(stderr, "verify: %s: %v\n", reason, err)
+		line(stderr, "verify: %s: %v", reason, err)
 	}
 	if report.Signatures == nil {
 		report.Signatures = []pades.SignatureReport{}
@@ -118,7 +118,7 @@ func verifyPDF(ctx context.Context, o options, stdout, stderr io.Writer) int {
 		enc := json.NewEncoder(stdout)
 		enc.SetEscapeHTML(false)
 		if err := enc.Encode(report); err != nil {
-			fmt.Fprintf(stderr, "verify: %s: %v\n", pades.ErrIO, err)
+			line(stderr, "verify: %s: %v", pades.ErrIO, err)
 			return exitUnreadable
 		}
 	} else if err == nil {

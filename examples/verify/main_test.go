@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign/pades"
 )
 
 // exec runs the program and returns code, stdout and stderr.
@@ -61,4 +64,19 @@ func TestNothingToJudge(t *testing.T) {
 			assert.Empty(t, j.Signatures)
 		})
 	}
+}
+
+// What a document says begins no line of its own.
+func TestOneLineEach(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	summary(&out, "a.pdf", &pades.Report{Verdict: pades.Failed, Signatures: []pades.SignatureReport{{
+		Field: "x\nb.pdf: PASSED", Signer: "\x1b[2J\u202ecod", Warnings: []string{"a\r\nb"},
+	}}})
+	assert.NotContains(t, out.String(), "\nb.pdf")
+	assert.NotContains(t, out.String(), "\x1b")
+	assert.NotContains(t, out.String(), "\u202e")
+	assert.NotContains(t, out.String(), "\r")
+	_, _, errs := exec(t, "-in", "a\nverify: PASSED")
+	assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
 }
