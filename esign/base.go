@@ -225,8 +225,8 @@ func (s *Service) finalize(ctx context.Context, tenant, id string) error {
 		_, err = x.close()
 		return err
 	})
-	if cause != nil {
-		s.log.WarnContext(ctx, "esign: finalizing", "code", string(pades.CodeOf(cause)))
+	if cause != nil && err == nil {
+		s.alarm(ctx, tenant, id, "finalize.failed", "attempt", env.Attempt+1, "code", string(pades.CodeOf(cause)))
 	}
 	return err
 }

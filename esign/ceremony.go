@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/privacy"
 	"github.com/countersign/countersign/sms"
 	"github.com/countersign/countersign/storage"
 )
@@ -171,16 +172,33 @@ func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, e
 
 // ChallengeTx is [Service.Challenge] within a commit; it makes no base revision.
 func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
-	return once(tx, a, "challenge", c.ID, c, func() (Asked, error) {
+	got, err := once(tx, a, "challenge", c.ID, c, func() (askedAnswer, error) {
 		if len(c.Envelopes) != 1 {
 			// One code for many envelopes comes with SignBatch.
-			return Asked{}, badField("envelopes", "must be one")
+			return askedAnswer{}, badField("envelopes", "must be one")
 		}
 		if err := askers.Put(tx, a.Tenant, c.ID, asker{Account: a.Account}); err != nil {
-			return Asked{}, err
+			return askedAnswer{}, err
 		}
 		return s.challenge(ctx, tx, a, c)
 	})
+	if err != nil {
+		return Asked{}, err
+	}
+	// Even a masked number is personal, so it is never kept with the answer.
+	out := Asked{ID: got.ID, Expires: got.Expires, Resend: got.Resend}
+	if out.To, err = s.vault.MaskedTx(tx, got.To); errors.Is(err, privacy.ErrErased) || errors.Is(err, privacy.ErrRestricted) || errors.Is(err, privacy.ErrNotFound) {
+		err = nil
+	}
+	return out, err
+}
+
+// askedAnswer is an Asked as it is kept.
+type askedAnswer struct {
+	ID      string      `json:"id"`
+	To      privacy.Ref `json:"to"`
+	Expires time.Time   `json:"expires"`
+	Resend  time.Time   `json:"resend"`
 }
 
 // asker is whose code a challenge asks for.
@@ -190,14 +208,14 @@ type asker struct {
 
 var askers = storage.Kind[asker]{Name: "esign.challenge", Schema: 1}
 
-func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
+func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (askedAnswer, error) {
 	x, err := s.open(tx, a, c.Envelopes[0])
 	if err != nil {
-		return Asked{}, err
+		return askedAnswer{}, err
 	}
 	row, err := x.asRecipient(c.Recipient)
 	if err != nil {
-		return Asked{}, err
+		return askedAnswer{}, err
 	}
 	q := sms.ChallengeRequest{Tenant: a.Tenant, ID: c.ID, To: row.Address, Account: x.env.Owner.Account,
 		Metered: s.policy.MeterTexts, IP: a.Request.IP,
@@ -212,14 +230,14 @@ func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Chal
 		err = badField("purpose", "is unknown")
 	}
 	if err != nil {
-		return Asked{}, err
+		return askedAnswer{}, err
 	}
 	q.Purpose, q.Envelope, q.Digest = b.Purpose, b.Envelope, b.Digest
 	ref, err := s.sms.ChallengeTx(ctx, tx, q)
 	if errors.Is(err, storage.ErrIntentMismatch) {
-		return Asked{}, errors.Join(ErrIntentMismatch, err)
+		return askedAnswer{}, errors.Join(ErrIntentMismatch, err)
 	}
-	return Asked{ID: ref.ID, To: ref.To, Expires: ref.Expires, Resend: ref.Resend}, err
+	return askedAnswer{ID: ref.ID, To: row.Address, Expires: ref.Expires, Resend: ref.Resend}, err
 }
 
 // couldSign refuses what Sign would refuse for more than what a code proves, so

@@ -60,7 +60,7 @@ var ops = []Op{OpCreate, OpEdit, OpDiscard, OpSend, OpPass, OpReturn, OpRefuse, 
 // later are the commands that the service does not offer yet; it refuses them
 // with ErrNotOffered. The machine knows them all.
 var later = []Op{OpPass, OpReturn, OpRefuse, OpRecall, OpResubmit, OpSaveFill, OpSubmitFill, OpSilentSign, OpLapse,
-	OpInvalidate, OpFinish, OpAdd, OpReplace, OpTransfer, OpRemove, OpReroute, OpExtend, OpRemind, OpReleaseBegin,
+	OpFinish, OpAdd, OpReplace, OpTransfer, OpRemove, OpReroute, OpExtend, OpRemind, OpReleaseBegin,
 	OpReleaseDone, OpReleaseEnded}
 
 // Offered reports whether the service serves the command.

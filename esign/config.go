@@ -72,6 +72,14 @@ type Policy struct {
 	// units come back to a sender that revokes (D02). WeChat is refundable
 	// whatever is declared (H17).
 	Channels map[Channel]ChannelPolicy
+	// Owner tells owners and approvers, whom no channel reaches; nil: the host learns
+	// of what happened from the timeline.
+	Owner Messenger
+	// Alarm is called where work keeps failing and somebody should look: with the
+	// envelope, if it is one's, and a name such as "finalize.failed" or
+	// "render.failed". It must not block, may be called again for the same thing, and
+	// is called outside any commit; nil: the Logger alone is told, as an error.
+	Alarm func(tenant, envelope, what string)
 	// Texts names the message template for what a recipient is told by SMS, by
 	// event type; nil is {"recipient.invited": "invite"}. Without a template of
 	// its own an event is not told by SMS. A template may use the variables
@@ -124,6 +132,10 @@ type Notice struct {
 	Account   string // whom the notice is for, where known
 	Event     string // type of the event it tells of
 	At        time.Time
+	// Receipt is an [evidence.Receipt] as JSON, with a notice of "receipt.issued": for
+	// the party to keep. Fingerprint is 16 characters of it, for people.
+	Receipt     []byte `json:",omitempty"`
+	Fingerprint string `json:",omitempty"`
 }
 
 // A ContentScreen judges what is about to be sent (H25, T34). It is called
@@ -279,10 +291,16 @@ func (s *Service) compose(c Config) (err error) {
 	if c.TSA != nil && c.Evidence.Anchors == nil {
 		c.Evidence.Anchors = []evidence.Anchor{evidence.TSA{Client: c.TSA}}
 	}
+	if c.Evidence.Meter == nil {
+		c.Evidence.Meter = meter{s}
+	}
 	if s.evidence, err = evidence.New(c.Evidence); err != nil {
 		return err
 	}
 	c.SMS.Store, c.SMS.Vault, c.SMS.Quota, c.SMS.Now, c.SMS.Logger = s.store, s.vault, s.quota, s.now, s.log
+	if c.SMS.Terms == nil {
+		c.SMS.Terms = s.terms
+	}
 	if c.SMS.Resolve != nil || c.SMS.Events != nil {
 		return badConfig("SMS.Resolve and SMS.Events are set by the service")
 	}

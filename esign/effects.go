@@ -38,12 +38,14 @@ func (x *work) carryOut(ctx context.Context, e Effect) error {
 		}
 		return x.queue(job{Do: doFinalize, At: e.At})
 	case EffectAlarm:
-		x.s.log.ErrorContext(ctx, "esign: finalizing failed", "attempt", x.env.Attempt)
-		return nil
+		return nil // finalize raises it once the failure is booked
 	case EffectSeal:
 		_, err := x.s.evidence.SealChainTx(ctx, x.tx, evidence.SealDraft{Tenant: x.env.Tenant, Env: x.env.ID,
 			Actor: evidence.Actor{ID: "system", Role: string(WhoSystem)}, Docs: x.documents(nil)})
-		return err
+		if err != nil || x.env.State != StateCompleted {
+			return err
+		}
+		return x.queue(job{Do: doReceipts, At: x.tx.Now(x.s.now)})
 	case EffectDelete, EffectMove:
 		// A discarded draft stays as a record without state, so that its id keeps
 		// its versions; a moved line keeps its slot, which the ledger knows.
@@ -65,13 +67,19 @@ func (x *work) notify(ctx context.Context, e Effect) error {
 	if e.Channel == ChannelSMS {
 		return x.text(ctx, e)
 	}
-	ch, declared := x.s.policy.Channels[e.Channel]
-	if e.Owner || e.Approver != "" || !declared || ch.Messenger == nil {
+	j := job{Do: doNotice, At: x.tx.Now(x.s.now), Channel: e.Channel, Notice: Notice{Recipient: e.Recipient, Event: e.What}}
+	switch {
+	case e.Owner:
+		j.Channel, j.Notice.Account = toOwner, x.env.Owner.Account
+	case e.Approver != "":
+		j.Channel, j.Notice.Account = toOwner, e.Approver
+	default:
+		j.Notice.Account = x.env.row(e.Recipient).Party.Account
+	}
+	if x.s.messenger(j.Channel) == nil {
 		return nil // the host learns of it from the timeline
 	}
-	r := x.env.row(e.Recipient)
-	return x.queue(job{Do: doNotice, At: x.tx.Now(x.s.now), Channel: e.Channel,
-		Notice: Notice{Recipient: e.Recipient, Account: r.Party.Account, Event: e.What}})
+	return x.queue(j)
 }
 
 // text queues a text, if the event has a template.
@@ -102,7 +110,7 @@ var refusals = []struct {
 	name string
 }{
 	{sms.ErrNotApproved, "not_approved"}, {sms.ErrVariable, "variable"}, {sms.ErrNoConsent, "no_consent"},
-	{sms.ErrLimited, "limited"}, {sms.ErrStanding, "standing"}, {sms.ErrNoGateway, "no_gateway"}, {sms.ErrNotFound, "no_address"},
+	{sms.ErrLimited, "limited"}, {sms.ErrStanding, "standing"}, {sms.ErrAgreement, "agreement"}, {sms.ErrNoGateway, "no_gateway"}, {sms.ErrNotFound, "no_address"},
 	{sms.ErrRequest, "no_address"}, {quota.ErrInsufficient, "no_units"}, {quota.ErrSuspended, "suspended"},
 	{privacy.ErrErased, "erased"}, {privacy.ErrRestricted, "restricted"}, {privacy.ErrNotFound, "no_address"},
 }

@@ -66,6 +66,9 @@ func (s *Service) StartCheck(ctx context.Context, a Actor, c Check) (identity.Fl
 		c.Claim.Subject.ID = a.Org
 	}
 	f, err := s.identity.Start(withActor(ctx, a), c.Claim)
+	if errors.Is(err, privacy.ErrMinor) {
+		err = errors.Join(err, s.vault.CountMinor(ctx, a.Tenant)) // all that is kept of it (P21)
+	}
 	if err != nil {
 		return identity.Flow{}, err
 	}

@@ -221,8 +221,14 @@ func (g gate) book(ctx context.Context, tx *storage.Tx, c checkRecord) error {
 	if err := g.tell(ctx, tx, a, c, typ); err != nil {
 		return err
 	}
+	if err := g.queueHarvest(tx, c); err != nil {
+		return err
+	}
 	return checks.Put(tx, f.Subject.Tenant, f.Key, c)
 }
+
+// subjectKinds are those whose checks have chains.
+var subjectKinds = []identity.SubjectKind{identity.Person, identity.Organisation}
 
 // settle uses the unit of a check that was answered and gives back the other's.
 func (g gate) settle(ctx context.Context, tx *storage.Tx, c checkRecord) error {
@@ -300,6 +306,9 @@ func (s *Service) pursue(ctx context.Context, k storage.Key) error {
 		c.Flow, err = gate{s}.lapse(ctx, tx, c)
 		return err
 	})
+	if errors.Is(err, storage.ErrCorrupt) {
+		return s.setAside(ctx, k, err)
+	}
 	if err != nil || c.Flow.Key == "" || c.ended() {
 		return err
 	}

@@ -14,6 +14,7 @@ const (
 	doRender   = "render"   // make the base revision
 	doFinalize = "finalize" // add what Policy.Level asks
 	doNotice   = "notice"   // deliver through a channel of the host
+	doReceipts = "receipts" // let every party have its receipt
 )
 
 // A job is work outside that a commit asked for: its record is written in that
@@ -32,7 +33,8 @@ var jobs = storage.Kind[job]{Name: "esign.job", Schema: 1, Due: func(j job) time
 
 const (
 	jobLease  = time.Minute
-	maxTries  = 12 // of a notice; then it is left to the host
+	maxTries  = 12 // of a job; then it is left to the host, with an alarm
+	alarmAt   = 3  // tries of a job before the host hears of it
 	duePage   = 64
 	retryBase = time.Minute
 )
@@ -62,8 +64,15 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { done <- s.evidence.Run(inner) }()
 	tick := time.NewTicker(s.policy.Poll)
 	defer tick.Stop()
-	var swept time.Time
+	var swept, tended time.Time
 	for {
+		if now := s.now(); now.Sub(tended) >= time.Minute {
+			since := or(tended, now)
+			tended = now
+			if err := s.sms.Tend(ctx, since); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "esign: texts", "error", err)
+			}
+		}
 		if now := s.now(); now.Sub(swept) >= sweepEvery {
 			swept = now
 			if _, err := s.SweepBlobs(ctx); err != nil && ctx.Err() == nil {
@@ -111,7 +120,7 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 	for _, pass := range []struct {
 		kind string
 		do   func(context.Context, storage.Key) error
-	}{{jobs.Name, s.perform}, {envelopes.Name, s.sweep}, {checks.Name, s.pursue}} {
+	}{{jobs.Name, s.perform}, {envelopes.Name, s.sweep}, {checks.Name, s.pursue}, {harvests.Name, s.reap}} {
 		// What was done, or failed, is due no more: a page that begins as the one
 		// before is stuck.
 		for last, more := (storage.Key{}), true; more; {
@@ -135,6 +144,17 @@ func (s *Service) deliverDue(ctx context.Context) (int, error) {
 			}
 		}
 	}
+	due, err := s.vault.Due(ctx, duePage)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, who := range due {
+		if err := s.eraseDue(ctx, who); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		n++
+	}
 	return n, errors.Join(errs...)
 }
 
@@ -146,6 +166,9 @@ func (s *Service) sweep(ctx context.Context, k storage.Key) error {
 	}
 	if err == nil || ctx.Err() != nil {
 		return err
+	}
+	if errors.Is(err, storage.ErrCorrupt) {
+		return s.setAside(ctx, k, err)
 	}
 	// What cannot be booked now stands aside, so that it keeps nothing else waiting.
 	return errors.Join(err, storage.Update(ctx, s.store, func(tx *storage.Tx) error {
@@ -190,6 +213,9 @@ func (s *Service) perform(ctx context.Context, k storage.Key) error {
 		j.At, j.Tries = now.Add(jobLease), j.Tries+1
 		return jobs.Put(tx, k.Tenant, k.ID, j)
 	})
+	if errors.Is(err, storage.ErrCorrupt) {
+		return s.setAside(ctx, k, err)
+	}
 	if err != nil || !claimed {
 		return err
 	}
@@ -200,11 +226,40 @@ func (s *Service) perform(ctx context.Context, k storage.Key) error {
 		err = s.finalize(ctx, k.Tenant, j.Envelope)
 	case doNotice:
 		err = s.deliver(ctx, k, j)
+	case doReceipts:
+		err = s.handReceipts(ctx, k, j.Envelope)
 	}
-	if err != nil && !(j.Do == doNotice && j.Tries >= maxTries) {
+	if errors.Is(err, ErrNotFound) {
+		err = nil // the envelope is gone: nothing is left to do
+	}
+	if err != nil && ctx.Err() == nil && (j.Tries == alarmAt || j.Tries >= maxTries) {
+		s.alarm(ctx, k.Tenant, j.Envelope, j.Do+".failed", "tries", j.Tries)
+	}
+	if err != nil && (j.Tries < maxTries || j.Do == doFinalize) { // an envelope is never left finalizing
 		return errors.Join(err, s.postpone(ctx, k, j))
 	}
 	return storage.Update(ctx, s.store, func(tx *storage.Tx) error { return jobs.Delete(tx, k.Tenant, k.ID) })
+}
+
+// alarm tells the host's operators that somebody should look.
+func (s *Service) alarm(ctx context.Context, tenant, envelope, what string, more ...any) {
+	s.log.ErrorContext(ctx, "esign: alarm", append([]any{"what", what, "tenant", tenant, "envelope", envelope}, more...)...)
+	if s.policy.Alarm != nil {
+		s.policy.Alarm(tenant, envelope, what)
+	}
+}
+
+// setAside puts off a record that cannot even be read, so that it keeps nothing
+// else waiting. It looks again once a day, as a newer release may know the record.
+func (s *Service) setAside(ctx context.Context, k storage.Key, cause error) error {
+	s.alarm(ctx, k.Tenant, "", k.Kind+".unreadable", "id", k.ID)
+	return errors.Join(cause, storage.Update(ctx, s.store, func(tx *storage.Tx) error {
+		recs, err := tx.Get(k)
+		if err != nil || recs[0].Version == 0 || recs[0].Due.After(tx.Now(s.now)) {
+			return err
+		}
+		return tx.Put(k, recs[0].Data, tx.Now(s.now).Add(day))
+	}))
 }
 
 // postpone lets a job come again after 2^n minutes.
@@ -234,13 +289,16 @@ func (e *noticeError) Unwrap() error { return e.err }
 
 // deliver hands a notice to the host's messenger.
 func (s *Service) deliver(ctx context.Context, k storage.Key, j job) error {
-	ch, ok := s.policy.Channels[j.Channel]
-	if !ok || ch.Messenger == nil {
+	m := s.messenger(j.Channel)
+	if m == nil {
 		return nil
 	}
 	n := j.Notice
 	n.ID, n.Tenant, n.Envelope, n.At = k.ID, k.Tenant, j.Envelope, s.now().UTC()
-	if err := ch.Messenger.Deliver(ctx, n); err != nil {
+	if err := s.attach(ctx, &n); err != nil {
+		return err
+	}
+	if err := m.Deliver(ctx, n); err != nil {
 		return &noticeError{channel: j.Channel, err: err}
 	}
 	return nil

@@ -97,24 +97,41 @@ func (s *Service) Export(ctx context.Context, a Actor, r Export, w io.Writer) er
 		s.log.WarnContext(ctx, "esign: anchor before export", "error", err)
 	}
 	o := &evidence.ExportOptions{DigestsOnly: r.Digests || !done, Why: privacy.PurposeEvidence}
-	for i := range env.Documents {
-		d := &env.Documents[i]
-		if o.DigestsOnly || !docs[d.ID] {
-			o.DigestsOnly = true // not all are the actor's to have
-			o.Documents = nil
-			break
-		}
-		body, err := storage.OpenSegments(ctx, s.blobs, d.Segments)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		o.Documents = append(o.Documents, evidence.Document{ID: d.ID, Rev: len(d.Segments), Body: body, Size: body.Size()})
+	closers, err := s.bundleDocuments(ctx, a, false, &env, o)
+	defer closers()
+	if err != nil {
+		return err
 	}
 	o.Disclose = env.disclose(a)
 	ctx = s.vault.As(ctx, privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "export"})
 	_, err = s.evidence.Export(ctx, a.Tenant, env.ID, w, o)
 	return err
+}
+
+// bundleDocuments puts the documents into a bundle, if the actor may have every
+// one of them; else the bundle names them all by digest. The func closes them.
+func (s *Service) bundleDocuments(ctx context.Context, a Actor, every bool, env *Envelope, o *evidence.ExportOptions) (func(), error) {
+	var open []storage.Blob
+	closers := func() {
+		for _, b := range open {
+			_ = b.Close()
+		}
+	}
+	docs := env.visible(a)
+	for i := range env.Documents {
+		d := &env.Documents[i]
+		if o.DigestsOnly || !every && !docs[d.ID] {
+			o.DigestsOnly, o.Documents = true, nil
+			break
+		}
+		body, err := storage.OpenSegments(ctx, s.blobs, d.Segments)
+		if err != nil {
+			return closers, err
+		}
+		open = append(open, body)
+		o.Documents = append(o.Documents, evidence.Document{ID: d.ID, Rev: len(d.Segments), Body: body, Size: body.Size()})
+	}
+	return closers, nil
 }
 
 // disclose says what of the committed personal data a requester may read (P02):
@@ -162,15 +179,10 @@ func (s *Service) downloaded(ctx context.Context, a Actor, env *Envelope, docume
 		if err != nil {
 			return struct{}{}, err
 		}
-		by := WhoRecipient
-		if x.env.ownedBy(a) {
-			by = WhoOwner
+		if document == "" {
+			return struct{}{}, x.tell(ctx, evidence.TypeExport, x.reader(), map[string]any{})
 		}
-		extra := map[string]any{}
-		if document != "" {
-			extra["document"] = document
-		}
-		return struct{}{}, x.tell(ctx, "document.downloaded", by, extra)
+		return struct{}{}, x.tell(ctx, "document.downloaded", x.reader(), map[string]any{"document": document})
 	})
 	return err
 }

@@ -403,7 +403,21 @@ func (x *work) signTx(ctx context.Context, row *Recipient, r Sign, p Prepared) e
 	auth = append(auth, confirmed...)
 	n := note{auth: auth, x: map[string]any{"challenge": code.Challenge, "template": code.Template, "template_version": code.Version,
 		"bound_to": hex.EncodeToString(x.binding(x.env.row(id)).Digest)}}
-	return x.apply(ctx, Command{Op: OpSign, By: WhoRecipient, Recipient: id, Intent: true, Documents: docs, Line: line}, n)
+	if err := x.apply(ctx, Command{Op: OpSign, By: WhoRecipient, Recipient: id, Intent: true, Documents: docs, Line: line}, n); err != nil {
+		return err
+	}
+	return x.retain(ctx, x.env.row(id).Party.Account, p.NotAfter)
+}
+
+// retain keeps the authentication data of who signed for as long as the law asks
+// (T49, E-signature law §24), which is what erasing it then waits for.
+func (x *work) retain(ctx context.Context, account string, notAfter time.Time) error {
+	until, _ := privacy.Earliest([]privacy.Rule{privacy.RuleAuthentication}, privacy.Facts{Certificates: []time.Time{notAfter}})
+	err := x.s.vault.RetainTx(ctx, x.tx, privacy.Subject{Tenant: x.env.Tenant, ID: account}, until)
+	if errors.Is(err, privacy.ErrNotFound) {
+		return nil // nothing is kept
+	}
+	return err
 }
 
 // prove spends the intent proof: bound to these documents and this number, used

@@ -184,7 +184,7 @@ func EventTypes() []string {
 	for _, typ := range textEvents {
 		out = append(out, typ)
 	}
-	out = append(out, "units.held", "units.captured", "units.released", "units.charged", "document.downloaded", "notice.failed")
+	out = append(out, "units.held", "units.captured", "units.released", "units.charged", "document.downloaded", evidence.TypeExport, eventReceipt, "notice.failed")
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -297,6 +297,60 @@ func (s *Service) Complete(ctx context.Context, f Flow, r Response) (Result, err
 // it.
 func keep(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
+// Harvests reports whether the verifier of a name keeps evidence for a time.
+func (s *Service) Harvests(name string) bool {
+	_, ok := s.harvester(name)
+	return ok
+}
+
+func (s *Service) harvester(name string) (Harvester, bool) {
+	for _, v := range s.verifiers {
+		if v.Name() == name {
+			h, ok := v.(Harvester)
+			return h, ok
+		}
+	}
+	return nil, false
+}
+
+// Limits of what a harvest may bring.
+const (
+	maxArtifacts = 32
+	maxArtifact  = 64 << 20
+)
+
+// ErrHarvest is a harvest that brought nothing, or more than can be true. What
+// the provider said is not in it, as it may name a person.
+var ErrHarvest = errors.New("identity: nothing harvested")
+
+// Harvest pulls the evidence that the provider of an ended flow still keeps
+// (B3). It fails with [ErrOff] where the provider keeps none, and with
+// [ErrHarvest].
+func (s *Service) Harvest(ctx context.Context, f Flow) (got []Artifact, err error) {
+	h, ok := s.harvester(f.Provider)
+	if !ok {
+		return nil, ErrOff
+	}
+	defer func() {
+		if recover() != nil { // the text may quote the person
+			got, err = nil, ErrHarvest
+		}
+	}()
+	got, err = h.Harvest(ctx, f)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil || len(got) == 0 || len(got) > maxArtifacts {
+		return nil, ErrHarvest
+	}
+	for _, a := range got {
+		if len(a.Data) > maxArtifact {
+			return nil, ErrHarvest
+		}
+	}
+	return got, nil
+}
+
 func startVerifier(ctx context.Context, v Verifier, c Claim) (f Flow, err error) {
 	defer func() {
 		if recover() != nil { // the text may quote the claim
