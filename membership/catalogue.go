@@ -216,6 +216,10 @@ func (c *Catalogue) check() error {
 	return nil
 }
 
+// maxPlan bounds the term of an item, so that the time left of a few of them is a
+// duration.
+const maxPlan = 100 * 366 * 24 * time.Hour
+
 func (i Item) check() error {
 	switch {
 	case checkID("item", i.ID) != nil:
@@ -250,7 +254,8 @@ func (i Item) check() error {
 		}
 	}
 	// The length must be one that the calendar knows.
-	if _, _, err := i.Term.After(time.Unix(0, 0), 0); err != nil {
+	start := time.Unix(0, 0)
+	if end, _, err := i.Term.After(start, 0); err != nil || end.Sub(start) > maxPlan {
 		return badRequest("catalogue", "a term is out of range")
 	}
 	return nil

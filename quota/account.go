@@ -111,7 +111,8 @@ type Merger struct {
 // bound to each other (D09): nothing else moves a lot (H23, H44). It fails with
 // [ErrOpenHolds] while units of From are held, unless asked for, with
 // [ErrLotFrozen] during a refund, [ErrSuspended] if From is, and with
-// [ErrNotFound], [ErrTooManyLots], [ErrRequest] or [ErrIntentMismatch].
+// [ErrNotFound], [ErrTooManyLots], [ErrOverflow], [ErrRequest] or
+// [ErrIntentMismatch].
 func (l *Ledger) Merge(ctx context.Context, req MergeRequest) (Merger, error) {
 	return update(ctx, l, req, l.MergeTx)
 }
@@ -201,6 +202,9 @@ func carry(from, to *opened, id LotID, actor, reason string) (Units, error) {
 	}
 	here := from.lot(id)
 	n := here.Available()
+	if err := to.room(here.Unit, n+here.Held); err != nil {
+		return 0, err // what is held may follow
+	}
 	there := *here
 	there.Granted -= here.Held + n
 	there.Held, there.Lapse = 0, nil

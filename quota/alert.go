@@ -98,7 +98,9 @@ func (j *journal) raise() []Alert {
 		}
 		s := &sums[n]
 		left := lot.spendable(j.at)
-		s.base += lot.Granted
+		if s.base += lot.Granted; s.base < 0 {
+			s.base = 1<<63 - 1 // more than units can say was granted, not at once
+		}
 		s.left += left
 		if left == 0 || j.at.Before(lot.Until.Add(-warnings[len(warnings)-1].before)) {
 			continue

@@ -106,6 +106,9 @@ func (l *Ledger) grant(tx *storage.Tx, op string, req GrantRequest) (Lot, error)
 	if !lot.Until.After(lot.From) || !lot.Until.After(o.at) {
 		return Lot{}, badRequest("until", "not after the lot begins")
 	}
+	if err := o.room(lot.Unit, req.Units); err != nil {
+		return Lot{}, err
+	}
 	if err := o.journal.grant(lot, req.Units, o.at, req.Actor, req.Reason); err != nil {
 		return Lot{}, err
 	}
@@ -115,6 +118,19 @@ func (l *Ledger) grant(tx *storage.Tx, op string, req GrantRequest) (Lot, error)
 		return Lot{}, err
 	}
 	return made, l.save(tx, o)
+}
+
+// room refuses units that an account's other units of the kind leave no room for:
+// sums over live lots must fit.
+func (j *journal) room(unit Unit, n Units) error {
+	for i := range j.Lots {
+		if l := &j.Lots[i]; l.Unit == unit {
+			if n += l.Available() + l.Held; n < 0 {
+				return overflow("units of an account")
+			}
+		}
+	}
+	return nil
 }
 
 func checkGrant(req GrantRequest) error {

@@ -80,6 +80,14 @@ func TestRelease_H17_WeChatReturnsToItsLot(t *testing.T) {
 				assert.Equal(t, []quota.Return{{Lot: "a", Units: 1, Until: lot.Until}}, l.Returned, "the return shows lot and expiry")
 			}
 			assert.Equal(t, quota.Units(2), k.spendable())
+			st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account})
+			require.NoError(t, err)
+			last := st.Lines[len(st.Lines)-1]
+			words := map[quota.Cause][2]string{
+				quota.Revoked: {"份额退还（撤销）", "returned (revoked)"}, quota.Closed: {"份额退还（关闭）", "returned (closed)"},
+				quota.Removed: {"份额退还（移除签署人）", "returned (signer removed)"}, quota.Satisfied: {"份额退还（他人已签）", "returned (met by others)"},
+			}[cause]
+			assert.Equal(t, words, [2]string{last.Zh, last.En}, "the cause in two languages")
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package quota_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/quota"
+	"github.com/countersign/countersign/storage"
 )
 
 // sums adds a statement up: opening plus lines must be closing, per lot.
@@ -95,28 +97,48 @@ func TestStatement_H14_windows_add_up_whatever_was_swept(t *testing.T) {
 	assert.Empty(t, b.Units)
 }
 
+// reads counts the reads of checkpoints.
+type reads struct {
+	storage.Store
+	n int
+}
+
+func (r *reads) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, error) {
+	if keys[0].Kind == "quota.ckpt" {
+		r.n++
+	}
+	return r.Store.Get(ctx, keys)
+}
+
 // TestAsOf_checkpoints asks an account with a long journal for every kind of
 // instant: checkpoints change the cost, never the answer.
 func TestAsOf_checkpoints(t *testing.T) {
-	k := newKit(t, quota.Config{NoAlerts: true})
-	k.lot("a", 10000, 300)
-	want := map[time.Time]quota.Units{k.at: 10000}
-	left := quota.Units(10000)
-	for i := range 1500 {
+	counted := &reads{Store: new(storage.Mem)}
+	k := newKit(t, quota.Config{Store: counted, NoAlerts: true})
+	k.lot("a", 100000, 300)
+	want := map[time.Time]quota.Units{k.at: 100000}
+	left := quota.Units(100000)
+	for i := range 1000 {
 		k.at = k.at.Add(time.Minute)
-		_, err := k.Charge(t.Context(), quota.ChargeRequest{Tenant: tenant, ID: quota.HoldID(fmt.Sprintf("c-%d", i)), Account: account, Lines: []quota.LineRequest{line("li", "")}})
+		lines := make([]quota.LineRequest, 1+i%80)
+		for j := range lines {
+			lines[j] = line(quota.SlotID(fmt.Sprint(j)), "")
+		}
+		_, err := k.Charge(t.Context(), quota.ChargeRequest{Tenant: tenant, ID: quota.HoldID(fmt.Sprintf("c-%d", i)), Account: account, Lines: lines})
 		require.NoError(t, err)
-		left--
-		if i%97 == 0 {
+		left -= quota.Units(len(lines))
+		if i%43 == 0 {
 			want[k.at] = left
 		}
 	}
 	for at, n := range want {
+		counted.n = 0
 		b, err := k.AsOf(t.Context(), quota.BalanceRequest{Tenant: tenant, Account: account}, at)
 		require.NoError(t, err)
 		assert.Equal(t, n, b.Of(quota.UnitSign).Spendable, at)
+		assert.LessOrEqual(t, counted.n, 2, "78 checkpoints are found in two reads")
 	}
-	st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account, From: noon.Add(1200 * time.Minute)})
+	st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account, From: noon.Add(980 * time.Minute)})
 	require.NoError(t, err)
 	sums(t, st)
 	k.verify()
