@@ -242,7 +242,7 @@ func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Con
 	if r, ok := any(req).(interface{ near() [2]storage.Key }); ok {
 		keys := r.near()
 		if storage.CheckKeys(keys[:]...) == nil { // else the request will be refused
-			opts.Near = keys[:]
+			opts.Near, opts.Create = keys[:1], keys[1:]
 		}
 	}
 	return storage.UpdateValueWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
@@ -277,8 +277,9 @@ func newTasks[Q interface{ near() [2]storage.Key }, A any]() *tasks[Q, A] {
 func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
 	t := p.pool.Get().(*task[Q, A])
 	t.ctx, t.do, t.req, t.near = ctx, do, req, req.near()
-	if t.opts.Near = t.near[:]; storage.CheckKeys(t.near[:]...) != nil {
-		t.opts.Near = nil // the request will be refused
+	t.opts.Near, t.opts.Create = t.near[:1], t.near[1:]
+	if storage.CheckKeys(t.near[:]...) != nil {
+		t.opts.Near, t.opts.Create = nil, nil // the request will be refused
 	}
 	err := storage.UpdateWith(ctx, l.cfg.Store, &t.opts, t.run)
 	var zero A
@@ -292,8 +293,9 @@ func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(cont
 	return answer, nil
 }
 
-// The keys that a request will read are fetched together, and requests about one
-// account are committed together where the store groups.
+// near is a key that a request will read first, so that requests about one account
+// are committed together where the store groups, and one that it most likely
+// creates.
 
 func (r ReserveRequest) near() [2]storage.Key {
 	return [2]storage.Key{heads.Key(r.Tenant, string(r.Account)), holds.Key(r.Tenant, string(r.ID))}

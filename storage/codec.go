@@ -143,8 +143,11 @@ func encoded(kind string, c *Codec, v any) ([]byte, error) {
 func (tx *Tx) keep(s *slot) {
 	switch {
 	case tx.round != nil && s.shared:
-		tx.round.cells[s.rec.Key].val = s.val
+		s.cell.val = s.val
 	case tx.round != nil:
+		if !s.cell.used {
+			s.cell.val = s.val
+		}
 		tx.round.sh.g.cache.attach(s.rec, s.val)
 	case tx.mem != nil:
 		tx.mem.attach(s)

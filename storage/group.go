@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"runtime"
@@ -97,6 +98,8 @@ type Grouped struct {
 	shards []shard
 	mem    *Mem // store, if it is one: no call of it waits
 
+	doubts atomic.Int32 // rounds that presume nothing
+
 	mu     sync.Mutex
 	closed bool
 	active sync.WaitGroup // updates that were let in
@@ -173,6 +176,7 @@ type call struct {
 
 	// What follows is the worker's until done is closed.
 	want     []Key // to have in memory before fn runs
+	make     []Key // to presume absent unless they are in memory
 	tries    int
 	misses   int
 	unknowns int
@@ -222,13 +226,13 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var near []Key
+	var near, create []Key
 	attempts := defaultAttempts
 	if o != nil {
-		if err := CheckKeys(o.Near...); err != nil {
+		if err := errors.Join(CheckKeys(o.Near...), CheckKeys(o.Create...)); err != nil {
 			return err
 		}
-		near = o.Near
+		near, create = o.Near, o.Create
 		if o.Attempts > 0 {
 			attempts = o.Attempts
 		}
@@ -252,7 +256,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if g.mem != nil {
 		return g.lead(ctx, g.shardOf(near), attempts, fn)
 	}
-	c := &call{fn: fn, want: near, attempts: attempts, waiting: true}
+	c := &call{fn: fn, want: near, make: create, attempts: attempts, waiting: true}
 	sh := g.shardOf(near)
 	running := sh.enqueue(c)
 	var nested <-chan time.Time
@@ -346,6 +350,21 @@ func insideUpdate(own int) bool {
 			return false
 		}
 	}
+}
+
+// doubtRounds is how many rounds look before they leap, once a key that a call
+// meant to create was there.
+const doubtRounds = 64
+
+// trusts reports whether the next round may presume that keys are absent which
+// calls mean to create: that saves a read, but a batch with one that is there
+// has to run again.
+func (g *Grouped) trusts() bool {
+	n := g.doubts.Load()
+	if n > 0 {
+		g.doubts.CompareAndSwap(n, n-1)
+	}
+	return n == 0
 }
 
 // A shard is a queue and, while it is not empty, the goroutine that serves it.

@@ -17,23 +17,48 @@ type round struct {
 	start time.Time
 
 	cells map[Key]*cell
-	order []*cell        // in the order of first use
-	fresh map[Key]Record // read by this round
-	parts []part         // accepted calls, in the order they ran
-	held  []refusal      // calls whose answers wait for the commit
-	again []*call        // to run in the next round
-	bytes int            // of what is to be committed
+	order []*cell   // used by accepted calls, in the order of first use
+	spare []cell    // made, and not taken yet
+	parts []part    // accepted calls, in the order they ran
+	arena []byte    // of entries' Data
+	trust bool      // that keys which calls mean to create are absent
+	held  []refusal // calls whose answers wait for the commit
+	again []*call   // to run in the next round
+	bytes int       // of what is to be committed
 }
 
-// A cell is a key that accepted calls of the round used.
+// A cell is a key that calls of the round asked for.
 type cell struct {
 	base  Record // in the store, as far as known
 	now   Record // after the calls so far; its Data may be nil if there is a value
 	val   *value // of now
-	wrote bool
+	at    time.Time
+	known bool  // base is, from memory or read
+	fresh bool  // read by this round
+	guess bool  // unless known, base is presumed absent: a call means to create it
+	used  bool  // by an accepted call
+	wrote bool  // by one
 	valid bool  // a Get depends on base
 	blind bool  // base is presumed absent, by a Create
 	parts []int // the parts that used it; once it is written one that stands for all
+}
+
+// cell returns the cell of a key, with what memory knows.
+func (r *round) cell(k Key) *cell {
+	c := r.cells[k]
+	if c != nil {
+		return c
+	}
+	if len(r.spare) == 0 {
+		r.spare = make([]cell, min(4*len(r.calls)+4, 256))
+	}
+	c, r.spare = &r.spare[0], r.spare[1:]
+	c.base.Key, c.now.Key = k, k
+	if e, ok := r.sh.g.cache.get(k); ok {
+		c.base, c.now, c.val, c.at, c.known = e.rec, e.rec, e.val, e.at, true
+	}
+	r.cells[k] = c
+	return c
 }
 
 // A part is an accepted call and what it appends; parts that depend on each
@@ -43,6 +68,7 @@ type part struct {
 	entries []Entry
 	parent  int
 	keys    int // of the batch, at most, if this part is its root
+	size    int // of the batch, in entries, likewise
 }
 
 // A refusal is a call that wrote nothing, and what it read.
@@ -60,7 +86,7 @@ const maxRoundBytes = 16 << 20
 func newRound(sh *shard, calls []*call) *round {
 	return &round{
 		sh: sh, calls: calls, start: time.Now(),
-		cells: make(map[Key]*cell), fresh: make(map[Key]Record),
+		cells: make(map[Key]*cell, 3*len(calls)), trust: sh.g.trusts(),
 	}
 }
 
@@ -90,19 +116,17 @@ func (r *round) rescue() {
 
 // recall is Tx.recall in a group.
 func (r *round) recall(s *slot, peek bool) {
-	k := s.rec.Key
-	if c := r.cells[k]; c != nil {
-		s.rec, s.val, s.known, s.shared = c.now, c.val, true, c.wrote
-		_, read := r.fresh[k]
-		s.cached = !read
-		return
-	}
-	if rec, ok := r.fresh[k]; ok {
-		s.rec, s.known = rec, true
-		return
-	}
-	if e, ok := r.sh.g.cache.get(k); ok && (!peek || r.start.Sub(e.at) <= r.sh.g.opts.PeekAge) {
-		s.rec, s.val, s.known, s.cached = e.rec, e.val, true, true
+	c := r.cell(s.rec.Key)
+	s.cell = c
+	switch {
+	case c.used:
+		s.rec, s.val, s.known, s.shared, s.cached = c.now, c.val, true, c.wrote, !c.fresh
+	case c.known:
+		if c.fresh || !peek || r.start.Sub(c.at) <= r.sh.g.opts.PeekAge {
+			s.rec, s.val, s.known, s.cached = c.base, c.val, true, !c.fresh
+		}
+	case c.guess:
+		s.known, s.cached, s.guess = true, true, true
 	}
 }
 
@@ -110,13 +134,18 @@ func (r *round) recall(s *slot, peek bool) {
 func (r *round) fetch(keys []Key) error {
 	var part []Key
 	for i, k := range keys {
-		if _, ok := r.fresh[k]; !ok {
+		if c := r.cell(k); !c.fresh && !c.used {
 			part = append(part, k)
-			r.fresh[k] = Record{Key: k} // once is enough
+			c.fresh = true // once is enough
 		}
 		if len(part) == MaxKeys || (i == len(keys)-1 && len(part) > 0) {
-			if err := r.get(part); err != nil {
+			recs, err := r.get(part)
+			if err != nil {
 				return err
+			}
+			for _, rec := range recs {
+				c := r.cells[rec.Key]
+				c.base, c.now, c.val, c.known = rec, rec, nil, true
 			}
 			part = part[:0]
 		}
@@ -124,23 +153,19 @@ func (r *round) fetch(keys []Key) error {
 	return nil
 }
 
-func (r *round) get(keys []Key) error {
+func (r *round) get(keys []Key) ([]Record, error) {
 	now := time.Now()
 	recs, err := r.sh.g.store.Get(r.ctx, keys)
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
 	if err != nil {
-		for _, k := range keys {
-			delete(r.fresh, k)
-		}
-		return err
+		return nil, err
 	}
 	for _, rec := range recs {
-		r.fresh[rec.Key] = rec
 		r.sh.g.cache.set(rec, nil, now, false, 0)
 	}
-	return nil
+	return recs, nil
 }
 
 // runAll runs the functions, reading in between what they lack.
@@ -149,7 +174,14 @@ func (r *round) runAll() {
 	var want []Key
 	for _, c := range todo {
 		for _, k := range c.want {
-			if _, ok := r.sh.g.cache.get(k); !ok {
+			if !r.cell(k).known {
+				want = append(want, k)
+			}
+		}
+		for _, k := range c.make {
+			if cell := r.cell(k); cell.known {
+				continue
+			} else if cell.guess = cell.guess || r.trust && c.tries == 0 && c.unknown == nil; !cell.guess {
 				want = append(want, k)
 			}
 		}
@@ -172,7 +204,7 @@ func (r *round) runAll() {
 			switch {
 			case gone || c.panics:
 				r.sh.finish(c, nil)
-			case len(tx.missing) > 0:
+			case len(tx.missing) > 0 || err == nil && tx.guessed():
 				if c.misses++; c.misses > maxMisses {
 					c.alone = true
 					r.sh.finish(c, nil)
@@ -199,10 +231,14 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 	}
 	tx = newTx(r.ctx, r.sh.g.store, nil)
 	tx.round = r
+	if tx.arena = r.arena; cap(tx.arena)-len(tx.arena) < 512 {
+		tx.arena = make([]byte, 0, min(128*len(r.calls)+512, 32<<10))
+	}
 	r.sh.running.Store(c)
 	returned := false
 	defer func() {
 		tx.done = true
+		r.arena = tx.arena
 		r.sh.running.Store(nil)
 		if returned {
 			return
@@ -242,7 +278,7 @@ func (r *round) judge(c *call, tx *Tx, err error) {
 		h.seen = append(h.seen, s.rec)
 		cached = cached || s.cached || s.shared
 		if s.shared {
-			h.parts = append(h.parts, r.cells[s.rec.Key].parts...)
+			h.parts = append(h.parts, s.cell.parts...)
 		}
 	}
 	h.confirm = cached || len(h.seen) > 1
@@ -259,11 +295,14 @@ func (r *round) fail(c *call, err error) {
 // accept adds what a call wrote to the round, in the batch of the calls that
 // it depends on, or that depend on it.
 func (r *round) accept(c *call, tx *Tx) {
-	keys := 0
+	keys, size := 0, len(tx.entries)
 	var space [8]int
 	joined := space[:0] // roots of the batches that become one
 	for _, s := range tx.order {
-		if cell := r.cells[s.rec.Key]; cell != nil && (cell.wrote || s.plan.op != opNone) {
+		if s.cell == nil {
+			s.cell = r.cell(s.rec.Key)
+		}
+		if cell := s.cell; cell.wrote || s.plan.op != opNone {
 			for _, p := range cell.parts {
 				if root := r.root(p); !slices.Contains(joined, root) {
 					joined = append(joined, root)
@@ -274,13 +313,14 @@ func (r *round) accept(c *call, tx *Tx) {
 	}
 	for _, p := range joined {
 		keys += r.parts[p].keys
+		size += r.parts[p].size
 	}
 	if (keys > MaxKeys && len(joined) > 0) || r.undoes(tx) {
 		r.again = append(r.again, c)
 		return
 	}
 	id := len(r.parts)
-	r.parts = append(r.parts, part{call: c, entries: tx.stamp(), parent: id, keys: keys})
+	r.parts = append(r.parts, part{call: c, entries: tx.stamp(), parent: id, keys: keys, size: size})
 	for _, p := range joined {
 		r.parts[p].parent = id
 	}
@@ -288,11 +328,10 @@ func (r *round) accept(c *call, tx *Tx) {
 		if !s.valid && s.plan.op == opNone && !s.shared {
 			continue
 		}
-		k := s.rec.Key
-		cl := r.cells[k]
-		if cl == nil {
-			cl = &cell{base: s.rec, now: s.rec, val: s.val, blind: !s.known}
-			r.cells[k] = cl
+		cl := s.cell
+		if !cl.used {
+			cl.used, cl.blind = true, !s.known || s.guess
+			cl.base, cl.now, cl.val = s.rec, s.rec, s.val
 			r.order = append(r.order, cl)
 		}
 		cl.valid = cl.valid || s.valid
@@ -325,7 +364,7 @@ const valueBytes = 256
 // looked: the two must not cancel out before the creation was stored.
 func (r *round) undoes(tx *Tx) bool {
 	for _, s := range tx.order {
-		if c := r.cells[s.rec.Key]; s.plan.op == opDelete && c != nil && c.blind {
+		if s.plan.op == opDelete && s.cell.used && s.cell.blind {
 			return true
 		}
 	}
@@ -363,6 +402,9 @@ func (r *round) commit() (stored map[int]bool) {
 	}
 	for p := range r.parts {
 		b := at(p)
+		if b.Entries == nil {
+			b.Entries = make([]Entry, 0, r.parts[r.root(p)].size)
+		}
 		b.Entries = append(b.Entries, r.parts[p].entries...)
 	}
 	for _, c := range r.order {
@@ -401,6 +443,11 @@ func (r *round) commit() (stored map[int]bool) {
 			r.sh.g.cache.forget(batches[i].Writes[j].Key)
 		}
 	}
+	for i := range batches {
+		if errs[i] == nil && !outs[i].OK {
+			r.doubt(outs[i].Current)
+		}
+	}
 	now := time.Now()
 	for _, c := range r.order {
 		if c.wrote && stored[r.root(c.parts[0])] {
@@ -412,6 +459,18 @@ func (r *round) commit() (stored map[int]bool) {
 		r.close(r.parts[p].call, batches[i], outs[i], errs[i])
 	}
 	return stored
+}
+
+// doubt notes that a key which a call meant to create was there, or may have been.
+func (r *round) doubt(current []Record) {
+	found := len(current) == 0
+	for i := range current {
+		c := r.cells[current[i].Key]
+		found = found || c != nil && c.guess && !c.known && current[i].Version > 0
+	}
+	if found {
+		r.sh.g.doubts.Store(doubtRounds)
+	}
 }
 
 // checks reports whether the last write of a batch is a Check of k already.
@@ -482,88 +541,4 @@ func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 		}
 	}
 	return outs, errs
-}
-
-// close answers a call, or has it run again.
-func (r *round) close(c *call, b Batch, out Outcome, err error) {
-	switch {
-	case err == nil && out.OK:
-		r.sh.finish(c, nil)
-		return
-	case err == errBusy:
-		c.alone = true
-		r.sh.finish(c, nil)
-		return
-	case errors.Is(err, ErrUnknown):
-		c.unknown, c.lost = err, append(c.lost, b)
-		if c.unknowns++; c.unknowns == unknownAttempts {
-			r.sh.finish(c, err)
-			return
-		}
-	case err != nil:
-		r.fail(c, fmt.Errorf("storage: group: %w", err))
-		return
-	}
-	c.want = nil
-	for i := range b.Writes {
-		c.want = append(c.want, b.Writes[i].Key)
-	}
-	r.rerun(c)
-}
-
-// rerun puts a call into the next round, up to a limit.
-func (r *round) rerun(c *call) {
-	if c.tries++; c.tries >= c.attempts {
-		r.fail(c, ErrContended)
-		return
-	}
-	r.again = append(r.again, c)
-}
-
-// settle answers the calls that wrote nothing. What they rest on was so when
-// the round committed if it still is now, and if what they saw of others was
-// committed.
-func (r *round) settle(stored map[int]bool) {
-	var keys []Key
-	for _, h := range r.held {
-		if h.confirm {
-			for _, rec := range h.seen {
-				keys = append(keys, rec.Key)
-			}
-		}
-	}
-	r.fresh = make(map[Key]Record, len(keys))
-	if err := r.fetch(keys); err != nil {
-		for _, h := range r.held {
-			r.fail(h.call, fmt.Errorf("storage: group: %w", err))
-		}
-		return
-	}
-	for _, h := range r.held {
-		moved := false
-		for _, p := range h.parts {
-			moved = moved || !stored[r.root(p)]
-		}
-		now := new(recordSet) // as it is after the commit
-		for _, rec := range h.seen {
-			seen := rec.Version
-			if h.confirm {
-				rec = r.fresh[rec.Key]
-			}
-			now.set(rec)
-			moved = moved || rec.Version != seen
-		}
-		switch {
-		case moved:
-			for _, rec := range h.seen {
-				r.sh.g.cache.forget(rec.Key)
-				h.call.want = append(h.call.want, rec.Key)
-			}
-			r.rerun(h.call)
-		case h.err != nil && undecided(h.call.lost, now):
-			r.sh.finish(h.call, &UnknownError{h.err})
-		default:
-			r.sh.finish(h.call, h.err)
-		}
-	}
 }

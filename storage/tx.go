@@ -89,10 +89,12 @@ type slot struct {
 	rec    Record // as the store had it, if known
 	val    *value // of rec, if it was decoded, or not encoded yet
 	known  bool
-	cached bool // known from an earlier run or the group, not read in this one
-	shared bool // written, but not yet committed, by another call of the round
-	valid  bool // Get read it: the commit depends on its version
-	seen   bool // Get or Peek read it: a refusal may rest on it
+	cached bool  // known from an earlier run or the group, not read in this one
+	shared bool  // written, but not yet committed, by another call of the round
+	valid  bool  // Get read it: the commit depends on its version
+	seen   bool  // Get or Peek read it: a refusal may rest on it
+	guess  bool  // known by presumption alone, for somebody means to create it
+	cell   *cell // of the round
 	mem    memSlot
 	plan   plan
 }
@@ -424,6 +426,9 @@ func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
 	tx.change(s)
 	s.plan.entries++
 	seq = s.rec.Seq + s.plan.entries
+	if n := len(tx.arena) + len(data); n > cap(tx.arena) {
+		tx.arena = make([]byte, 0, max(len(data), min(2*n, maxKept)))
+	}
 	n := len(tx.arena)
 	tx.arena = append(tx.arena, data...)
 	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: tx.arena[n:len(tx.arena):len(tx.arena)]})
@@ -533,6 +538,20 @@ func (tx *Tx) wrote() bool {
 		}
 	}
 	return len(tx.entries) > 0
+}
+
+// guessed reports whether the run read a record that was only presumed absent,
+// did not create it, and wrote others. It then asks for the record.
+func (tx *Tx) guessed() bool {
+	if tx.err != nil || !tx.wrote() {
+		return false
+	}
+	for _, s := range tx.order {
+		if s.guess && s.plan.op != opPut {
+			tx.missing = append(tx.missing, s.rec.Key)
+		}
+	}
+	return len(tx.missing) > 0
 }
 
 // stamp gives the entries the instant of the run.

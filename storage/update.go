@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,10 @@ type UpdateOptions struct {
 	// together by a [Group]. Naming a key here does not make the commit depend
 	// on it.
 	Near []Key
+	// Create are keys that the function will read and, most likely, create. A
+	// [Group] presumes that those not in memory are absent, which saves a read;
+	// if one is there, the function runs again knowing it.
+	Create []Key
 	// Attempts is how often the function may run because of lost races before
 	// [ErrContended]; 0 is 64.
 	Attempts int
@@ -61,7 +66,11 @@ func UpdateWith(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) err
 		if o.Attempts > 0 {
 			u.attempts = o.Attempts
 		}
-		if err := u.fetch(o.Near); err != nil {
+		keys := o.Near
+		if len(o.Create) > 0 {
+			keys = slices.Concat(o.Near, o.Create)
+		}
+		if err := u.fetch(keys); err != nil {
 			return err
 		}
 	}

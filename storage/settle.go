@@ -1,0 +1,110 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+)
+
+// close answers a call, or has it run again.
+func (r *round) close(c *call, b Batch, out Outcome, err error) {
+	switch {
+	case err == nil && out.OK:
+		r.sh.finish(c, nil)
+		return
+	case err == errBusy:
+		c.alone = true
+		r.sh.finish(c, nil)
+		return
+	case errors.Is(err, ErrUnknown):
+		c.unknown, c.lost = err, append(c.lost, Batch{Writes: b.Writes})
+		if c.unknowns++; c.unknowns == unknownAttempts {
+			r.sh.finish(c, err)
+			return
+		}
+	case err != nil:
+		r.fail(c, fmt.Errorf("storage: group: %w", err))
+		return
+	}
+	c.want = nil
+	for i := range b.Writes {
+		c.want = append(c.want, b.Writes[i].Key)
+	}
+	c.make = nil
+	r.rerun(c)
+}
+
+// rerun puts a call into the next round, up to a limit.
+func (r *round) rerun(c *call) {
+	if c.tries++; c.tries >= c.attempts {
+		r.fail(c, ErrContended)
+		return
+	}
+	r.again = append(r.again, c)
+}
+
+// settle answers the calls that wrote nothing. What they rest on was so when
+// the round committed if it still is now, and if what they saw of others was
+// committed.
+func (r *round) settle(stored map[int]bool) {
+	fresh := make(map[Key]Record)
+	var part []Key
+	read := func() (err error) {
+		var recs []Record
+		if len(part) > 0 {
+			recs, err = r.get(part)
+		}
+		for _, rec := range recs {
+			fresh[rec.Key] = rec
+		}
+		part = part[:0]
+		return err
+	}
+	var err error
+	for _, h := range r.held {
+		for i := 0; h.confirm && i < len(h.seen); i++ {
+			k := h.seen[i].Key
+			if _, ok := fresh[k]; !ok {
+				part, fresh[k] = append(part, k), Record{}
+			}
+			if len(part) == MaxKeys && err == nil {
+				err = read()
+			}
+		}
+	}
+	if err == nil {
+		err = read()
+	}
+	if err != nil {
+		for _, h := range r.held {
+			r.fail(h.call, fmt.Errorf("storage: group: %w", err))
+		}
+		return
+	}
+	for _, h := range r.held {
+		moved := false
+		for _, p := range h.parts {
+			moved = moved || !stored[r.root(p)]
+		}
+		now := new(recordSet) // as it is after the commit
+		for _, rec := range h.seen {
+			seen := rec.Version
+			if h.confirm {
+				rec = fresh[rec.Key]
+			}
+			now.set(rec)
+			moved = moved || rec.Version != seen
+		}
+		switch {
+		case moved:
+			for _, rec := range h.seen {
+				r.sh.g.cache.forget(rec.Key)
+				h.call.want = append(h.call.want, rec.Key)
+			}
+			r.rerun(h.call)
+		case h.err != nil && undecided(h.call.lost, now):
+			r.sh.finish(h.call, &UnknownError{h.err})
+		default:
+			r.sh.finish(h.call, h.err)
+		}
+	}
+}
