@@ -97,7 +97,7 @@ func firstDiff(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// TestMutatedBundles throws half of -mutations at an anchored bundle: at its
+// TestMutatedBundles throws a third of -mutations at an anchored bundle: at its
 // bytes, and at its entries put together again without the log's key. Every one
 // is found, and the first event or entry that is wrong is named.
 func TestMutatedBundles(t *testing.T) {
@@ -111,7 +111,7 @@ func TestMutatedBundles(t *testing.T) {
 	paths := slices.Sorted(maps.Keys(files))
 	count := newTally()
 	var failed sync.Once
-	each(*mutations/2, func(rnd *rand.Rand) {
+	each(*mutations/3, func(rnd *rand.Rand) {
 		var kind string
 		var x []byte
 		var want found
@@ -383,7 +383,7 @@ func mutateEntries(rnd *rand.Rand, files, foreign map[string][]byte, names []str
 	}
 }
 
-// TestMutatedStores throws the other half of -mutations at what a store keeps of
+// TestMutatedStores throws the rest of -mutations at what a store keeps of
 // a chain, as somebody would who edits the database behind the log's back.
 func TestMutatedStores(t *testing.T) {
 	t.Parallel()
@@ -404,7 +404,7 @@ func TestMutatedStores(t *testing.T) {
 		return v
 	}
 	opened := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
-	each(*mutations/2, func(rnd *rand.Rand) {
+	each(*mutations-*mutations/3, func(rnd *rand.Rand) {
 		l := &liar{Store: w.mem}
 		log := must(evidence.New(evidence.Config{LogSigner: w.key, Origin: origin, Store: l, Vault: vault(l), Now: w.clock, Anchors: []evidence.Anchor{evidence.TSA{Client: s}}}))
 		kind, want := mutateStore(rnd, l, theirs)

@@ -13,7 +13,7 @@ import (
 	"github.com/countersign/countersign/evidence"
 )
 
-var mutations = flag.Int("mutations", 2000, "random mutations, half of them of bundles and half of stores")
+var mutations = flag.Int("mutations", 2000, "random mutations, a third of them of bundles and the rest of stores")
 
 // A region is what a range of a bundle's bytes belongs to.
 type region struct {

@@ -34,11 +34,10 @@ func (l *Log) renewAt(digest string, expires time.Time) time.Time {
 
 // A renewal is an anchored checkpoint whose evidence record is due.
 type renewal struct {
-	id     string
-	size   uint64
-	body   []byte
-	old    []byte // the record so far
-	record []byte // and renewed
+	id   string
+	size uint64
+	body []byte
+	old  []byte // the record so far
 }
 
 // stamper is the first timestamp authority among the anchors that answers.

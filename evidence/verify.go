@@ -162,7 +162,8 @@ func (v *verifier) manifest() {
 	case n.text != manifestText(m.origin, raw) || n.sigs[0].name != m.origin:
 		// One of the two was changed: a note that is as it was signed is not it.
 		path := pathManifest
-		if known, good := n.byLog(v.o.Keys.log(m.origin), m.claim.Size); known && !good {
+		known, good := n.byLog(v.o.Keys.log(m.origin), m.claim.Size)
+		if known && !good || n.text == manifestText(m.origin, raw) {
 			path = pathNote
 		}
 		v.fail(CodeManifestNote, 0, path, "the note names another manifest")
