@@ -27,11 +27,18 @@ func (s *Store) Commit(ctx context.Context, batches []storage.Batch) (outs []sto
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer damaged(&err)
 	var refusal error
+	decided := false // and bbolt is storing it
+	defer func() {
+		if decided && errors.Is(err, storage.ErrCorrupt) {
+			outs, err = nil, fmt.Errorf("%w: %w", storage.ErrUnknown, err)
+		}
+	}()
+	defer watched(&err)()
 	err = s.db.Update(func(tx *bolt.Tx) error {
 		w := writer{tx.Bucket(recordBucket), tx.Bucket(entryBucket), tx.Bucket(dueBucket)}
 		outs, refusal = w.commit(batches)
+		decided = refusal == nil
 		return refusal
 	})
 	switch {

@@ -35,7 +35,7 @@
 // until they are written again; [Store.Compact] writes a copy without it.
 // Nothing is encrypted: see package privacy.
 //
-// [Open] looks at the head of the file only. Behind it, a page that the disk
-// damaged or that was cut off makes bbolt panic, in a goroutine of its own too,
-// which ends the process: keep backups, and restore one.
+// Damage is found where it shows, there are no checksums but of the head: [Open]
+// reads every page, and gives [storage.ErrCorrupt] for one that makes no sense or
+// is cut off, as the other methods do later. Keep backups, and restore one.
 package boltstore

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -50,8 +51,9 @@ var (
 
 // Open opens the store in a file, which it creates if absent, readable by its
 // owner only. nil options are the defaults. It returns [ErrLocked] if the file
-// is in use, and [storage.ErrCorrupt] if it is not a store's.
-func Open(path string, o *Options) (*Store, error) {
+// is in use, and [storage.ErrCorrupt] if it is not a store's, was cut off, or has
+// a damaged page. It reads the whole file, to know its free pages.
+func Open(path string, o *Options) (s *Store, err error) {
 	if o == nil {
 		o = new(Options)
 	}
@@ -59,7 +61,13 @@ func Open(path string, o *Options) (*Store, error) {
 	if timeout <= 0 {
 		timeout = time.Second
 	}
-	_, statErr := os.Stat(path)
+	info, statErr := os.Stat(path)
+	if statErr == nil && info.Size() > 0 {
+		if err := intact(path, timeout); err != nil {
+			return nil, err
+		}
+	}
+	defer watched(&err)()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        timeout,
 		NoSync:         o.Volatile,
@@ -68,15 +76,10 @@ func Open(path string, o *Options) (*Store, error) {
 		FreelistType:   bolt.FreelistMapType,
 		NoStatistics:   true,
 	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: %s", ErrLocked, filepath.Base(path))
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, fmt.Errorf("boltstore: open: %w: %w", storage.ErrCorrupt, err)
-	case err != nil:
-		return nil, fmt.Errorf("boltstore: open: %w", err)
+	if err != nil {
+		return nil, openError(path, err)
 	}
-	s := &Store{db: db, writer: make(chan struct{}, 1)}
+	s = &Store{db: db, writer: make(chan struct{}, 1)}
 	if err := s.prepare(); err != nil {
 		db.Close()
 		return nil, err
@@ -88,6 +91,16 @@ func Open(path string, o *Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("%w: %s", ErrLocked, filepath.Base(path))
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return fmt.Errorf("boltstore: open: %w: %w", storage.ErrCorrupt, err)
+	}
+	return fmt.Errorf("boltstore: open: %w", err)
 }
 
 // prepare makes the buckets of a new file and knows an old one.
@@ -152,10 +165,11 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 // Compact writes the store to a new file at path, without free pages: what was
 // deleted is not in it. The store stays in use; to switch over, stop writing,
 // compact, close, and open the new file.
-func (s *Store) Compact(ctx context.Context, path string) error {
+func (s *Store) Compact(ctx context.Context, path string) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer watched(&err)()
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("boltstore: compact: %w: %s", storage.ErrExists, filepath.Base(path))
 	}
@@ -179,13 +193,20 @@ func (s *Store) view(ctx context.Context, fn func(*bolt.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer damaged(&err)
+	defer watched(&err)()
 	return closed(s.db.View(fn))
 }
 
-func damaged(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("boltstore: %w: %v", storage.ErrCorrupt, p)
+// watched turns panics until the function that it returns is called into
+// ErrCorrupt: bbolt's own, and faults of its memory map, where the file was cut
+// off or the disk does not answer.
+func watched(err *error) (end func()) {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("boltstore: %w: %v", storage.ErrCorrupt, p)
+		}
 	}
 }
 
