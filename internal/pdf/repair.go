@@ -37,7 +37,8 @@ func (d *Doc) repair() error {
 	return d.searchCatalog()
 }
 
-// scanObjects reads the whole file for "n g obj" and "trailer".
+// scanObjects reads the whole file for "n g obj" and "trailer". What stands
+// before the header is not of the document.
 func (d *Doc) scanObjects(trailers *[]int64) error {
 	const block, overlap = 64 << 10, 64
 	buf := make([]byte, block+overlap)
@@ -57,7 +58,9 @@ func (d *Doc) scanObjects(trailers *[]int64) error {
 			if lo+int64(i) <= off && off > 0 {
 				continue
 			}
-			if ref, at, ok := headerBefore(b, i-3); ok {
+			if ref, at, ok := headerBefore(b, i-3); ok && lo+int64(at) < d.header {
+				d.conflict = "an object stands before the header" // no offset leads there
+			} else if ok {
 				if len(d.found) >= maxFound {
 					return limit("repair", lo+int64(at), "too many objects")
 				}
@@ -71,7 +74,7 @@ func (d *Doc) scanObjects(trailers *[]int64) error {
 				break
 			}
 			i += j + 7
-			if (off == 0 || lo+int64(i) > off) && len(*trailers) < 1000 {
+			if (off == 0 || lo+int64(i) > off) && lo+int64(i) > d.header && len(*trailers) < 1000 {
 				*trailers = append(*trailers, lo+int64(i))
 			}
 		}
