@@ -140,10 +140,10 @@ func (l *Ledger) verifyAccount(ctx context.Context, tenant string, id AccountID,
 			return corrupt("the lots are out of order")
 		}
 		var lapsing Units
-		for _, p := range lot.Lapse {
+		for k, p := range lot.Lapse {
 			lapsing += p.Units
-			if p.Units <= 0 || !p.At.After(h.Last) {
-				return corrupt("a lapse is not positive or overdue")
+			if p.Units <= 0 || !p.At.After(h.Last) || k > 0 && !p.At.After(lot.Lapse[k-1].At) {
+				return corrupt("a lapse is not positive, overdue or out of order")
 			}
 		}
 		if lapsing > lot.Held {
