@@ -203,7 +203,12 @@ func (c *Catalogue) check() error {
 		}
 		seen[i.Ref()] = true
 	}
-	for _, p := range c.Prices {
+	for n, p := range c.Prices {
+		for _, other := range c.Prices[:n] {
+			if p.Item == other.Item && p.Channel == other.Channel && p.Account == other.Account && p.From.Equal(other.From) {
+				return badRequest("catalogue", "a price is there twice")
+			}
+		}
 		switch {
 		case p.Item.ID == "", p.Money.Currency == "":
 			return badRequest("catalogue", "a price needs an item and a currency")

@@ -122,3 +122,87 @@ func TestMulDiv(t *testing.T) {
 		require.ErrorIs(t, err, ErrRequest)
 	}
 }
+
+// TestLane_edges are the instants at which a lane changes, and the day of the
+// month that a chain keeps.
+func TestLane_edges(t *testing.T) {
+	start := time.Date(2026, 1, 30, 16, 30, 0, 0, time.UTC) // 31 January, 00:30 in Shanghai
+	month := quota.Term{Months: 1}
+	chain := func(n int) *Lane {
+		l := new(Lane)
+		for i := range n {
+			require.NoError(t, l.add(Segment{Order: string(rune('a' + i)), Term: month}, start))
+		}
+		return l
+	}
+	// Undone before it begins: what follows takes its place in the chain.
+	l := chain(3)
+	require.NoError(t, l.undo("b", start.Add(time.Hour)))
+	require.Equal(t, []int{31, 31}, []int{l.Segments[0].Anchor, l.Segments[1].Anchor})
+	require.Equal(t, l.Segments[0].Until, l.Segments[1].From)
+	require.Equal(t, time.Date(2026, 3, 30, 16, 30, 0, 0, time.UTC), l.End())
+
+	// Undone as it begins: that is now, and a chain of its own.
+	l = chain(3)
+	begins := l.Segments[1].From
+	require.NoError(t, l.undo("b", begins))
+	require.Equal(t, begins, l.Segments[1].From)
+	require.Equal(t, 28, l.Segments[1].Anchor)
+
+	// Undone as it ends: nothing to close up.
+	l = chain(3)
+	want := l.Segments[2]
+	require.NoError(t, l.undo("b", l.Segments[1].Until))
+	require.Equal(t, want, l.Segments[1])
+
+	// The first of a lane that begins later, and one after a gap: no chain before.
+	l = new(Lane)
+	later := time.Date(2026, 2, 27, 16, 30, 0, 0, time.UTC)
+	require.NoError(t, l.add(Segment{Order: "x", Term: month}, later))
+	require.NoError(t, l.add(Segment{Order: "y", Term: month}, start))
+	require.NoError(t, l.undo("x", start))
+	require.Equal(t, later, l.Segments[0].From)
+	require.Equal(t, 28, l.Segments[0].Anchor)
+	l = chain(1)
+	gap := time.Date(2026, 3, 14, 16, 30, 0, 0, time.UTC)
+	require.NoError(t, l.add(Segment{Order: "x", Term: month}, gap))
+	require.NoError(t, l.add(Segment{Order: "y", Term: month}, gap))
+	require.NoError(t, l.undo("x", start))
+	require.Equal(t, gap, l.Segments[1].From)
+	require.Equal(t, 15, l.Segments[1].Anchor, "not the 31st of the chain before the gap")
+
+	// Cut as a term ends: it has had its time.
+	l = chain(2)
+	l.cut("up", l.Segments[0].Until)
+	require.Len(t, l.Segments, 1)
+	require.Empty(t, l.Segments[0].Into)
+	l = chain(2)
+	l.cut("up", start.Add(time.Hour))
+	require.Equal(t, "up", l.Segments[0].Into)
+	require.Equal(t, start.Add(time.Hour), l.End())
+
+	// Moved as one ends and the next begins: the one stays, the other moves whole.
+	l = chain(2)
+	ends, first := l.Segments[0].Until, l.Segments[0]
+	require.NoError(t, l.move(later.Add(240*time.Hour), ends))
+	require.Equal(t, first, l.Segments[0])
+	require.Equal(t, month, l.Segments[1].Term)
+	require.Zero(t, l.Segments[1].Ran)
+	require.Equal(t, later.Add(240*time.Hour), l.Segments[1].From)
+
+	// To the end of the calendar.
+	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	got, _, err := Segment{Extra: time.Second}.end(end.Add(-time.Second), 0)
+	require.NoError(t, err)
+	require.Equal(t, end, got)
+	_, _, err = Segment{Extra: 2 * time.Second}.end(end.Add(-time.Second), 0)
+	require.ErrorIs(t, err, ErrOverflow)
+}
+
+func TestMulDiv_edges(t *testing.T) {
+	_, err := Money{Amount: 1 << 62}.MulDiv(4, 1, Down)
+	require.ErrorIs(t, err, ErrOverflow, "exactly 2^64")
+	got, err := Money{Amount: 1<<63 - 1}.MulDiv(1, 1, Up)
+	require.NoError(t, err)
+	require.Equal(t, int64(1<<63-1), got.Amount)
+}
