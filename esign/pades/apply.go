@@ -3,7 +3,6 @@ package pades
 import (
 	"context"
 	"errors"
-	"hash"
 	"io"
 
 	"github.com/countersign/countersign/internal/cms"
@@ -23,8 +22,8 @@ func Apply(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, ed Edit,
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEditor(op, d, o.Open != nil && o.Open.InsecureSignRepaired)
-	if err != nil {
+	var e editor
+	if err := e.begin(op, d, o.Open != nil && o.Open.InsecureSignRepaired); err != nil {
 		return nil, wrap(op, err)
 	}
 	allowed, err := e.form.restrictions()
@@ -35,9 +34,6 @@ func Apply(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, ed Edit,
 		return nil, refusal
 	}
 	if err := e.edit(ed); err != nil {
-		return nil, wrap(op, err)
-	}
-	if err := e.flush(); err != nil {
 		return nil, wrap(op, err)
 	}
 	inc, err := e.u.Build()
@@ -57,7 +53,7 @@ func emit(ctx context.Context, op string, r io.ReaderAt, size int64, w io.Writer
 			return nil, refuse(ErrUsage, op, err)
 		}
 	}
-	pre, err := hashPrefix(ctx, op, r, size, keep, resume, w)
+	digests, err := hashPrefix(ctx, op, r, size, keep, resume, w)
 	if err != nil {
 		return nil, err
 	}
@@ -67,16 +63,14 @@ func emit(ctx context.Context, op string, r io.ReaderAt, size int64, w io.Writer
 		}
 	}
 	out := &Result{Increment: inc, Size: size + int64(len(inc))}
-	tail, err := tailOf(joined{r, size, inc}, out.Size)
+	tail, err := tailAfter(r, size, inc)
 	if err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
-	all := map[string]hash.Hash{}
-	for name, h := range pre.hashes {
+	for _, h := range digests {
 		h.Write(inc)
-		all[name] = h
 	}
-	if out.State, err = saveState(out.Size, tail, all); err != nil {
+	if out.State, err = saveState(out.Size, tail, digests); err != nil {
 		return nil, wrap(op, err)
 	}
 	return out, nil

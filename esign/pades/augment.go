@@ -130,15 +130,15 @@ func documentTimestamp(ctx context.Context, op string, r io.ReaderAt, size int64
 	}
 	room := tokenRoom
 	for attempt := 0; ; attempt++ {
-		e, err := newEditor(op, d, false)
+		var e editor
+		if err := e.begin(op, d, false); err != nil {
+			return nil, wrap(op, err)
+		}
+		l, err := layoutTimestamp(&e, room)
 		if err != nil {
 			return nil, wrap(op, err)
 		}
-		l, err := layoutTimestamp(e, room)
-		if err != nil {
-			return nil, wrap(op, err)
-		}
-		h, err := pre.fork("SHA-256")
+		h, err := pre[0].fork()
 		if err != nil {
 			return nil, wrap(op, err)
 		}
@@ -162,7 +162,7 @@ func documentTimestamp(ctx context.Context, op string, r io.ReaderAt, size int64
 	}
 }
 
-func layoutTimestamp(e *editor, room int) (*laidOut, error) {
+func layoutTimestamp(e *editor, room int) (l laidOut, err error) {
 	name := ""
 	for n := 1; ; n++ {
 		if name = fmt.Sprintf("Timestamp%d", n); !e.form.taken(name) {
@@ -170,30 +170,20 @@ func layoutTimestamp(e *editor, room int) (*laidOut, error) {
 		}
 	}
 	ref := e.u.Alloc()
-	if _, err := e.newField(NewField{Name: name, Type: FieldSignature}, pdf.MakeDict(pdf.KV{Key: "V", Value: ref})); err != nil {
-		return nil, err
+	if _, err := e.newField(NewField{Name: name, Type: FieldSignature}, pdf.KV{Key: "V", Value: ref}); err != nil {
+		return l, err
 	}
-	acro, err := e.acroForm()
-	if err != nil {
-		return nil, err
+	if err := e.flagSigned(); err != nil {
+		return l, err
 	}
-	flags, err := e.doc.LookupInt(acro, "SigFlags", 0)
-	if err != nil {
-		return nil, err
-	}
-	if flags&3 != 3 {
-		acro.Set("SigFlags", pdf.Int(flags|signaturesExist|appendOnly))
-	}
-	if err := e.flush(); err != nil {
-		return nil, err
-	}
-	c := newContainer(room)
+	var c container
+	c.reserve(room)
 	e.u.Set(ref, pdf.MakeDict(
 		pdf.KV{Key: "Type", Value: pdf.Name("DocTimeStamp")},
 		pdf.KV{Key: "Filter", Value: pdf.Name(handler)},
 		pdf.KV{Key: "SubFilter", Value: pdf.Name(subFilterStamp)},
-		pdf.KV{Key: "ByteRange", Value: c.byteRange},
-		pdf.KV{Key: "Contents", Value: c.contents},
+		pdf.KV{Key: "ByteRange", Value: &c.byteRange},
+		pdf.KV{Key: "Contents", Value: &c.contents},
 	))
 	return c.build(e.u)
 }
@@ -206,15 +196,11 @@ func validationData(ctx context.Context, op string, r io.ReaderAt, size int64, o
 		return nil, err
 	}
 	v.opt.Revocation = o.Revocation
-	e, err := newEditor(op, v.doc, false)
-	if err != nil {
+	var e editor
+	if err := e.begin(op, v.doc, false); err != nil {
 		return nil, wrap(op, err)
 	}
-	_, root, err := v.doc.Catalog()
-	if err != nil {
-		return nil, wrap(op, err)
-	}
-	catalog, err := e.dict(root)
+	catalog, err := e.dict(v.doc.Root())
 	if err != nil {
 		return nil, wrap(op, err)
 	}
@@ -225,7 +211,7 @@ func validationData(ctx context.Context, op string, r io.ReaderAt, size int64, o
 	if dss.Len() == 0 {
 		dss.Set("Type", pdf.Name("DSS"))
 	}
-	s := newStore(e, v.doc, dss)
+	s := newStore(&e, v.doc, dss)
 	for _, sig := range v.sigs {
 		m, err := v.material(op, sig)
 		if err != nil {
@@ -242,9 +228,6 @@ func validationData(ctx context.Context, op string, r io.ReaderAt, size int64, o
 		return nil, wrap(op, err)
 	}
 	commit()
-	if err := e.flush(); err != nil {
-		return nil, wrap(op, err)
-	}
 	inc, err := e.u.Build()
 	if err != nil {
 		return nil, wrap(op, err)
@@ -467,9 +450,11 @@ func (s *store) flush() error {
 		if len(s.fresh[key]) == 0 {
 			continue
 		}
-		if err := s.e.array(s.dss, key, func(a *pdf.Array) { a.Append(s.fresh[key]...) }); err != nil {
+		list, err := s.e.array(s.dss, key)
+		if err != nil {
 			return err
 		}
+		list.Append(s.fresh[key]...)
 	}
 	return nil
 }

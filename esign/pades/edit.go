@@ -16,40 +16,31 @@ var (
 	errLockAction = errors.New("a lock's action is All, Include or Exclude")
 )
 
-// editor collects the objects a new revision changes. A dictionary is fetched
-// once, changed in place, and written when the revision is laid out.
+// editor changes objects in a new revision.
 type editor struct {
 	op   string
 	doc  *pdf.Doc
 	form *form
 	u    *pdf.Update
 
-	dicts   map[pdf.Ref]*pdf.Dict
-	arrays  map[pdf.Ref]*pdf.Array
-	order   []pdf.Ref // of dicts and arrays, as they were fetched
-	acro    *pdf.Dict
-	acroRef pdf.Ref // zero: in the catalog
-	pages   map[int]pdf.Page
-	fonts   *pdf.Dict // of text appearances
-	arts    map[[32]byte]art
-	byPage  map[pdf.Ref]int
-	warn    []*Error
+	acro   *pdf.Dict
+	fonts  *pdf.Dict // of text appearances
+	arts   map[[32]byte]art
+	byPage map[pdf.Ref]int
+	warn   []*Error
 }
 
-func newEditor(op string, d *pdf.Doc, repaired bool) (*editor, error) {
-	f, err := readForm(d)
-	if err != nil {
-		return nil, err
-	}
-	e := &editor{
-		op: op, doc: d, form: f,
-		dicts: map[pdf.Ref]*pdf.Dict{}, arrays: map[pdf.Ref]*pdf.Array{}, pages: map[int]pdf.Page{},
+// begin prepares e, which is zero, for a new revision of d.
+func (e *editor) begin(op string, d *pdf.Doc, repaired bool) (err error) {
+	e.op, e.doc = op, d
+	if e.form, err = readForm(d); err != nil {
+		return err
 	}
 	if !d.Repaired() {
 		e.u, err = pdf.NewUpdate(d)
-		return e, err
+		return err
 	}
-	return e, e.rewrite(repaired)
+	return e.rewrite(repaired)
 }
 
 // rewrite begins a revision of a document that was read by repair: it has a
@@ -83,10 +74,7 @@ func (e *editor) rewrite(asked bool) error {
 
 // dict returns the dictionary ref stands for, to be changed in place.
 func (e *editor) dict(ref pdf.Ref) (*pdf.Dict, error) {
-	if d := e.dicts[ref]; d != nil {
-		return d, nil
-	}
-	o, err := e.u.Object(ref)
+	o, err := e.u.Edit(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -94,66 +82,30 @@ func (e *editor) dict(ref pdf.Ref) (*pdf.Dict, error) {
 	if !ok {
 		return nil, refusef(ErrMalformed, e.op, "object %d is no dictionary", ref.Num)
 	}
-	d = d.Clone()
-	e.dicts[ref] = d
-	e.order = append(e.order, ref)
 	return d, nil
 }
 
-// array changes the array that is the value of key in d, where it lives: in d
-// or as an object of its own.
-func (e *editor) array(d *pdf.Dict, key pdf.Name, change func(*pdf.Array)) error {
-	ref, indirect := d.Ref(key)
-	if !indirect {
-		a, _ := d.Get(key).(*pdf.Array)
-		a = a.Clone()
-		change(a)
-		d.Set(key, a)
-		return nil
+// array returns the array that is the value of key in d, to be changed where it
+// lives: as an object of its own or in d, which gets one if there is none.
+func (e *editor) array(d *pdf.Dict, key pdf.Name) (*pdf.Array, error) {
+	value := d.Get(key)
+	ref, indirect := value.(pdf.Ref)
+	for i := 0; i < 32 && ref != (pdf.Ref{}); i++ {
+		var err error
+		if value, err = e.u.Edit(ref); err != nil {
+			return nil, err
+		}
+		ref, _ = value.(pdf.Ref)
 	}
-	a := e.arrays[ref]
-	if a == nil {
-		o, err := e.u.Resolve(ref)
-		if err != nil {
-			return err
-		}
-		old, ok := o.(*pdf.Array)
-		if !ok {
-			// A reference to nothing: the array takes its place in d.
-			a = pdf.MakeArray()
-			change(a)
-			d.Set(key, a)
-			return nil
-		}
-		a = old.Clone()
-		e.arrays[ref] = a
-		e.order = append(e.order, ref)
+	a, ok := value.(*pdf.Array)
+	if ok && indirect {
+		return a, nil
 	}
-	change(a)
-	return nil
-}
-
-// flush hands everything that was changed to the update.
-func (e *editor) flush() error {
-	if e.acro != nil && e.acroRef == (pdf.Ref{}) {
-		_, ref, err := e.doc.Catalog()
-		if err != nil {
-			return err
-		}
-		c, err := e.dict(ref)
-		if err != nil {
-			return err
-		}
-		c.Set("AcroForm", e.acro)
+	if !ok {
+		a = pdf.MakeArray()
 	}
-	for _, ref := range e.order {
-		if d := e.dicts[ref]; d != nil {
-			e.u.Set(ref, d)
-		} else {
-			e.u.Set(ref, e.arrays[ref])
-		}
-	}
-	return nil
+	d.Set(key, a)
+	return a, nil
 }
 
 // acroForm returns the form's dictionary, to be changed in place.
@@ -165,25 +117,40 @@ func (e *editor) acroForm() (*pdf.Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case d == nil:
-		e.acro = pdf.MakeDict(pdf.KV{Key: "Fields", Value: pdf.MakeArray()})
-	case ref == (pdf.Ref{}):
-		e.acro = d.Clone()
-	default:
-		if e.acro, err = e.dict(ref); err != nil {
-			return nil, err
-		}
-		e.acroRef = ref
+	if d != nil && ref != (pdf.Ref{}) {
+		e.acro, err = e.dict(ref)
+		return e.acro, err
 	}
-	return e.acro, nil
+	if d == nil {
+		d = pdf.MakeDict(pdf.KV{Key: "Fields", Value: pdf.MakeArray()})
+	}
+	catalog, err := e.dict(e.doc.Root())
+	if err != nil {
+		return nil, err
+	}
+	catalog.Set("AcroForm", d)
+	e.acro = d
+	return d, nil
+}
+
+// flagSigned notes in the form that there are signatures.
+func (e *editor) flagSigned() error {
+	acro, err := e.acroForm()
+	if err != nil {
+		return err
+	}
+	flags, err := e.doc.LookupInt(acro, "SigFlags", 0)
+	if err != nil {
+		return err
+	}
+	if set := flags | signaturesExist | appendOnly; set != flags {
+		acro.Set("SigFlags", pdf.Int(set))
+	}
+	return nil
 }
 
 // page returns page n, counted from 1.
 func (e *editor) page(n int) (pdf.Page, error) {
-	if p, ok := e.pages[n]; ok {
-		return p, nil
-	}
 	p, err := e.doc.Page(n - 1)
 	if err != nil {
 		if count, damaged := e.doc.PageCount(); damaged == nil && n > count {
@@ -194,7 +161,6 @@ func (e *editor) page(n int) (pdf.Page, error) {
 	if p.Ref == (pdf.Ref{}) {
 		return p, refusef(ErrNotSupported, e.op, "page %d stands directly in the page tree", n)
 	}
-	e.pages[n] = p
 	return p, nil
 }
 
@@ -204,15 +170,23 @@ func (e *editor) annotate(p pdf.Page, annots ...pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	return e.array(d, "Annots", func(a *pdf.Array) { a.Append(annots...) })
+	a, err := e.array(d, "Annots")
+	if err != nil {
+		return err
+	}
+	a.Append(annots...)
+	return nil
 }
 
 // edit applies ed. What it may do beside earlier signatures was checked before.
 func (e *editor) edit(ed Edit) error {
 	for i := range ed.Fields {
-		if _, err := e.newField(ed.Fields[i], nil); err != nil {
+		f, err := e.newField(ed.Fields[i])
+		if err != nil {
 			return err
 		}
+		f.Widgets = []pdf.Annot{{Ref: f.Ref, Dict: f.Dict}}
+		e.form.fields = append(e.form.fields, f)
 	}
 	for _, v := range ed.Values {
 		if err := e.fill(v); err != nil {
@@ -227,103 +201,96 @@ func (e *editor) edit(ed Edit) error {
 	return nil
 }
 
-// newField creates a field whose widget is its own dictionary and returns its
-// reference. extra is set in it.
-func (e *editor) newField(n NewField, extra *pdf.Dict) (pdf.Ref, error) {
+// newField creates a field whose widget is its own dictionary, with extra in it.
+func (e *editor) newField(n NewField, extra ...pdf.KV) (f pdf.Field, err error) {
 	if err := checkName(n.Name); err != nil {
-		return pdf.Ref{}, refuse(ErrUsage, e.op, err)
+		return f, refuse(ErrUsage, e.op, err)
 	}
 	if e.form.taken(n.Name) {
-		return pdf.Ref{}, refusef(ErrUsage, e.op, "field %q exists", n.Name)
+		return f, refusef(ErrUsage, e.op, "field %q exists", n.Name)
 	}
 	if err := checkRect(n.Rect); err != nil {
-		return pdf.Ref{}, refuse(ErrUsage, e.op, err)
+		return f, refuse(ErrUsage, e.op, err)
 	}
-	d := pdf.MakeDict()
-	flags := 0
+	kind, flags, widget := pdf.Object(pdf.Name("Btn")), 0, flagPrint
 	switch n.Type {
 	case FieldSignature:
-		d.Set("FT", pdf.Name("Sig"))
+		kind, widget = pdf.Name("Sig"), flagPrint|flagLocked
 	case FieldText:
-		d.Set("FT", pdf.Name("Tx"))
+		kind = pdf.Name("Tx")
 		if n.Multiline {
-			flags |= flagMultiline
-		}
-		if err := e.textDefaults(d, n.Size); err != nil {
-			return pdf.Ref{}, err
+			flags = flagMultiline
 		}
 	case FieldButton:
-		d.Set("FT", pdf.Name("Btn"))
-		flags |= flagPushbutton
+		flags = flagPushbutton
 	case FieldCheckbox:
-		d.Set("FT", pdf.Name("Btn"))
 	default:
-		return pdf.Ref{}, refusef(ErrUsage, e.op, "cannot create a field of type %q", n.Type)
-	}
-	d.Set("T", pdf.Text(n.Name))
-	if flags != 0 {
-		d.Set("Ff", pdf.Int(flags))
+		return f, refusef(ErrUsage, e.op, "cannot create a field of type %q", n.Type)
 	}
 	if n.Type != FieldSignature && (n.Lock != nil || n.Seed != nil) {
-		return pdf.Ref{}, refusef(ErrUsage, e.op, "field %q: locks and seeds are for signature fields", n.Name)
+		return f, refusef(ErrUsage, e.op, "field %q: locks and seeds are for signature fields", n.Name)
 	}
 	if n.Lock != nil {
 		if err := n.Lock.check(); err != nil {
-			return pdf.Ref{}, refuse(ErrUsage, e.op, err)
+			return f, refuse(ErrUsage, e.op, err)
 		}
+	}
+	page, err := e.page(max(n.Page, 1))
+	if err != nil {
+		return f, err
+	}
+	d := pdf.MakeDict(append([]pdf.KV{
+		{Key: "Type", Value: pdf.Name("Annot")},
+		{Key: "Subtype", Value: pdf.Name("Widget")},
+		{Key: "FT", Value: kind},
+		{Key: "T", Value: pdf.Text(n.Name)},
+		{Key: "F", Value: pdf.Int(widget)},
+		{Key: "P", Value: page.Ref},
+		{Key: "Rect", Value: pdf.MakeNumbers(n.Rect[:]...)},
+	}, extra...)...)
+	if flags != 0 {
+		d.Set("Ff", pdf.Int(flags))
+	}
+	if n.Lock != nil {
 		d.Set("Lock", e.u.Add(n.Lock.dict()))
 	}
 	if n.Seed != nil {
 		d.Set("SV", e.u.Add(n.Seed.dict()))
 	}
-	page, err := e.page(max(n.Page, 1))
-	if err != nil {
-		return pdf.Ref{}, err
-	}
-	d.Set("Type", pdf.Name("Annot"))
-	d.Set("Subtype", pdf.Name("Widget"))
-	d.Set("F", pdf.Int(flagPrint|flagLocked))
-	if n.Type != FieldSignature {
-		d.Set("F", pdf.Int(flagPrint))
-	}
-	d.Set("P", page.Ref)
-	d.Set("Rect", pdf.MakeNumbers(n.Rect[:]...))
-	for k, v := range extra.All() {
-		d.Set(k, v)
+	if n.Type == FieldText {
+		if err := e.textDefaults(d, n.Size); err != nil {
+			return f, err
+		}
 	}
 	ref := e.u.Alloc()
 	switch {
 	case n.Type == FieldCheckbox:
 		if err := e.checkboxLook(d, n.Rect); err != nil {
-			return pdf.Ref{}, err
+			return f, err
 		}
-	case n.Type == FieldText, n.Type == FieldButton:
+	case n.Type != FieldSignature && visible(n.Rect):
 		// A look of nothing, so that no viewer draws one of its own.
-		if visible(n.Rect) {
-			d.Set("AP", pdf.MakeDict(pdf.KV{Key: "N", Value: e.emptyLook(n.Rect)}))
-		}
+		d.Set("AP", pdf.MakeDict(pdf.KV{Key: "N", Value: e.emptyLook(n.Rect)}))
 	}
-	e.dicts[ref] = d
-	e.order = append(e.order, ref)
-	if err := e.annotate(page, ref); err != nil {
-		return pdf.Ref{}, err
+	e.u.Set(ref, d)
+	self := pdf.Object(ref)
+	if err := e.annotate(page, self); err != nil {
+		return f, err
 	}
 	acro, err := e.acroForm()
 	if err != nil {
-		return pdf.Ref{}, err
+		return f, err
 	}
-	if err := e.array(acro, "Fields", func(a *pdf.Array) { a.Append(ref) }); err != nil {
-		return pdf.Ref{}, err
+	list, err := e.array(acro, "Fields")
+	if err != nil {
+		return f, err
 	}
-	f := pdf.Field{Name: n.Name, Partial: n.Name, Ref: ref, Dict: d, Flags: int64(flags), Merged: true}
-	f.Type, _ = d.Get("FT").(pdf.Name)
-	f.Widgets = []pdf.Annot{{Ref: ref, Dict: d}}
-	if f.DA == nil && n.Type == FieldText {
-		s, _ := d.Get("DA").(pdf.String)
+	list.Append(self)
+	f = pdf.Field{Name: n.Name, Partial: n.Name, Ref: ref, Dict: d, Type: kind.(pdf.Name), Flags: int64(flags), Merged: true}
+	if s, ok := d.Get("DA").(pdf.String); ok {
 		f.DA = s.B
 	}
-	e.form.fields = append(e.form.fields, f)
-	return ref, nil
+	return f, nil
 }
 
 // taken reports whether name is in use, as a field or as what fields are under.

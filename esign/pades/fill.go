@@ -90,10 +90,8 @@ func (e *editor) eachWidget(x *pdf.Field, make func(w *pdf.Dict, rotate int) (pd
 // rotation returns how far the page that shows a widget is turned.
 func (e *editor) rotation(w *pdf.Dict, ref pdf.Ref) (int, error) {
 	if p, ok := w.Ref("P"); ok {
-		for _, known := range e.pages {
-			if known.Ref == p {
-				return known.Rotate, nil
-			}
+		if known, ok, err := e.doc.PageOf(p); ok || err != nil {
+			return known.Rotate, err
 		}
 	}
 	n, err := e.widgetPage(ref)

@@ -75,15 +75,15 @@ func tokenDigest(a Algorithm) string {
 	return "SHA-256"
 }
 
-// fill writes the CMS into Contents. The rest of Contents stays zero.
-func (p *Prepared) fill(op string, msg []byte) (*Result, error) {
+// fill writes the CMS into Contents of inc, which is p.Increment or a copy of
+// it. The rest of Contents stays zero.
+func (p *Prepared) fill(op string, inc, msg []byte) (*Result, error) {
 	from, to := p.ByteRange[1]-p.Size, p.ByteRange[2]-p.Size
 	if room := int(to-from-2) / 2; len(msg) > room {
 		e := refusef(ErrContainerTooSmall, op, "signature of %d bytes, room for %d", len(msg), room)
 		e.Need = len(msg)
 		return nil, e
 	}
-	inc := bytes.Clone(p.Increment)
 	hex.Encode(inc[from+1:], msg)
 	return &Result{
 		Increment: inc, Size: p.Size + int64(len(inc)), ByteRange: p.ByteRange,
@@ -93,7 +93,7 @@ func (p *Prepared) fill(op string, msg []byte) (*Result, error) {
 
 // complete fills Contents in and takes the stored digests to the end.
 func (p *Prepared) complete(op string, msg []byte) (*Result, error) {
-	r, err := p.fill(op, msg)
+	r, err := p.fill(op, bytes.Clone(p.Increment), msg)
 	if err != nil || p.Next == nil {
 		return r, err
 	}
@@ -138,16 +138,22 @@ func Sign(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, s Spec, k
 	if err != nil {
 		return nil, err
 	}
-	pre, err := hashPrefix(ctx, op, r, size, p.digests(), s.Resume, w)
+	digests, err := hashPrefix(ctx, op, r, size, p.digests(), s.Resume, w)
 	if err != nil {
 		return nil, err
 	}
-	res, err := p.sign(ctx, r, l, pre, key, o)
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == ErrContainerTooSmall {
+	spare := digests
+	if s.Profile.timestamped() { // whose token may ask for another layout
+		if spare, err = forkAll(digests); err != nil {
+			return nil, refuse(ErrIO, op, err)
+		}
+	}
+	res, err := p.sign(ctx, r, l, digests, key, o)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == ErrContainerTooSmall && s.Profile.timestamped() {
 		// Once: the token's size is known now (W4).
 		p.room += e.Need
 		if l, err = p.layout(); err == nil {
-			res, err = p.sign(ctx, r, l, pre, key, o)
+			res, err = p.sign(ctx, r, l, spare, key, o)
 		}
 	}
 	if err != nil {
@@ -182,7 +188,7 @@ func raise(ctx context.Context, op string, r io.ReaderAt, size int64, res *Resul
 	}
 	res.Increment = append(res.Increment, more...)
 	res.Size += int64(len(more))
-	tail, err := tailOf(joined{r, size, res.Increment}, res.Size)
+	tail, err := tailAfter(r, size, res.Increment)
 	if err != nil {
 		return refuse(ErrIO, op, err)
 	}
@@ -193,9 +199,9 @@ func raise(ctx context.Context, op string, r io.ReaderAt, size int64, res *Resul
 }
 
 // sign makes the signature of a laid-out revision with a key in this process.
-func (p *plan) sign(ctx context.Context, r io.ReaderAt, l *laidOut, pre *prefix, key crypto.Signer, o *FinishOptions) (*Result, error) {
+func (p *plan) sign(ctx context.Context, r io.ReaderAt, l laidOut, digests []running, key crypto.Signer, o *FinishOptions) (*Result, error) {
 	op := p.editor.op
-	prep, err := p.digest(l, pre)
+	prep, err := p.digest(l, digests)
 	if err != nil {
 		return nil, err
 	}

@@ -112,12 +112,12 @@ type sigPlace struct {
 func readForm(d *pdf.Doc) (*form, error) { return readFormWith(d, nil) }
 
 func readFormWith(d *pdf.Doc, cache sigCache) (*form, error) {
-	f := &form{doc: d}
-	for x, err := range d.Fields() {
-		if err != nil {
-			return nil, err
-		}
-		f.fields = append(f.fields, x)
+	fields, err := d.Fields()
+	if err != nil {
+		return nil, err
+	}
+	f := &form{doc: d, fields: fields}
+	for _, x := range fields {
 		if x.Type != "Sig" || pdf.IsNull(x.Value) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/countersign/countersign/internal/cms"
 )
@@ -16,50 +17,68 @@ const (
 	pageSize = 128 << 10 // of reads while hashing
 )
 
-// prefix is a document's bytes so far, as digest states that can fork.
-type prefix struct {
-	size   int64
-	hashes map[string]hash.Hash
+// pages holds the buffers documents are read through.
+var pages = sync.Pool{New: func() any { return new([pageSize]byte) }}
+
+// running is a digest in the making.
+type running struct {
+	name string
+	hash.Hash
+}
+
+// fork returns an independent copy.
+func (r running) fork() (running, error) {
+	h, err := forkHash(r.name, r.Hash)
+	return running{r.name, h}, err
+}
+
+func forkAll(digests []running) ([]running, error) {
+	out := make([]running, len(digests))
+	for i, r := range digests {
+		var err error
+		if out[i], err = r.fork(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // hashPrefix reads the document once, into every digest asked for and, if w is
-// not nil, into w. A resumed state spares the reading where it can.
-func hashPrefix(ctx context.Context, op string, r io.ReaderAt, size int64, names []string, resume *State, w io.Writer) (*prefix, error) {
-	p := &prefix{size: size, hashes: map[string]hash.Hash{}}
-	var missing []string
+// not nil, into w. A resumed state spares the reading where it can. The digests
+// come in the order of names, each once.
+func hashPrefix(ctx context.Context, op string, r io.ReaderAt, size int64, names []string, resume *State, w io.Writer) ([]running, error) {
 	if resume != nil {
 		if err := resume.check(op, r, size); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range names {
-		if p.hashes[name] != nil || slices.Contains(missing, name) {
+	digests := make([]running, 0, len(names))
+	sinks := make([]io.Writer, 0, len(names)+1)
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
 			continue
 		}
 		if resume != nil {
 			if h, err := cms.RestoreHash(name, resume.Digests[name]); err == nil {
-				p.hashes[name] = h
+				digests = append(digests, running{name, h})
 				continue
 			}
 		}
-		missing = append(missing, name)
-	}
-	var sinks []io.Writer
-	for _, name := range missing {
 		h, err := cms.NewHash(name)
 		if err != nil {
 			return nil, refuse(ErrUsage, op, err)
 		}
-		p.hashes[name] = h
+		digests = append(digests, running{name, h})
 		sinks = append(sinks, h)
 	}
 	if w != nil {
 		sinks = append(sinks, w)
 	}
 	if len(sinks) == 0 {
-		return p, nil
+		return digests, nil
 	}
-	buf := make([]byte, min(pageSize, size))
+	buf := pages.Get().(*[pageSize]byte)
+	defer pages.Put(buf)
 	for off := int64(0); off < size; {
 		if err := ctx.Err(); err != nil {
 			return nil, refuse(ErrIO, op, err)
@@ -75,7 +94,7 @@ func hashPrefix(ctx context.Context, op string, r io.ReaderAt, size int64, names
 		}
 		off += int64(len(b))
 	}
-	return p, nil
+	return digests, nil
 }
 
 // readFull reads len(b) bytes at off; io.EOF with all of them is no error.
@@ -88,11 +107,6 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// fork returns an independent copy of the digest called name.
-func (p *prefix) fork(name string) (hash.Hash, error) {
-	return forkHash(name, p.hashes[name])
 }
 
 func forkHash(name string, h hash.Hash) (hash.Hash, error) {
@@ -117,6 +131,15 @@ func tailOf(r io.ReaderAt, size int64) ([]byte, error) {
 	}
 	sum := sha256.Sum256(b)
 	return sum[:], nil
+}
+
+// tailAfter is tailOf for a document of size bytes with an increment behind it.
+func tailAfter(r io.ReaderAt, size int64, inc []byte) ([]byte, error) {
+	if len(inc) >= tailSize {
+		sum := sha256.Sum256(inc[len(inc)-tailSize:])
+		return sum[:], nil
+	}
+	return tailOf(joined{r, size, inc}, size+int64(len(inc)))
 }
 
 // joined reads a document followed by an increment as one.

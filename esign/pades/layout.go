@@ -27,20 +27,17 @@ const rangeRoom = len("[0 ") + 3*20 + len("  ]")
 // container is the signature dictionary of a revision in the making: its two
 // placeholders are known by where they were laid out, never searched for.
 type container struct {
-	byteRange, contents *pdf.Hole
+	byteRange, contents pdf.Hole
 }
 
-// newContainer reserves room for a CMS of size bytes.
-func newContainer(size int) *container {
-	c := &container{
-		byteRange: &pdf.Hole{Bytes: bytes.Repeat([]byte{' '}, rangeRoom)},
-		contents:  &pdf.Hole{Bytes: bytes.Repeat([]byte{'0'}, 2*size+2)},
-	}
+// reserve makes room for a CMS of size bytes.
+func (c *container) reserve(size int) {
+	c.byteRange.Bytes = bytes.Repeat([]byte{' '}, rangeRoom)
 	copy(c.byteRange.Bytes, "[0 0 0 0")
 	c.byteRange.Bytes[rangeRoom-1] = ']'
+	c.contents.Bytes = bytes.Repeat([]byte{'0'}, 2*size+2)
 	c.contents.Bytes[0] = '<'
 	c.contents.Bytes[2*size+1] = '>'
-	return c
 }
 
 // laidOut is a revision whose byte range is set and whose Contents is empty.
@@ -51,15 +48,15 @@ type laidOut struct {
 }
 
 // build lays the update out and writes the byte range into its place.
-func (c *container) build(u *pdf.Update) (*laidOut, error) {
+func (c *container) build(u *pdf.Update) (l laidOut, err error) {
 	inc, err := u.Build()
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	l := &laidOut{start: inc.Start, increment: inc.Bytes}
+	l = laidOut{start: inc.Start, increment: inc.Bytes}
 	gap, end := c.contents.Offset, c.contents.Offset+int64(len(c.contents.Bytes))
 	l.byteRange = [4]int64{0, gap, end, inc.Size - end}
-	text := []byte("[0 ")
+	text := append(make([]byte, 0, rangeRoom+20), "[0 "...)
 	text = strconv.AppendInt(text, gap, 10)
 	text = append(text, ' ')
 	text = strconv.AppendInt(text, end, 10)
@@ -67,20 +64,20 @@ func (c *container) build(u *pdf.Update) (*laidOut, error) {
 	text = strconv.AppendInt(text, inc.Size-end, 10)
 	at := c.byteRange.Offset - inc.Start
 	if len(text) > rangeRoom-1 || at < 0 || at+int64(rangeRoom) > int64(len(inc.Bytes)) {
-		return nil, errors.New("byte range does not fit its place")
+		return l, errors.New("byte range does not fit its place")
 	}
 	copy(inc.Bytes[at:], text)
 	return l, nil
 }
 
 // gap returns where the Contents token stands in the increment.
-func (l *laidOut) gap() (from, to int64) {
+func (l laidOut) gap() (from, to int64) {
 	return l.byteRange[1] - l.start, l.byteRange[2] - l.start
 }
 
 // pdfDate writes a time as a date string in UTC.
 func pdfDate(t time.Time) pdf.String {
-	return pdf.String{B: []byte("D:" + t.UTC().Format("20060102150405") + "+00'00'")}
+	return pdf.String{B: t.UTC().AppendFormat(make([]byte, 0, 24), "D:20060102150405+00'00'")}
 }
 
 // parseDate reads a date string; the parts after the year may be missing.

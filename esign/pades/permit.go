@@ -28,11 +28,7 @@ func (f *form) restrictions() (restrictions, error) {
 			strictest(l.P)
 		}
 	}
-	catalog, _, err := f.doc.Catalog()
-	if err != nil {
-		return r, err
-	}
-	perms, _, err := f.doc.LookupDict(catalog, "Perms")
+	perms, _, err := f.doc.CatalogDict("Perms")
 	if err != nil {
 		return r, err
 	}

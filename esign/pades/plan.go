@@ -19,11 +19,11 @@ const tokenRoom = 8 << 10
 type plan struct {
 	spec     Spec
 	template *cms.Template
-	editor   *editor
+	editor   editor
 	room     int // for the timestamp token
 	field    string
-	sig      *pdf.Dict
 	sigRef   pdf.Ref
+	holes    container // in the signature dictionary
 }
 
 // subFilter of the signature a profile asks for.
@@ -56,7 +56,7 @@ func newPlan(ctx context.Context, op string, r io.ReaderAt, size int64, s Spec, 
 	if err != nil {
 		return nil, err
 	}
-	if p.editor, err = newEditor(op, d, s.Open != nil && s.Open.InsecureSignRepaired); err != nil {
+	if err := p.editor.begin(op, d, s.Open != nil && s.Open.InsecureSignRepaired); err != nil {
 		return nil, wrap(op, err)
 	}
 	if err := p.draw(op); err != nil {
@@ -107,7 +107,7 @@ func (s *Spec) normalize(op string) error {
 
 // draw puts everything but the placeholders into the editor.
 func (p *plan) draw(op string) error {
-	e, s := p.editor, p.spec
+	e, s := &p.editor, p.spec
 	allowed, err := e.form.restrictions()
 	if err != nil {
 		return err
@@ -172,18 +172,7 @@ func (p *plan) draw(op string) error {
 	if err := p.dictionary(lock); err != nil {
 		return err
 	}
-	acro, err := e.acroForm()
-	if err != nil {
-		return err
-	}
-	flags, err := e.doc.LookupInt(acro, "SigFlags", 0)
-	if err != nil {
-		return err
-	}
-	if flags&3 != 3 {
-		acro.Set("SigFlags", pdf.Int(flags|signaturesExist|appendOnly))
-	}
-	return nil
+	return e.flagSigned()
 }
 
 // pick finds the existing field to sign; nil asks for a new one.
@@ -232,9 +221,9 @@ func (f *form) isSigned(name string) bool {
 
 // addField creates the field that will be signed.
 func (p *plan) addField(allowed restrictions) error {
-	e, s := p.editor, p.spec
+	e, s := &p.editor, p.spec
 	n := NewField{Name: p.field, Type: FieldSignature, Lock: s.Lock}
-	extra := pdf.MakeDict(pdf.KV{Key: "V", Value: p.sigRef})
+	extra := []pdf.KV{{Key: "V", Value: p.sigRef}}
 	if s.Stamp != nil {
 		if !visible(s.Stamp.Rect) {
 			return refusef(ErrUsage, e.op, "a new field's stamp needs a rectangle")
@@ -251,15 +240,15 @@ func (p *plan) addField(allowed restrictions) error {
 		if err != nil {
 			return err
 		}
-		extra.Set("AP", pdf.MakeDict(pdf.KV{Key: "N", Value: look}))
+		extra = append(extra, pdf.KV{Key: "AP", Value: pdf.MakeDict(pdf.KV{Key: "N", Value: look})})
 	}
-	_, err := e.newField(n, extra)
+	_, err := e.newField(n, extra...)
 	return err
 }
 
 // fillField fills an empty field, and its widget's look.
 func (p *plan) fillField(op string, x *pdf.Field, allowed restrictions) error {
-	e, s := p.editor, p.spec
+	e, s := &p.editor, p.spec
 	if x.Ref == (pdf.Ref{}) {
 		return refusef(ErrNotSupported, op, "field %q stands directly in the field tree", x.Name)
 	}
@@ -302,7 +291,7 @@ func (p *plan) fillField(op string, x *pdf.Field, allowed restrictions) error {
 }
 
 func (p *plan) fillWidget(op string, x *pdf.Field, allowed restrictions) error {
-	e, s := p.editor, p.spec
+	e, s := &p.editor, p.spec
 	annot := x.Widgets[0]
 	if annot.Ref == (pdf.Ref{}) {
 		return refusef(ErrNotSupported, op, "field %q has a widget that stands directly in it", x.Name)
@@ -389,35 +378,34 @@ func (p *plan) made() made {
 	}
 }
 
-// dictionary makes the signature dictionary but for its placeholders.
+// dictionary makes the signature dictionary.
 func (p *plan) dictionary(lock *Lock) error {
-	e, s := p.editor, p.spec
-	p.sig = pdf.MakeDict(
+	e, s := &p.editor, p.spec
+	sig := pdf.MakeDict(
 		pdf.KV{Key: "Type", Value: pdf.Name("Sig")},
 		pdf.KV{Key: "Filter", Value: pdf.Name(handler)},
 		pdf.KV{Key: "SubFilter", Value: pdf.Name(s.Profile.subFilter())},
+		pdf.KV{Key: "M", Value: pdfDate(s.Info.Time)},
+		pdf.KV{Key: "ByteRange", Value: &p.holes.byteRange},
+		pdf.KV{Key: "Contents", Value: &p.holes.contents},
 	)
+	e.u.Set(p.sigRef, sig)
 	for _, v := range []struct {
 		key  pdf.Name
 		text string
 	}{{"Name", s.Info.Name}, {"Reason", s.Info.Reason}, {"Location", s.Info.Location}, {"ContactInfo", s.Info.Contact}} {
 		if v.text != "" {
-			p.sig.Set(v.key, pdf.Text(v.text))
+			sig.Set(v.key, pdf.Text(v.text))
 		}
 	}
-	p.sig.Set("M", pdfDate(s.Info.Time))
-	_, root, err := e.doc.Catalog()
-	if err != nil {
-		return err
-	}
-	refs := pdf.MakeArray()
+	var refs []pdf.Object
 	transform := func(method pdf.Name, params *pdf.Dict) *pdf.Dict {
 		d := pdf.MakeDict(
 			pdf.KV{Key: "Type", Value: pdf.Name("SigRef")},
 			pdf.KV{Key: "TransformMethod", Value: method},
 			pdf.KV{Key: "TransformParams", Value: params},
 		)
-		refs.Append(d)
+		refs = append(refs, d)
 		return d
 	}
 	if s.Certify != 0 {
@@ -426,7 +414,7 @@ func (p *plan) dictionary(lock *Lock) error {
 			pdf.KV{Key: "P", Value: pdf.Int(s.Certify)},
 			pdf.KV{Key: "V", Value: pdf.Name("1.2")},
 		))
-		c, err := e.dict(root)
+		c, err := e.dict(e.doc.Root())
 		if err != nil {
 			return err
 		}
@@ -438,35 +426,25 @@ func (p *plan) dictionary(lock *Lock) error {
 		commit()
 	}
 	if lock != nil {
-		transform("FieldMDP", lock.transform("TransformParams")).Set("Data", root)
+		transform("FieldMDP", lock.transform("TransformParams")).Set("Data", e.doc.Root())
 	}
-	if refs.Len() > 0 {
-		p.sig.Set("Reference", refs)
+	if len(refs) > 0 {
+		sig.Set("Reference", pdf.MakeArray(refs...))
 	}
 	return nil
 }
 
 // layout reserves room and lays the revision out. It may run again with more.
-func (p *plan) layout() (*laidOut, error) {
+func (p *plan) layout() (laidOut, error) {
 	room := 0
 	if p.spec.Profile.timestamped() {
 		room = p.room
 	}
 	n, err := p.template.MaxSize(room)
 	if err != nil {
-		return nil, wrap(p.editor.op, err)
+		return laidOut{}, wrap(p.editor.op, err)
 	}
-	c := newContainer(n)
-	d := p.sig.Clone()
-	d.Set("ByteRange", c.byteRange)
-	d.Set("Contents", c.contents)
-	if err := p.editor.flush(); err != nil {
-		return nil, wrap(p.editor.op, err)
-	}
-	p.editor.u.Set(p.sigRef, d)
-	l, err := c.build(p.editor.u)
-	if err != nil {
-		return nil, wrap(p.editor.op, err)
-	}
-	return l, nil
+	p.holes.reserve(n)
+	l, err := p.holes.build(p.editor.u)
+	return l, wrap(p.editor.op, err)
 }

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
-	"hash"
 	"io"
-	"slices"
 
 	"github.com/countersign/countersign/internal/cms"
 )
@@ -35,71 +33,57 @@ func Prepare(ctx context.Context, r io.ReaderAt, size int64, s Spec) (*Prepared,
 	if err != nil {
 		return nil, err
 	}
+	for _, c := range p.spec.Chain {
+		d.Chain = append(d.Chain, c.Raw)
+	}
 	return d.store(op, r, l)
 }
 
 // digests lists what is to be computed over the document: what this signature
 // needs first, then what is to be kept.
 func (p *plan) digests() []string {
-	names := []string{p.template.Digest()}
-	for _, name := range p.spec.Keep {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return append([]string{p.template.Digest()}, p.spec.Keep...)
 }
 
 // draft is a Prepared with its digests still running: they stand before
 // Contents (W12).
 type draft struct {
 	Prepared
-	running map[string]hash.Hash
+	digests []running
 }
 
 // digest takes the digests over the laid-out revision, after the document's
-// own bytes, and makes what is to be signed.
-func (p *plan) digest(l *laidOut, pre *prefix) (*draft, error) {
+// own bytes, and makes what is to be signed. The digests become the draft's.
+func (p *plan) digest(l laidOut, digests []running) (d draft, err error) {
 	op := p.editor.op
 	from, to := l.gap()
-	d := &draft{
+	d = draft{
 		Prepared: Prepared{
 			Version: preparedVersion, Size: l.start, Increment: l.increment, ByteRange: l.byteRange,
 			Profile: p.spec.Profile, Algorithm: Algorithm(p.template.Algorithm()), GMT: p.spec.GMT,
 			Hash: p.template.Digest(), Field: p.field,
 		},
-		running: make(map[string]hash.Hash, len(pre.hashes)),
+		digests: digests,
 	}
-	for name := range pre.hashes {
-		h, err := pre.fork(name)
-		if err != nil {
-			return nil, refuse(ErrIO, op, err)
-		}
+	for _, h := range digests {
 		h.Write(l.increment[:from])
-		d.running[name] = h
 	}
-	h, err := forkHash(d.Hash, d.running[d.Hash])
+	h, err := d.digests[0].fork()
 	if err != nil {
-		return nil, refuse(ErrIO, op, err)
+		return d, refuse(ErrIO, op, err)
 	}
 	h.Write(l.increment[to:])
 	d.Digest = h.Sum(nil)
-	d.Chain = make([][]byte, 0, len(p.spec.Chain))
-	for _, c := range p.spec.Chain {
-		d.Chain = append(d.Chain, c.Raw)
-	}
 	if d.Attributes, err = p.template.Attributes(d.Digest); err != nil {
-		return nil, wrap(op, err)
+		return d, wrap(op, err)
 	}
-	if d.ToSign, err = p.template.ToSign(d.Attributes); err != nil {
-		return nil, wrap(op, err)
-	}
-	return d, nil
+	d.ToSign, err = p.template.ToSign(d.Attributes)
+	return d, wrap(op, err)
 }
 
 // store makes a draft one that can wait: what the finish will need of the
 // document's end is digested, and the digests are marshalled.
-func (d *draft) store(op string, r io.ReaderAt, l *laidOut) (*Prepared, error) {
+func (d *draft) store(op string, r io.ReaderAt, l laidOut) (*Prepared, error) {
 	var err error
 	if d.Tail, err = tailOf(r, l.start); err != nil {
 		return nil, refuse(ErrIO, op, err)
@@ -108,7 +92,7 @@ func (d *draft) store(op string, r io.ReaderAt, l *laidOut) (*Prepared, error) {
 	if err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
-	if d.Next, err = saveState(l.byteRange[1], head, d.running); err != nil {
+	if d.Next, err = saveState(l.byteRange[1], head, d.digests); err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
 	return &d.Prepared, nil
@@ -116,24 +100,24 @@ func (d *draft) store(op string, r io.ReaderAt, l *laidOut) (*Prepared, error) {
 
 // finish fills the draft in and takes the digests to the end.
 func (d *draft) finish(op string, r io.ReaderAt, msg []byte) (*Result, error) {
-	res, err := d.fill(op, msg)
+	res, err := d.fill(op, d.Increment, msg)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range d.running {
+	for _, h := range d.digests {
 		h.Write(res.Increment[d.ByteRange[1]-d.Size:])
 	}
-	tail, err := tailOf(joined{r, d.Size, res.Increment}, res.Size)
+	tail, err := tailAfter(r, d.Size, res.Increment)
 	if err != nil {
 		return nil, refuse(ErrIO, op, err)
 	}
-	res.State, err = saveState(res.Size, tail, d.running)
+	res.State, err = saveState(res.Size, tail, d.digests)
 	return res, wrap(op, err)
 }
 
 // tailHead is the state of the new document's tail digest before Contents: its
 // last 4 KiB may begin in bytes that Finish does not see.
-func tailHead(r io.ReaderAt, l *laidOut) ([]byte, error) {
+func tailHead(r io.ReaderAt, l laidOut) ([]byte, error) {
 	size := l.start + int64(len(l.increment))
 	from := max(size-tailSize, 0)
 	h := sha256.New()

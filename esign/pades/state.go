@@ -3,7 +3,6 @@ package pades
 import (
 	"bytes"
 	"errors"
-	"hash"
 	"io"
 
 	"github.com/countersign/countersign/internal/cms"
@@ -40,14 +39,14 @@ func (s *State) check(op string, r io.ReaderAt, size int64) error {
 }
 
 // saveState marshals digests over the first size bytes, whose tail is given.
-func saveState(size int64, tail []byte, hashes map[string]hash.Hash) (*State, error) {
+func saveState(size int64, tail []byte, digests []running) (*State, error) {
 	s := &State{Version: stateVersion, Size: size, Tail: tail, Digests: map[string][]byte{}}
-	for name, h := range hashes {
-		b, err := cms.SaveHash(h)
+	for _, h := range digests {
+		b, err := cms.SaveHash(h.Hash)
 		if err != nil {
 			return nil, err
 		}
-		s.Digests[name] = b
+		s.Digests[h.name] = b
 	}
 	return s, nil
 }

@@ -21,10 +21,11 @@ import (
 
 // publicKey is a SubjectPublicKeyInfo as this package reads it.
 type publicKey struct {
-	alg  Algorithm // RSA for both uses, RSAPSS if the key is bound to PSS
-	pub  crypto.PublicKey
-	bits []byte  // the BIT STRING's octets
-	pss  *scheme // parameters a PSS key is bound to
+	alg   Algorithm // RSA for both uses, RSAPSS if the key is bound to PSS
+	pub   crypto.PublicKey
+	bits  []byte         // the BIT STRING's octets
+	pss   *scheme        // parameters a PSS key is bound to
+	curve elliptic.Curve // of a key on a NIST curve
 }
 
 // maxRSA bounds the work a foreign certificate can ask for, in bits.
@@ -33,18 +34,28 @@ const maxRSA = 16384
 // readKey reads a SubjectPublicKeyInfo. Keys of no use here are
 // [ErrUnsupported], broken ones [ErrMalformed].
 func readKey(spki []byte) (*publicKey, error) {
+	k, err := readKeyInfo(spki)
+	if err == nil {
+		err = k.readPoint()
+	}
+	return &k, err
+}
+
+// readKeyInfo is readKey without the point of a NIST curve: it tells what to
+// sign with, and not whether the key is sound.
+func readKeyInfo(spki []byte) (k publicKey, err error) {
 	v, err := der.Parse(spki)
 	if err != nil {
-		return nil, fmt.Errorf("%w: public key: %w", ErrMalformed, err)
+		return k, fmt.Errorf("%w: public key: %w", ErrMalformed, err)
 	}
 	c := v.Enter()
 	a := readAlgorithm(c)
 	bits, berr := c.Want(der.BitString).Bits()
 	c.Check(berr)
 	if err := c.Done(); err != nil {
-		return nil, fmt.Errorf("%w: public key: %w", ErrMalformed, err)
+		return k, fmt.Errorf("%w: public key: %w", ErrMalformed, err)
 	}
-	k := &publicKey{bits: bits}
+	k.bits = bits
 	switch a.oid {
 	case oidRSA, oidPSS:
 		k.alg = RSA
@@ -53,31 +64,31 @@ func readKey(spki []byte) (*publicKey, error) {
 			if a.params.Present() && !a.params.Is(der.Null) {
 				s, err := pssScheme(a.params)
 				if err != nil {
-					return nil, err
+					return k, err
 				}
 				k.pss = &s
 			}
 		}
 		if k.pub, err = readRSA(bits); err != nil {
-			return nil, err
+			return k, err
 		}
 	case oidEC, oidSM2:
-		return k, k.readPoint(a)
+		err = k.readCurve(a)
 	case oidEd25519:
 		if len(bits) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("%w: Ed25519 key", ErrMalformed)
+			return k, fmt.Errorf("%w: Ed25519 key", ErrMalformed)
 		}
 		k.alg, k.pub = Ed25519, ed25519.PublicKey(bits)
 	case oidEd448:
 		pub, err := readEd448(bits)
 		if err != nil {
-			return nil, err
+			return k, err
 		}
 		k.alg, k.pub = Ed448, pub
 	default:
-		return nil, fmt.Errorf("%w: public key %s", ErrUnsupported, a.oid)
+		err = fmt.Errorf("%w: public key %s", ErrUnsupported, a.oid)
 	}
-	return k, nil
+	return k, err
 }
 
 // readRSA reads RSAPublicKey (RFC 8017 A.1.1).
@@ -100,7 +111,7 @@ func readRSA(b []byte) (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
-func (k *publicKey) readPoint(a algorithmID) error {
+func (k *publicKey) readCurve(a algorithmID) error {
 	curve := oidSM2
 	if a.oid == oidEC {
 		var err error
@@ -108,14 +119,14 @@ func (k *publicKey) readPoint(a algorithmID) error {
 			return fmt.Errorf("%w: curve not named", ErrUnsupported)
 		}
 	}
-	var std elliptic.Curve
+	k.alg = ECDSA
 	switch curve {
 	case oidP256:
-		std = elliptic.P256()
+		k.curve = elliptic.P256()
 	case oidP384:
-		std = elliptic.P384()
+		k.curve = elliptic.P384()
 	case oidP521:
-		std = elliptic.P521()
+		k.curve = elliptic.P521()
 	case oidSM2:
 		pub, err := sm2.NewPublicKey(k.bits)
 		if err != nil {
@@ -132,14 +143,21 @@ func (k *publicKey) readPoint(a algorithmID) error {
 		if err != nil {
 			return err
 		}
-		k.alg, k.pub = ECDSA, pub
+		k.pub = pub
+	}
+	return nil
+}
+
+// readPoint reads the point of a key on a NIST curve.
+func (k *publicKey) readPoint() error {
+	if k.curve == nil {
 		return nil
 	}
-	pub, err := ecdsa.ParseUncompressedPublicKey(std, k.bits)
+	pub, err := ecdsa.ParseUncompressedPublicKey(k.curve, k.bits)
 	if err != nil {
 		return fmt.Errorf("%w: ECDSA key: %w", ErrMalformed, err)
 	}
-	k.alg, k.pub = ECDSA, pub
+	k.pub = pub
 	return nil
 }
 
@@ -162,17 +180,15 @@ func (k *publicKey) scheme(want Algorithm) (scheme, error) {
 		}
 		return scheme{alg: want, hash: "SHA-256", salt: 32}, nil
 	case ECDSA:
-		pub, ok := k.pub.(*ecdsa.PublicKey)
-		if !ok {
-			return scheme{}, fmt.Errorf("%w: curve", ErrUnsupported)
-		}
-		switch pub.Curve.Params().BitSize {
-		case 384:
+		switch k.curve {
+		case elliptic.P256():
+			return scheme{alg: ECDSA, hash: "SHA-256"}, nil
+		case elliptic.P384():
 			return scheme{alg: ECDSA, hash: "SHA-384"}, nil
-		case 521:
+		case elliptic.P521():
 			return scheme{alg: ECDSA, hash: "SHA-512"}, nil
 		}
-		return scheme{alg: ECDSA, hash: "SHA-256"}, nil
+		return scheme{}, fmt.Errorf("%w: curve", ErrUnsupported)
 	case SM2:
 		return scheme{alg: SM2, hash: "SM3"}, nil
 	case Ed25519:
@@ -181,23 +197,26 @@ func (k *publicKey) scheme(want Algorithm) (scheme, error) {
 	return scheme{}, fmt.Errorf("%w: %q", ErrUnsupported, want)
 }
 
-// maxSignature is the longest signature value of the key, in bytes.
+// maxSignature is the longest signature value of a key that has a scheme, in
+// bytes.
 func (k *publicKey) maxSignature() int {
-	switch pub := k.pub.(type) {
-	case *rsa.PublicKey:
-		return pub.Size()
-	case *ecdsa.PublicKey:
-		n := (pub.Curve.Params().BitSize + 7) / 8
-		ints := 2 * (n + 3) // tag, length, a zero before a high bit
-		if pub.Curve.Params().BitSize%8 != 0 {
-			ints -= 2 // the top octet is never above 0x7f
-		}
-		if ints >= 0x80 {
-			return ints + 3
-		}
-		return ints + 2
+	bits := 256 // SM2
+	switch k.alg {
+	case RSA, RSAPSS:
+		return k.pub.(*rsa.PublicKey).Size()
+	case Ed25519:
+		return ed25519.SignatureSize
+	case ECDSA:
+		bits = k.curve.Params().BitSize
 	}
-	return ed25519.SignatureSize
+	ints := 2 * ((bits+7)/8 + 3) // tag, length, a zero before a high bit
+	if bits%8 != 0 {
+		ints -= 2 // the top octet is never above 0x7f
+	}
+	if ints >= 0x80 {
+		return ints + 3
+	}
+	return ints + 2
 }
 
 // KeyAlgorithm returns the algorithm a certificate's key signs with unless

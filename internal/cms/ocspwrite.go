@@ -113,7 +113,7 @@ func CreateOCSP(q *OCSPQuery, r Revocation, signer *x509.Certificate, embed bool
 		return nil, err
 	}
 	tbs := ocspData(q, r, signer)
-	t := Template{key: pub, scheme: s}
+	t := Template{key: *pub, scheme: s}
 	toSign, err := t.ToSign(tbs)
 	if err != nil {
 		return nil, err

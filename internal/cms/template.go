@@ -62,7 +62,7 @@ type Template struct {
 	leaf   *x509.Certificate
 	leafID []byte   // digest of the leaf, as signing-certificate-v2 has it
 	certs  [][]byte // the chain's encodings as they are embedded
-	key    *publicKey
+	key    publicKey
 	scheme scheme
 	opts   Options
 }
@@ -79,7 +79,10 @@ func New(chain []*x509.Certificate, o *Options) (*Template, error) {
 			return nil, fmt.Errorf("%w: certificate without encoding", ErrMalformed)
 		}
 	}
-	key, err := readKey(chain[0].RawSubjectPublicKeyInfo)
+	key, err := readKeyInfo(chain[0].RawSubjectPublicKeyInfo)
+	if err == nil && chain[0].PublicKey == nil { // crypto/x509 has not checked it
+		err = key.readPoint()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +206,11 @@ func (t *Template) Sign(key crypto.Signer, toSign []byte) ([]byte, error) {
 // Check reports [ErrSignature] unless sig is the leaf's signature over the
 // attributes.
 func (t *Template) Check(attributes, sig []byte) error {
-	return t.key.verify(t.scheme, attributes, nil, sig)
+	key, err := readKey(t.leaf.RawSubjectPublicKeyInfo)
+	if err != nil {
+		return err
+	}
+	return key.verify(t.scheme, attributes, nil, sig)
 }
 
 // MaxSize returns the longest message Assemble can make, in bytes, given the
@@ -213,13 +220,12 @@ func (t *Template) MaxSize(unsigned int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	most := t.key.maxSignature()
-	blank := make([]byte, max(d.size, most))
+	var blank [maxRSA / 8]byte
 	attrs, err := t.Attributes(blank[:d.size])
 	if err != nil {
 		return 0, err
 	}
-	b, err := t.Assemble(attrs, blank[:most])
+	b, err := t.Assemble(attrs, blank[:t.key.maxSignature()])
 	if err != nil {
 		return 0, err
 	}

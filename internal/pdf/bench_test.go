@@ -50,10 +50,8 @@ func touch(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	for _, err := range d.Fields() {
-		if err != nil {
-			return err
-		}
+	if _, err := d.Fields(); err != nil {
+		return err
 	}
 	u, err := pdf.NewUpdate(d)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"iter"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -31,13 +30,9 @@ func newUpdate(d *Doc, repaired bool) (*Update, error) {
 	if d.headless { // what is appended cannot make it a PDF file
 		return nil, &Error{Code: CodeNotPDF, Op: "update", Offset: -1}
 	}
-	u := &Update{doc: d, next: d.NextNum(), objs: make(map[uint32]updated)}
+	u := &Update{doc: d, next: d.NextNum(), objs: make([]updated, 0, 8)}
 	if u.next > maxObject-1<<20 {
 		return nil, limit("update", -1, "no object numbers left")
-	}
-	u.trailer = d.trailer.Clone()
-	for _, k := range ownKeys {
-		u.trailer.Delete(k)
 	}
 	return u, nil
 }
@@ -48,16 +43,39 @@ func (u *Update) Set(ref Ref, o Object) {
 	if o == nil {
 		o = Null{}
 	}
-	u.objs[ref.Num] = updated{ref, o}
+	i, again := u.find(ref.Num)
+	if !again {
+		u.objs = slices.Insert(u.objs, i, updated{})
+	}
+	u.objs[i] = updated{ref, o}
+}
+
+// find returns where object num is in objs, or belongs.
+func (u *Update) find(num uint32) (int, bool) {
+	return slices.BinarySearchFunc(u.objs, num, func(e updated, n uint32) int { return cmp.Compare(e.ref.Num, n) })
+}
+
+// Edit returns the value of ref to be changed in place: a dictionary or an array
+// is part of the update from now on, anything else is left alone.
+func (u *Update) Edit(ref Ref) (Object, error) {
+	o, err := u.Object(ref)
+	if err != nil {
+		return nil, err
+	}
+	switch o.(type) {
+	case *Dict, *Array:
+		u.Set(ref, o)
+	}
+	return o, nil
 }
 
 // Object returns the value ref has with the update applied.
 func (u *Update) Object(ref Ref) (Object, error) {
-	if e, ok := u.objs[ref.Num]; ok {
-		if e.ref != ref {
+	if i, ok := u.find(ref.Num); ok {
+		if u.objs[i].ref != ref {
 			return Null{}, nil
 		}
-		return e.obj, nil
+		return u.objs[i].obj, nil
 	}
 	return u.doc.Object(ref)
 }
@@ -85,15 +103,15 @@ func (u *Update) Resolve(o Object) (Object, error) {
 // in ascending order, a cross-reference section of the kind of the newest one,
 // a trailer made from the parsed one. The same input gives the same bytes. It
 // may be called again after changes.
-func (u *Update) Build() (*Increment, error) {
+func (u *Update) Build() (inc Increment, err error) {
 	d := u.doc
-	inc := &Increment{Start: d.src.size, Objects: make(map[Ref]int64, len(u.objs))}
+	inc.Start = d.src.size
 	w := &writer{doc: d, crypt: d.crypt, start: inc.Start}
 	w.buf.Grow(u.estimate())
 	if inc.Start > 0 {
-		var last [1]byte
-		if err := d.src.read(last[:], inc.Start-1); err != nil {
-			return nil, err
+		last, err := d.src.at(&d.src.xref, inc.Start-1, 1)
+		if err != nil {
+			return inc, err
 		}
 		if last[0] != '\n' && last[0] != '\r' {
 			w.buf.WriteByte('\n')
@@ -103,26 +121,25 @@ func (u *Update) Build() (*Increment, error) {
 	if d.repaired {
 		entries = append(entries, Entry{Ref: Ref{0, 65535}, Kind: Free})
 		for _, n := range sortedKeys(d.found) {
-			if _, again := u.objs[n]; !again {
+			if _, again := u.find(n); !again {
 				entries = append(entries, d.found[n])
 			}
 		}
 	}
-	for _, num := range sortedKeys(u.objs) {
-		o := u.objs[num]
+	for _, o := range u.objs {
 		off := w.start + int64(w.buf.Len())
 		if err := w.indirect(o.ref, o.obj); err != nil {
-			return nil, inObject(err, o.ref)
+			return inc, inObject(err, o.ref)
 		}
-		inc.Objects[o.ref] = off
 		entries = append(entries, Entry{Ref: o.ref, Kind: InUse, Offset: off})
 	}
 	if d.repaired {
 		slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Ref.Num, b.Ref.Num) })
 	}
+	inc.Objects = entries
 	w.crypt = nil // nothing below is encrypted
-	if err := u.section(w, inc, entries); err != nil {
-		return nil, err
+	if err := u.section(w, &inc, entries); err != nil {
+		return inc, err
 	}
 	w.text("startxref\n")
 	w.number(inc.XRef-d.base, 0)
@@ -236,7 +253,10 @@ func (u *Update) section(w *writer, inc *Increment, entries []Entry) error {
 	if inc.XRef-d.base > 9_999_999_999 {
 		asStream = true
 	}
-	t := u.trailer.Clone()
+	t := d.trailer.Clone()
+	for _, k := range ownKeys {
+		t.Delete(k)
+	}
 	if asStream {
 		size++
 	}
@@ -256,7 +276,9 @@ func (u *Update) section(w *writer, inc *Increment, entries []Entry) error {
 	if len(entries) == 0 {
 		w.text("0 0\n")
 	}
-	for run := range runs(entries) {
+	for len(entries) > 0 {
+		var run []Entry
+		run, entries = cutRun(entries)
 		w.number(int64(run[0].Ref.Num), 0)
 		w.text(" ")
 		w.number(int64(len(run)), 0)
@@ -280,20 +302,14 @@ func (u *Update) section(w *writer, inc *Increment, entries []Entry) error {
 	return nil
 }
 
-// runs cuts entries in ascending order into runs of numbers without gaps.
-func runs(entries []Entry) iter.Seq[[]Entry] {
-	return func(yield func([]Entry) bool) {
-		for i := 0; i < len(entries); {
-			j := i + 1
-			for j < len(entries) && entries[j].Ref.Num == entries[j-1].Ref.Num+1 {
-				j++
-			}
-			if !yield(entries[i:j]) {
-				return
-			}
-			i = j
-		}
+// cutRun splits entries in ascending order behind the numbers without a gap they
+// begin with.
+func cutRun(entries []Entry) (run, rest []Entry) {
+	n := 1
+	for n < len(entries) && entries[n].Ref.Num == entries[n-1].Ref.Num+1 {
+		n++
 	}
+	return entries[:n], entries[n:]
 }
 
 // changeID changes the second part of /ID: a hash of the first two and of what
@@ -343,7 +359,9 @@ func (w *writer) xrefStream(self Ref, t *Dict, entries []Entry, d *Doc) error {
 		}
 	}
 	index := MakeArray()
-	for run := range runs(entries) {
+	for len(entries) > 0 {
+		var run []Entry
+		run, entries = cutRun(entries)
 		index.Append(Int(run[0].Ref.Num), Int(len(run)))
 		for _, e := range run {
 			switch e.Kind {

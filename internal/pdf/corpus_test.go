@@ -73,9 +73,8 @@ func walkAll(d *pdf.Doc) (objects, pages int, err error) {
 		note(err)
 		pages++
 	}
-	for _, err := range d.Fields() {
-		note(err)
-	}
+	_, err = d.Fields()
+	note(err)
 	_, err = d.Revisions()
 	if !d.Repaired() {
 		note(err)

@@ -33,7 +33,7 @@ type KV struct {
 // MakeDict returns a dictionary of the given entries in their order. Entries
 // with a nil value are left out.
 func MakeDict(kv ...KV) *Dict {
-	d := &Dict{at: -1, scanned: true, changed: true, entries: make([]entry, 0, len(kv))}
+	d := &Dict{at: -1, scanned: true, changed: true, entries: make([]entry, 0, len(kv)+4)}
 	for _, e := range kv {
 		if e.Value != nil {
 			d.entries = append(d.entries, entry{key: e.Key, val: e.Value})
@@ -81,6 +81,9 @@ func (d *Dict) scan() {
 }
 
 var slash = []byte{'/'}
+
+// composite is what strings, names, arrays and dictionaries begin with.
+var composite = []byte("<([/")
 
 // maxDepth is the nesting the scanner itself can bear; the limit of a document
 // is enforced when an object is loaded.
@@ -145,7 +148,16 @@ func (d *Dict) Get(key Name) Object {
 }
 
 // Has reports whether key is present and not null.
-func (d *Dict) Has(key Name) bool { return d.Get(key) != nil }
+func (d *Dict) Has(key Name) bool {
+	e := d.find(key)
+	switch {
+	case e == nil:
+		return false
+	case e.val == nil && e.vs < e.ve && bytes.IndexByte(composite, d.src[e.vs]) >= 0: // no need to make an Object of it
+		return true
+	}
+	return !IsNull(d.value(e))
+}
 
 // Ref returns the value of key if it is an indirect reference.
 func (d *Dict) Ref(key Name) (Ref, bool) {

@@ -1,9 +1,5 @@
 package pdf
 
-import (
-	"iter"
-)
-
 // A Field is a terminal field of the AcroForm, with what it inherits.
 type Field struct {
 	Name    string // fully qualified: partial names joined by full stops
@@ -22,20 +18,14 @@ type Field struct {
 
 // Form returns the AcroForm dictionary and its reference, zero if it stands
 // directly in the catalog; nil if there is none.
-func (d *Doc) Form() (*Dict, Ref, error) {
-	c, err := d.catalog()
-	if err != nil {
-		return nil, Ref{}, err
-	}
-	return d.LookupDict(c, "AcroForm")
-}
+func (d *Doc) Form() (*Dict, Ref, error) { return d.CatalogDict("AcroForm") }
 
 // fieldWalk walks the field tree.
 type fieldWalk struct {
 	d       *Doc
 	seen    map[Ref]bool
 	parents []Ref
-	yield   func(Field, error) bool
+	fields  []Field
 }
 
 // handed is what field nodes hand down.
@@ -47,38 +37,31 @@ type handed struct {
 	da       []byte
 }
 
-// Fields yields the terminal fields in tree order. A node met twice is
-// skipped; a tree deeper than Limits.Tree ends it with a LIMIT error.
-func (d *Doc) Fields() iter.Seq2[Field, error] {
-	return func(yield func(Field, error) bool) {
-		form, _, err := d.Form()
-		if err != nil {
-			yield(Field{}, err)
-			return
-		}
-		if form == nil {
-			return
-		}
-		w := fieldWalk{d: d, seen: make(map[Ref]bool), yield: yield}
-		in := handed{}
-		if s, ok := form.Get("DA").(String); ok {
-			in.da = s.B
-		}
-		if in.q, err = d.LookupInt(form, "Q", 0); err != nil {
-			yield(Field{}, err)
-			return
-		}
-		list, _, err := d.LookupArray(form, "Fields")
-		if err != nil {
-			yield(Field{}, err)
-			return
-		}
-		for _, o := range list.All() {
-			if !w.node(o, in, 0) {
-				return
-			}
+// Fields returns the terminal fields in tree order. A node met twice is
+// skipped; a tree deeper than Limits.Tree is a LIMIT error.
+func (d *Doc) Fields() ([]Field, error) {
+	form, _, err := d.Form()
+	if err != nil || form == nil {
+		return nil, err
+	}
+	in := handed{}
+	if s, ok := form.Get("DA").(String); ok {
+		in.da = s.B
+	}
+	if in.q, err = d.LookupInt(form, "Q", 0); err != nil {
+		return nil, err
+	}
+	list, _, err := d.LookupArray(form, "Fields")
+	if err != nil {
+		return nil, err
+	}
+	w := fieldWalk{d: d, seen: make(map[Ref]bool)}
+	for _, o := range list.All() {
+		if err := w.node(o, in, 0); err != nil {
+			return nil, err
 		}
 	}
+	return w.fields, nil
 }
 
 // take notes what a node hands down and its name.
@@ -126,47 +109,69 @@ func (w *fieldWalk) take(dict *Dict, in handed) (handed, string, error) {
 	return in, partial, nil
 }
 
-func (w *fieldWalk) node(o Object, in handed, depth int) bool {
+func (w *fieldWalk) node(o Object, in handed, depth int) error {
 	ref, _ := o.(Ref)
-	fail := func(err error) bool {
-		w.yield(Field{}, inObject(err, ref))
-		return false
-	}
 	if depth > w.d.opt.Limits.Tree {
-		return fail(limit("fields", -1, "field tree too deep"))
+		return inObject(limit("fields", -1, "field tree too deep"), ref)
 	}
 	if ref.Num != 0 {
 		if w.seen[ref] {
-			return true
+			return nil
 		}
 		w.seen[ref] = true
 	}
 	v, err := w.d.Resolve(o)
 	if err != nil {
-		return fail(err)
+		return inObject(err, ref)
 	}
 	dict, ok := v.(*Dict)
 	if !ok {
-		return true
+		return nil
 	}
 	in, partial, err := w.take(dict, in)
 	if err != nil {
-		return fail(err)
+		return inObject(err, ref)
 	}
 	f := Field{
 		Name: in.name, Partial: partial, Ref: ref, Dict: dict, Type: in.ft, Flags: in.flags, Value: in.value, DA: in.da, Q: in.q,
 		Parents: append([]Ref(nil), w.parents...),
 	}
-	kids, _, err := w.d.LookupArray(dict, "Kids")
+	below, err := w.kids(&f)
 	if err != nil {
-		return fail(err)
+		return inObject(err, ref)
 	}
-	var below []Object
+	if len(below) == 0 && len(f.Widgets) == 0 {
+		if t, _ := dict.Get("Subtype").(Name); t == "Widget" || dict.Has("Rect") {
+			f.Widgets, f.Merged = []Annot{{ref, dict}}, true
+		}
+	}
+	if len(below) == 0 || len(f.Widgets) > 0 {
+		w.fields = append(w.fields, f)
+	}
+	if len(below) == 0 {
+		return nil
+	}
+	w.parents = append(w.parents, ref)
+	defer func() { w.parents = w.parents[:len(w.parents)-1] }()
+	for _, k := range below {
+		if err := w.node(k, in, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kids tells the fields below f from its widgets, which are noted in it.
+func (w *fieldWalk) kids(f *Field) (below []Object, err error) {
+	kids, _, err := w.d.LookupArray(f.Dict, "Kids")
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range kids.All() {
 		kref, _ := k.(Ref)
 		kv, err := w.d.Resolve(k)
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
 		kd, ok := kv.(*Dict)
 		switch {
@@ -180,25 +185,5 @@ func (w *fieldWalk) node(o Object, in handed, depth int) bool {
 			f.Widgets = append(f.Widgets, Annot{kref, kd})
 		}
 	}
-	if len(below) == 0 && len(f.Widgets) == 0 {
-		if t, _ := dict.Get("Subtype").(Name); t == "Widget" || dict.Has("Rect") {
-			f.Widgets, f.Merged = []Annot{{ref, dict}}, true
-		}
-	}
-	if len(below) == 0 || len(f.Widgets) > 0 {
-		if !w.yield(f, nil) {
-			return false
-		}
-	}
-	if len(below) == 0 {
-		return true
-	}
-	w.parents = append(w.parents, ref)
-	defer func() { w.parents = w.parents[:len(w.parents)-1] }()
-	for _, k := range below {
-		if !w.node(k, in, depth+1) {
-			return false
-		}
-	}
-	return true
+	return below, nil
 }

@@ -190,8 +190,8 @@ func (u *Update) ImportPage(src *Doc, index int) (form Ref, width, height float6
 	dict := MakeDict(
 		KV{"Type", Name("XObject")}, KV{"Subtype", Name("Form")},
 		KV{"BBox", MakeNumbers(l, b, r, t)}, KV{"Matrix", MakeNumbers(m...)})
-	resources := p.resources
-	if IsNull(resources) {
+	resources := p.resources.Get("Resources")
+	if resources == nil {
 		resources = MakeDict()
 	}
 	for _, e := range []KV{{"Resources", resources}, {"Group", p.Dict.Get("Group")}} {

@@ -2,6 +2,15 @@ package pdf
 
 // Resolve follows o if it is a reference, and references it leads to.
 func (d *Doc) Resolve(o Object) (Object, error) {
+	v, err := d.resolve(o)
+	if _, ok := o.(Ref); ok {
+		v = fresh(v)
+	}
+	return v, err
+}
+
+// resolve is Resolve without the copy, see [Doc.load].
+func (d *Doc) resolve(o Object) (Object, error) {
 	for range 32 {
 		r, ok := o.(Ref)
 		if !ok {
@@ -10,7 +19,7 @@ func (d *Doc) Resolve(o Object) (Object, error) {
 			}
 			return o, nil
 		}
-		v, err := d.Object(r)
+		v, err := d.load(r)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +139,7 @@ func (d *Doc) numbers(a *Array) (out []float64, err error) {
 func (d *Doc) dictAt(ref Ref) (*Dict, error) {
 	o, err := d.load(ref)
 	if _, again := o.(Ref); again && err == nil {
-		o, err = d.Resolve(o)
+		o, err = d.resolve(o)
 	}
 	if err != nil {
 		return nil, err

@@ -31,7 +31,6 @@ type Doc struct {
 	opt      Options
 	header   int64 // physical offset of %PDF-
 	base     int64 // what is added to the offsets in the file
-	version  string
 	xref     xrefChain
 	trailer  *Dict
 	crypt    *crypt
@@ -46,6 +45,7 @@ type Doc struct {
 	work     int64  // see spend
 	depth    int    // of objects being loaded
 	hint     *crypt
+	first    [2][windowSize]byte // what the windows begin with
 }
 
 // Open reads the header, the cross-reference chain and the encryption
@@ -56,7 +56,7 @@ type Doc struct {
 //
 // Errors: NOT_PDF, MALFORMED, LIMIT, PASSWORD_REQUIRED, ENCRYPTION_UNSUPPORTED, IO.
 func Open(r io.ReaderAt, size int64, o *Options) (*Doc, error) {
-	return openWith(source{r: r, size: size, file: new(byte)}, o, nil)
+	return openWith(source{r: r, size: size}, o, nil)
 }
 
 // Size returns the size the document was opened with.
@@ -68,16 +68,6 @@ func (d *Doc) Header() int64 { return d.header }
 // Base returns what must be added to an offset in the file to get a physical
 // one: 0, or Header if there is junk before it and offsets count from there (R3).
 func (d *Doc) Base() int64 { return d.base }
-
-// Version returns the version: the catalog's if it is later than the header's.
-func (d *Doc) Version() string {
-	if c, err := d.catalog(); err == nil {
-		if v, ok := c.Get("Version").(Name); ok && string(v) > d.version {
-			return string(v)
-		}
-	}
-	return d.version
-}
 
 // Repaired reports whether the objects were found by reading the whole file
 // instead of the cross-reference data (R7).
@@ -94,6 +84,15 @@ func (d *Doc) Catalog() (*Dict, Ref, error) {
 		return nil, d.Root(), err
 	}
 	return fresh(c).(*Dict), d.Root(), nil
+}
+
+// CatalogDict is [Doc.LookupDict] in the catalog.
+func (d *Doc) CatalogDict(key Name) (*Dict, Ref, error) {
+	c, err := d.catalog()
+	if err != nil {
+		return nil, Ref{}, err
+	}
+	return d.LookupDict(c, key)
 }
 
 // Root returns the reference of the catalog.
@@ -141,6 +140,10 @@ func (l Limits) defaults() Limits {
 
 func openWith(src source, o *Options, hint *crypt) (*Doc, error) {
 	d := &Doc{src: src, hint: hint}
+	if d.src.file == nil {
+		d.src.file = d
+	}
+	d.src.obj.b, d.src.xref.b = d.first[0][:0], d.first[1][:0]
 	if o != nil {
 		d.opt = *o
 	}
@@ -193,12 +196,6 @@ func (d *Doc) readHeader() (found bool, err error) {
 		return false, nil
 	}
 	d.header = int64(i)
-	v := b[i+5:]
-	n := 0
-	for n < len(v) && n < 4 && (isDigit(v[n]) || v[n] == '.') {
-		n++
-	}
-	d.version = string(v[:n])
 	return true, nil
 }
 

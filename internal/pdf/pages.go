@@ -15,7 +15,7 @@ type Page struct {
 	Rotate   int        // 0, 90, 180, 270, clockwise
 	UserUnit float64    // 1 if absent
 
-	resources Object
+	resources *Dict // the node that has them
 }
 
 // PageCount counts the pages by walking the tree.
@@ -32,8 +32,7 @@ func (d *Doc) PageCount() (int, error) {
 
 // Resources returns the page's resources, own or inherited, nil if there are none.
 func (d *Doc) Resources(p Page) (*Dict, error) {
-	o, err := d.Resolve(p.resources)
-	r, _ := o.(*Dict)
+	r, _, err := d.LookupDict(p.resources, "Resources")
 	return r, err
 }
 
@@ -45,93 +44,112 @@ type Annot struct {
 
 // inherited is what page tree nodes hand down.
 type inherited struct {
-	resources, media, crop, rotate Object
+	resources           *Dict // the node that has them
+	media, crop, rotate Object
 }
 
 func (in *inherited) take(d *Dict) {
+	if d.Has("Resources") {
+		in.resources = d
+	}
 	for _, e := range []struct {
 		key Name
 		to  *Object
-	}{{"Resources", &in.resources}, {"MediaBox", &in.media}, {"CropBox", &in.crop}, {"Rotate", &in.rotate}} {
+	}{{"MediaBox", &in.media}, {"CropBox", &in.crop}, {"Rotate", &in.rotate}} {
 		if v := d.Get(e.key); v != nil {
 			*e.to = v
 		}
 	}
 }
 
-// pageWalk walks the page tree.
+// pageWalk walks the page tree, handing out every page or looking for one.
 type pageWalk struct {
 	d     *Doc
 	seen  map[Ref]bool // inner nodes
 	index int
-	yield func(Page, error) bool
+	yield func(Page, error) bool // nil when looking for one
+
+	want, most int // the page looked for, and how far to go on
+	found      Page
+	ok         bool
+}
+
+func (w *pageWalk) walk() error {
+	c, err := w.d.catalog()
+	if err == nil {
+		w.seen = make(map[Ref]bool)
+		_, err = w.node(c.Get("Pages"), inherited{}, 0)
+	}
+	return err
+}
+
+// leaf takes a page and reports whether to go on.
+func (w *pageWalk) leaf(p Page) bool {
+	if w.yield != nil {
+		return w.yield(p, nil)
+	}
+	if p.Index == w.want {
+		w.found, w.ok = p, true
+	}
+	return !w.ok || p.Index < w.most
 }
 
 // Pages yields the pages in order. A node met twice, a tree deeper than
 // Limits.Tree and other faults end it with an error.
 func (d *Doc) Pages() iter.Seq2[Page, error] {
-	return d.walkPages
-}
-
-func (d *Doc) walkPages(yield func(Page, error) bool) {
-	c, err := d.catalog()
-	if err != nil {
-		yield(Page{}, err)
-		return
+	return func(yield func(Page, error) bool) {
+		w := pageWalk{d: d, yield: yield}
+		if err := w.walk(); err != nil {
+			yield(Page{}, err)
+		}
 	}
-	w := pageWalk{d: d, seen: make(map[Ref]bool), yield: yield}
-	w.node(c.Get("Pages"), inherited{}, 0)
 }
 
 // node visits a node and reports whether to go on.
-func (w *pageWalk) node(o Object, in inherited, depth int) bool {
+func (w *pageWalk) node(o Object, in inherited, depth int) (more bool, err error) {
 	ref, _ := o.(Ref)
-	fail := func(err error) bool {
-		w.yield(Page{}, inObject(err, ref))
-		return false
-	}
 	if depth > w.d.opt.Limits.Tree {
-		return fail(limit("pages", -1, "page tree too deep"))
+		return false, inObject(limit("pages", -1, "page tree too deep"), ref)
 	}
-	v, err := w.d.Resolve(o)
+	v, err := w.d.resolve(o)
 	if err != nil {
-		return fail(err)
+		return false, inObject(err, ref)
 	}
 	dict, ok := v.(*Dict)
 	if !ok {
 		if IsNull(v) && depth > 0 { // a page that is not there is shown by nobody
-			return true
+			return true, nil
 		}
-		return fail(malformed("pages", -1, "node of the page tree is no dictionary"))
+		return false, inObject(malformed("pages", -1, "node of the page tree is no dictionary"), ref)
 	}
 	in.take(dict)
 	kids, _, err := w.d.LookupArray(dict, "Kids")
 	if err != nil {
-		return fail(err)
+		return false, inObject(err, ref)
 	}
 	if t, _ := dict.Get("Type").(Name); kids == nil || t == "Page" {
 		if w.index == len(w.d.leaves) && ref.Num != 0 && w.index < maxLeaves {
 			w.d.leaves = append(w.d.leaves, leaf{ref, in})
 		}
-		p, err := w.d.newPage(w.index, ref, dict, in)
+		p, err := w.d.newPage(w.index, ref, fresh(dict).(*Dict), in)
 		if err != nil {
-			return fail(err)
+			return false, inObject(err, ref)
 		}
 		w.index++
-		return w.yield(p, nil)
+		return w.leaf(p), nil
 	}
 	if ref.Num != 0 {
 		if w.seen[ref] {
-			return fail(malformed("pages", -1, "node met twice in the page tree"))
+			return false, inObject(malformed("pages", -1, "node met twice in the page tree"), ref)
 		}
 		w.seen[ref] = true
 	}
 	for _, k := range kids.All() {
-		if !w.node(k, in, depth+1) {
-			return false
+		if more, err := w.node(k, in, depth+1); !more || err != nil {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 func (d *Doc) newPage(index int, ref Ref, dict *Dict, in inherited) (Page, error) {
@@ -202,35 +220,26 @@ func (d *Doc) Page(index int) (Page, error) {
 	}
 	// Going on to twice as many as are known makes asking for one after the
 	// other cheap.
-	s := pageSearch{index: index, most: 2 * len(d.leaves)}
-	d.walkPages(s.visit)
-	if s.found == nil && s.err == nil {
-		s.err = malformed("pages", -1, "no such page")
+	w := pageWalk{d: d, want: index, most: 2 * len(d.leaves)}
+	err := w.walk()
+	switch {
+	case w.ok: // what follows it does not matter
+		return w.found, nil
+	case err == nil:
+		err = malformed("pages", -1, "no such page")
 	}
-	if s.err != nil {
-		return Page{}, s.err
-	}
-	return *s.found, nil
+	return Page{}, err
 }
 
-// pageSearch looks for a page and walks on to another one.
-type pageSearch struct {
-	index, most int
-	found       *Page
-	err         error // before it was found
-}
-
-func (s *pageSearch) visit(p Page, err error) bool {
-	if err != nil {
-		if s.found == nil {
-			s.err = err
+// PageOf returns the page that is the object ref, if it was met before.
+func (d *Doc) PageOf(ref Ref) (p Page, ok bool, err error) {
+	for i := range d.leaves {
+		if d.leaves[i].ref == ref {
+			p, err = d.Page(i)
+			return p, err == nil, err
 		}
-		return false
 	}
-	if p.Index == s.index {
-		s.found = &p
-	}
-	return s.found == nil || p.Index < s.most
+	return p, false, nil
 }
 
 // leaf is a page met before.

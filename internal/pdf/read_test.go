@@ -170,8 +170,9 @@ func TestR4Fields(t *testing.T) {
 	f.table("/Root 1 0 R")
 	d := open(t, f.Bytes(), nil)
 	var got []string
-	for fd, err := range d.Fields() {
-		require.NoError(t, err)
+	fields, err := d.Fields()
+	require.NoError(t, err)
+	for _, fd := range fields {
 		v := ""
 		if s, ok := fd.Value.(pdf.String); ok {
 			v = string(s.B)

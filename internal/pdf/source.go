@@ -10,7 +10,7 @@ import (
 type source struct {
 	r    io.ReaderAt
 	size int64
-	file *byte // the same for all documents opened from one another
+	file *Doc // the same for all documents opened from one another
 	obj  window
 	xref window
 }

@@ -14,8 +14,7 @@ package pdf
 type Update struct {
 	doc     *Doc
 	next    uint32
-	objs    map[uint32]updated
-	trailer *Dict
+	objs    []updated // ascending
 	imports map[importKey]Ref
 }
 
@@ -44,8 +43,8 @@ func (u *Update) Add(o Object) Ref {
 // An Increment is what Build made: the bytes to append to the document.
 type Increment struct {
 	Bytes   []byte
-	Start   int64         // size of the document before it
-	Size    int64         // Start + len(Bytes)
-	XRef    int64         // physical offset of the new cross-reference section
-	Objects map[Ref]int64 // physical offset of each object written
+	Start   int64   // size of the document before it
+	Size    int64   // Start + len(Bytes)
+	XRef    int64   // physical offset of the new cross-reference section
+	Objects []Entry // what the section says of each object, ascending
 }

@@ -76,8 +76,8 @@ func TestW1W2W3Increment(t *testing.T) {
 			assert.Equal(t, string(ranges.Bytes), string(all[ranges.Offset:ranges.Offset+19]))
 			assert.Equal(t, name == "no EOL", inc.Bytes[0] == '\n')
 			assert.Contains(t, string(inc.Bytes), k.want)
-			for r, off := range inc.Objects {
-				assert.True(t, strings.HasPrefix(string(all[off:]), fmt.Sprintf("%d 0 obj\n", r.Num)))
+			for _, e := range inc.Objects {
+				assert.True(t, strings.HasPrefix(string(all[e.Offset:]), fmt.Sprintf("%d 0 obj\n", e.Ref.Num)))
 			}
 
 			d2 := open(t, all, nil)
