@@ -81,6 +81,20 @@ func BenchmarkSequence(b *testing.B) {
 
 // BenchmarkVerify is a bundle of 50 events, 10 parties, 3 tokens, digests only.
 func BenchmarkVerify(b *testing.B) {
+	w, s := bigBundle(b)
+	f := w.export("e", &evidence.ExportOptions{DigestsOnly: true})
+	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
+	b.SetBytes(int64(len(f)))
+	for b.Loop() {
+		r, err := evidence.Verify(bytes.NewReader(f), int64(len(f)), o)
+		if err != nil || r.Verdict == evidence.Failed {
+			b.Fatal(err, r)
+		}
+	}
+}
+
+// bigBundle is a log with an envelope of 50 events, 10 parties and 3 tokens.
+func bigBundle(b testing.TB) (*world, *tsa) {
 	w, s := anchoredWorld(b)
 	for i := range 50 {
 		id := fmt.Sprintf("p%d", i%10)
@@ -92,13 +106,5 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 	w.anchor()
-	f := w.export("e", &evidence.ExportOptions{DigestsOnly: true})
-	o := &evidence.VerifyOptions{Keys: w.trust(s.trustLines())}
-	b.SetBytes(int64(len(f)))
-	for b.Loop() {
-		r, err := evidence.Verify(bytes.NewReader(f), int64(len(f)), o)
-		if err != nil || r.Verdict == evidence.Failed {
-			b.Fatal(err, r)
-		}
-	}
+	return w, s
 }

@@ -135,10 +135,11 @@ func Bare(e Event) Event {
 
 // What fuzz tests and vectors reach.
 var (
-	ParseNote  = func(b []byte) error { _, err := parseNote(b); return err }
-	ParseProof = func(b []byte) (uint64, error) { leaf, _, _, err := parseProof(b); return leaf, err }
-	LeafBytes  = leafBytes
-	DocPath    = docPath
+	ParseNote   = func(b []byte) error { _, err := parseNote(b); return err }
+	ParseProof  = func(b []byte) (uint64, error) { leaf, _, _, err := parseProof(b); return leaf, err }
+	LeafBytes   = leafBytes
+	FormatProof = formatProof
+	DocPath     = docPath
 )
 
 // TypeName is for the test that every type has its words.

@@ -69,7 +69,7 @@ func each(n int, f func(rnd *rand.Rand)) {
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(21, uint64(i)))
+			rnd := rand.New(rand.NewPCG(*mutationSeed, uint64(i)))
 			for range (n + i) / workers {
 				f(rnd)
 			}

@@ -15,6 +15,8 @@ import (
 
 var mutations = flag.Int("mutations", 2000, "random mutations, a third of them of bundles and the rest of stores")
 
+var mutationSeed = flag.Uint64("mutation-seed", 21, "another seed gives other mutations")
+
 // A region is what a range of a bundle's bytes belongs to.
 type region struct {
 	name     string
