@@ -198,7 +198,6 @@ func (s *Stream) Decode() ([]byte, error) {
 const maxFilters = 16
 
 func (s *Stream) decodeChain(chain []filter) ([]byte, error) {
-	lim := s.limits()
 	var broken error // data that breaks off is decoded as far as it goes
 	r, err := s.Open()
 	if err != nil {
@@ -206,6 +205,7 @@ func (s *Stream) decodeChain(chain []filter) ([]byte, error) {
 	}
 	var b []byte
 	read := int64(-1) // encoded bytes
+	var most int64    // of decoded ones, in any step: of the chain, or each would multiply
 	for _, f := range chain {
 		if f.name == "Crypt" {
 			continue
@@ -215,10 +215,11 @@ func (s *Stream) decodeChain(chain []filter) ([]byte, error) {
 			if s.org.doc != nil {
 				read = s.length
 			}
+			most = bound(s.limits(), read)
 		} else {
 			r = bytes.NewReader(b)
 		}
-		b, err = f.decode(r, read, bound(lim, read))
+		b, err = f.decode(r, read, most)
 		if err != nil {
 			if CodeOf(err) != CodeMalformed || len(b) == 0 {
 				return b, err

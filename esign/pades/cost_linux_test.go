@@ -1,0 +1,89 @@
+package pades_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/internal/pdftest"
+)
+
+// §10: no file costs more than 5 s or 256 MB, whatever is asked of it. A process
+// of its own does it all, so that its peak is that of the worst file; processor
+// time is what counts, as machines are busy.
+func TestCorpusCost(t *testing.T) {
+	t.Parallel()
+	corpus(t)
+	if pdftest.Bound(1) != 1 {
+		t.Skip("the race detector costs memory of its own")
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestChildCost$", "-test.v")
+	cmd.Env = append(os.Environ(), "COUNTERSIGN_CHILD_COST=1")
+	b, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(b))
+	_, rest, ok := strings.Cut(string(b), "peak ")
+	require.True(t, ok, string(b))
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	require.NoError(t, err)
+	assert.Less(t, kb, 256<<10)
+	t.Logf("peak %s", strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
+}
+
+// TestChildCost asks everything of every hostile file.
+func TestChildCost(t *testing.T) {
+	if os.Getenv("COUNTERSIGN_CHILD_COST") == "" {
+		t.Skip("runs as a child of TestCorpusCost")
+	}
+	dir, s := corpus(t), newSigner(t, "ecdsa")
+	var worst time.Duration
+	var which string
+	files := 0
+	for _, category := range []string{"malformed", "encrypted", "attack"} {
+		for _, e := range manifest(t, category) {
+			b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(e.Path)))
+			require.NoError(t, err)
+			start := cpuTime(t)
+			r, n := bytes.NewReader(b), int64(len(b))
+			for _, insecure := range []bool{false, true} {
+				open := &pades.OpenOptions{Password: e.Password, InsecureSignRepaired: insecure}
+				spec := s.spec()
+				spec.Open = open
+				_, _ = pades.Sign(t.Context(), r, n, nil, spec, s.key, nil)
+				_, _ = pades.Verify(t.Context(), r, n, &pades.VerifyOptions{Open: open, Roots: s.ca.Roots()})
+				_, _ = pades.Fields(t.Context(), r, n, open)
+				_, _ = pades.Pages(t.Context(), r, n, open)
+				_, _ = pades.FindText(t.Context(), r, n, "signature", open)
+			}
+			cost := cpuTime(t) - start
+			assert.Less(t, cost, 2*5*time.Second, e.Path) // all of it twice
+			if cost > worst {
+				worst, which = cost, filepath.Base(e.Path)
+			}
+			files++
+		}
+	}
+	b, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(b), "VmHWM:")
+	require.True(t, ok)
+	t.Logf("peak %s kB over %d files, longest %v for %s", strings.Fields(rest)[0], files, worst.Round(time.Millisecond), which)
+}
+
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
