@@ -166,8 +166,11 @@ func (l *Ledger) alert(tx *storage.Tx, o *opened) error {
 		o.Marks = nil // its units are another account's concern
 		return nil
 	}
+	// Several sweeps at one instant book nothing in between: what is on already
+	// tells their alerts apart.
+	on := len(o.Marks)
 	for i, a := range o.raise() {
-		if err := alerts.Put(tx, o.tenant, alertID(a, o.Seq, i), a); err != nil {
+		if err := alerts.Put(tx, o.tenant, alertID(a, o.Seq, on+i), a); err != nil {
 			return err
 		}
 	}
@@ -175,7 +178,7 @@ func (l *Ledger) alert(tx *storage.Tx, o *opened) error {
 }
 
 // alertID sorts the alerts of an account by time; the journal's length tells
-// episodes of one instant apart, n the alerts of one booking.
+// episodes of one instant apart, n the alerts of one length.
 func alertID(a Alert, seq uint64, n int) string {
 	return storage.JoinID(string(a.Account), storage.OldestFirst(a.At), strconv.FormatUint(seq, 36), strconv.Itoa(n))
 }
