@@ -30,6 +30,7 @@ var policy = map[string][]string{
 	"storage":                     {},
 	"storage/boltstore":           {"storage", "go.etcd.io/bbolt"},
 	"storage/sqlstore":            {"storage"},
+	"storage/observe":             {"storage"},
 	"storage/storagetest":         {"storage", "testing"},
 	"privacy":                     {"storage"},
 	"quota":                       {"storage"},
