@@ -210,6 +210,7 @@ func (l *Ledger) Sweep(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer func(start time.Time) { l.observe(storage.MeasureSweep, int64(len(keys)), time.Since(start), "", "") }(time.Now())
 	var failed error
 	for _, key := range keys {
 		err := storage.Update(ctx, l.cfg.Store, func(tx *storage.Tx) error {

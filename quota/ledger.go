@@ -44,6 +44,8 @@ type Config struct {
 	// although units were held before and came back (D11). False is strict, and so
 	// is the rule for lots that were held before a merge moved them.
 	RefundNet bool
+	// Observer is told of refusals, units and sweeps; nil: nothing is measured.
+	Observer storage.Observer
 	// NoAlerts switches off the records that [Ledger.Alerts] lists.
 	NoAlerts bool
 }
@@ -245,7 +247,11 @@ func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Con
 			opts.Near, opts.Create = keys[:1], keys[1:]
 		}
 	}
-	return storage.UpdateValueWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
+	answer, err := storage.UpdateValueWith(ctx, l.cfg.Store, &opts, func(tx *storage.Tx) (A, error) { return do(ctx, tx, req) })
+	if l.cfg.Observer != nil {
+		l.measure(answer, err)
+	}
+	return answer, err
 }
 
 // tasks run the Tx form of a request that is made all the time, in memory that
@@ -283,6 +289,13 @@ func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(cont
 	}
 	err := storage.UpdateWith(ctx, l.cfg.Store, &t.opts, t.run)
 	var zero A
+	if l.cfg.Observer != nil {
+		if err != nil {
+			l.measure(nil, err)
+		} else {
+			l.measure(t.answer, nil)
+		}
+	}
 	if err != nil {
 		return zero, err // its run may not have ended
 	}

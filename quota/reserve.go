@@ -104,6 +104,11 @@ func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(context.Co
 	if err != nil {
 		return nil, nil, err
 	}
+	for i := range answers {
+		if l.cfg.Observer != nil {
+			l.measure(answers[i], errs[i])
+		}
+	}
 	return answers, errs, nil
 }
 

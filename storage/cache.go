@@ -48,7 +48,7 @@ func (c *recordCache) set(r Record, val *value, at time.Time, committed bool, sh
 		return
 	}
 	if ok {
-		c.bytes -= recordSize(old.rec)
+		c.bytes -= old.size()
 		if val == nil && old.val != nil && old.rec.Version == r.Version && bytes.Equal(old.rec.Data, r.Data) {
 			val = old.val
 		}
@@ -61,7 +61,7 @@ func (c *recordCache) set(r Record, val *value, at time.Time, committed bool, sh
 	} else {
 		c.records[r.Key] = &cachedRecord{r, val, at, shard}
 	}
-	c.bytes += recordSize(r)
+	c.bytes += c.records[r.Key].size()
 	if len(c.records) <= c.maxRecords && c.bytes <= c.maxBytes {
 		return
 	}
@@ -78,7 +78,9 @@ func (c *recordCache) attach(r Record, val *value) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.records[r.Key]; ok && e.rec.Version == r.Version && bytes.Equal(e.rec.Data, r.Data) {
+		c.bytes -= e.size()
 		e.val = val
+		c.bytes += e.size()
 	}
 }
 
@@ -90,12 +92,17 @@ func (c *recordCache) forget(k Key) {
 
 func (c *recordCache) drop(k Key) {
 	if old, ok := c.records[k]; ok {
-		c.bytes -= recordSize(old.rec)
+		c.bytes -= old.size()
 		delete(c.records, k)
 	}
 }
 
-// recordSize leaves room for the value, which is a few times as large as Data.
-func recordSize(r Record) int64 {
-	return int64(len(r.Data)+len(r.Key.Tenant)+len(r.Key.Kind)+len(r.Key.ID)) + 160
+// size is roughly the memory that a record takes: its bytes, what holds them, and
+// its value, whose fields and strings take a few times as much as their form.
+func (e *cachedRecord) size() int64 {
+	n := int64(len(e.rec.Data)+len(e.rec.Key.Tenant)+len(e.rec.Key.Kind)+len(e.rec.Key.ID)) + 320
+	if e.val != nil {
+		n += 128 + 4*int64(len(e.rec.Data))
+	}
+	return n
 }

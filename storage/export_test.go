@@ -16,7 +16,7 @@ func Cached(g *Grouped) (records int, bytes int64) {
 	g.cache.mu.Lock()
 	defer g.cache.mu.Unlock()
 	for _, r := range g.cache.records {
-		bytes += recordSize(r.rec)
+		bytes += r.size()
 	}
 	if bytes != g.cache.bytes {
 		panic("the cache miscounts its bytes")

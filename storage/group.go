@@ -33,6 +33,8 @@ type GroupOptions struct {
 	// CommitLimit is how long a commit may take; 0 is ten seconds. It runs on a
 	// context of its own: the end of one caller's does not end the others'.
 	CommitLimit time.Duration
+	// Observer is told what the group does; nil: nothing is measured.
+	Observer Observer
 }
 
 // Group returns a store on which [Update] gathers concurrent updates: those
@@ -166,6 +168,7 @@ func (g *Grouped) enter() error {
 // A call is one Update on a group.
 type call struct {
 	fn       func(*Tx) error
+	since    time.Time // of its coming, for the Observer
 	attempts int
 	done     chan struct{} // closed when the answer is there
 
@@ -256,7 +259,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if g.mem != nil {
 		return g.lead(ctx, g.shardOf(near), attempts, fn)
 	}
-	c := &call{fn: fn, want: near, make: create, attempts: attempts, waiting: true}
+	c := &call{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts, waiting: true}
 	sh := g.shardOf(near)
 	running := sh.enqueue(c)
 	var nested <-chan time.Time
@@ -304,6 +307,10 @@ func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx
 	defer func() { <-sh.turn }() // also after a panic, or the end of the goroutine
 	sh.led.Add(1)
 	u := updater{ctx: ctx, store: g.mem, shard: sh.index + 1, attempts: attempts}
+	if g.opts.Observer != nil {
+		start := time.Now()
+		defer func() { g.observe(MeasureRound, 1, time.Since(start), nil) }()
+	}
 	return u.run(fn)
 }
 
@@ -311,12 +318,15 @@ func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx
 func (sh *shard) await(ctx context.Context) error {
 	sh.waiting.Add(1)
 	defer sh.waiting.Add(-1)
-	led := sh.led.Load()
+	led, since := sh.led.Load(), sh.g.clock()
 	nested := time.NewTimer(nestedAfter)
 	defer nested.Stop()
 	for {
 		select {
 		case sh.turn <- struct{}{}:
+			if !since.IsZero() {
+				sh.g.observe(MeasureWait, 1, time.Since(since), nil)
+			}
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

@@ -17,10 +17,11 @@ type round struct {
 	start time.Time
 
 	cells map[Key]*cell
-	order []*cell   // used by accepted calls, in the order of first use
-	spare []cell    // made, and not taken yet
-	parts []part    // accepted calls, in the order they ran
-	arena []byte    // of entries' Data
+	order []*cell // used by accepted calls, in the order of first use
+	spare []cell  // made, and not taken yet
+	parts []part  // accepted calls, in the order they ran
+	arena []byte  // of entries' Data
+	seen  measured
 	trust bool      // that keys which calls mean to create are absent
 	held  []refusal // calls whose answers wait for the commit
 	again []*call   // to run in the next round
@@ -56,6 +57,9 @@ func (r *round) cell(k Key) *cell {
 	c.base.Key, c.now.Key = k, k
 	if e, ok := r.sh.g.cache.get(k); ok {
 		c.base, c.now, c.val, c.at, c.known = e.rec, e.rec, e.val, e.at, true
+		r.seen.hits++
+	} else {
+		r.seen.misses++
 	}
 	r.cells[k] = c
 	return c
@@ -97,6 +101,8 @@ func (r *round) do() {
 	r.runAll()
 	ok := r.commit()
 	r.settle(ok)
+	r.seen.reruns = int64(len(r.again))
+	r.report()
 	r.sh.again(r.again)
 }
 
@@ -162,6 +168,7 @@ func (r *round) get(keys []Key) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.sh.g.observe(MeasureGet, int64(len(keys)), time.Since(now), nil)
 	for _, rec := range recs {
 		r.sh.g.cache.set(rec, nil, now, false, 0)
 	}
@@ -235,9 +242,16 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 		tx.arena = make([]byte, 0, min(128*len(r.calls)+512, 32<<10))
 	}
 	r.sh.running.Store(c)
-	returned := false
+	returned, start := false, r.sh.g.clock()
+	if !start.IsZero() && !c.since.IsZero() {
+		r.sh.g.observe(MeasureWait, 1, start.Sub(c.since), nil)
+		c.since = time.Time{} // once
+	}
 	defer func() {
 		tx.done = true
+		if took := r.sh.g.clock().Sub(start); took > slowFunction {
+			r.sh.g.observe(MeasureSlow, 1, took, nil)
+		}
 		r.arena = tx.arena
 		r.sh.running.Store(nil)
 		if returned {
@@ -445,6 +459,7 @@ func (r *round) commit() (stored map[int]bool) {
 	}
 	for i := range batches {
 		if errs[i] == nil && !outs[i].OK {
+			r.seen.conflicts++
 			r.doubt(outs[i].Current)
 		}
 	}
@@ -511,6 +526,17 @@ func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 	errs = make([]error, len(batches))
 	var busy []bool
 	var err error
+	start := r.sh.g.clock()
+	defer func() {
+		labels := outcomeOK
+		switch {
+		case errors.Is(err, ErrUnknown):
+			labels = outcomeUnknown
+		case err != nil:
+			labels = outcomeError
+		}
+		r.sh.g.observe(MeasureCommit, int64(len(batches)), r.sh.g.clock().Sub(start), labels)
+	}()
 	switch s := r.sh.g.store.(type) {
 	case NoWaiter:
 		outs, busy, err = s.CommitNoWait(r.ctx, batches)
