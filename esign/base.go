@@ -99,7 +99,7 @@ func (s *Service) render(ctx context.Context, tenant, id string) error {
 
 func (s *Service) tryRender(ctx context.Context, tenant, id string) error {
 	env, err := s.peek(ctx, tenant, id)
-	if err != nil || !env.needsBase() {
+	if now := env.asOf(s.now().UTC()); err != nil || !now.needsBase() { // it may be over, and not booked
 		return err
 	}
 	docs := make([]Document, len(env.Documents))
@@ -113,7 +113,7 @@ func (s *Service) tryRender(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		if !x.env.needsBase() {
+		if now := x.env.asOf(tx.Now(s.now)); !now.needsBase() {
 			return nil
 		}
 		if x.env.Version != env.Version { // rows may have changed meanwhile

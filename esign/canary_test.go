@@ -88,7 +88,11 @@ func TestCanary_P02_P06_T33_NothingPersonalIsWritten(t *testing.T) {
 	note(n, err)
 	require.Error(t, err, "the messenger fails")
 	note(svc.Open(ctx, actor("li"), esign.View{ID: "o", Envelope: "e1"}))
-	note(svc.Challenge(ctx, actor("li"), esign.Challenge{ID: "ask", Envelopes: []string{"e1"}}))
+	values := []esign.FieldValue{{Field: "id-card", Value: "11010519491231002X"}}
+	note(svc.Challenge(ctx, actor("li"), esign.Challenge{ID: "bare", Envelopes: []string{"e1"}}))
+	wrong := []esign.FieldValue{{Field: "id-card", Value: "110105194912310021"}}
+	note(svc.Challenge(ctx, actor("li"), esign.Challenge{ID: "wrong", Envelopes: []string{"e1"}, Values: wrong}))
+	note(svc.Challenge(ctx, actor("li"), esign.Challenge{ID: "ask", Envelopes: []string{"e1"}, Values: values}))
 	n, err = svc.Deliver(ctx)
 	note(n, err)
 	text, ok := w.inbox.Last(phones["li"])
@@ -98,7 +102,6 @@ func TestCanary_P02_P06_T33_NothingPersonalIsWritten(t *testing.T) {
 	proof, err := svc.CheckCode(ctx, actor("li"), esign.Code{Challenge: "ask", Code: code})
 	note(proof, err)
 	require.NoError(t, err)
-	values := []esign.FieldValue{{Field: "id-card", Value: "11010519491231002X"}}
 	sign := esign.Sign{ID: "sign", Envelope: "e1", Values: values, Intent: proof}
 	note(svc.Sign(ctx, actor("li"), esign.Sign{ID: "bare", Envelope: "e1", Intent: proof}))
 	done, err := svc.Sign(ctx, actor("li"), sign)
@@ -159,9 +162,11 @@ func TestValues_TwiceIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = svc.Send(t.Context(), actor("hr"), esign.Send{ID: "s", Envelope: "e1"})
 	require.NoError(t, err)
-	proof, err := w.intent(svc, "e1", "li")
+	_, err = svc.Open(t.Context(), actor("li"), esign.View{ID: "o", Envelope: "e1"})
 	require.NoError(t, err)
-	_, err = svc.Sign(t.Context(), actor("li"), esign.Sign{ID: "x", Envelope: "e1", Intent: proof,
-		Values: []esign.FieldValue{{Field: "f"}, {Field: "f", Value: "x"}}})
+	twice := []esign.FieldValue{{Field: "f"}, {Field: "f", Value: "x"}}
+	_, err = svc.Challenge(t.Context(), actor("li"), esign.Challenge{ID: "c", Envelopes: []string{"e1"}, Values: twice})
+	require.ErrorIs(t, err, esign.ErrField)
+	_, err = svc.Sign(t.Context(), actor("li"), esign.Sign{ID: "x", Envelope: "e1", Values: twice})
 	require.ErrorIs(t, err, esign.ErrField)
 }

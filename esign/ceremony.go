@@ -126,7 +126,7 @@ func (x *work) facts(r *Recipient, more []identity.Result) (Facts, error) {
 
 // ceremony is what a row is to see and still lacks.
 func (x *work) ceremony(r *Recipient) Ceremony {
-	c := Ceremony{Envelope: x.env, Recipient: r.ID}
+	c := Ceremony{Envelope: x.env.seenBy(x.a), Recipient: r.ID}
 	for _, id := range x.env.documentsOf(r) {
 		c.Documents = append(c.Documents, *x.env.document(id))
 	}
@@ -172,7 +172,11 @@ func (s *Service) Challenge(ctx context.Context, a Actor, c Challenge) (Asked, e
 
 // ChallengeTx is [Service.Challenge] within a commit; it makes no base revision.
 func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, a Actor, c Challenge) (Asked, error) {
-	got, err := once(tx, a, "challenge", c.ID, c, func() (askedAnswer, error) {
+	request, err := s.veiledChallenge(a, c)
+	if err != nil {
+		return Asked{}, err
+	}
+	got, err := once(tx, a, "challenge", c.ID, request, func() (askedAnswer, error) {
 		if len(c.Envelopes) != 1 {
 			// One code for many envelopes comes with SignBatch.
 			return askedAnswer{}, badField("envelopes", "must be one")
@@ -223,7 +227,14 @@ func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Chal
 	var b sms.Binding
 	switch c.Purpose {
 	case "", CodeToSign:
-		b, q.Title, err = x.binding(row), sms.FitTitle(x.env.Title), x.couldSign(row)
+		if err = x.couldSign(row); err != nil {
+			break
+		}
+		var values map[string][]FieldValue
+		if values, err = x.env.values(row, c.Values); err == nil {
+			b, err = x.binding(row, values)
+			q.Title = sms.FitTitle(x.env.Title)
+		}
 	case CodeToView:
 		b, q.Template, err = x.viewBinding(row), s.policy.ViewCode, x.couldView(row)
 	default:
@@ -283,16 +294,23 @@ func grownForProbe(env *Envelope, r *Recipient) []Document {
 
 // binding is what an intent proof of a row must have been given for: this row
 // and no other of the same person, the base revisions of its documents, in their
-// order, and its number as it is now.
-func (x *work) binding(r *Recipient) sms.Binding {
+// order, what it fills in, and its number as it is now.
+func (x *work) binding(r *Recipient, values map[string][]FieldValue) (sms.Binding, error) {
 	var sums [][]byte
 	for _, id := range x.env.documentsOf(r) {
 		sum, _ := hex.DecodeString(x.env.document(id).Base)
 		sums = append(sums, sum)
 	}
+	filled, err := x.s.sealValues(&x.env, values)
+	if err != nil {
+		return sms.Binding{}, err
+	}
+	if filled != nil {
+		sums = append(sums, filled)
+	}
 	digest, _ := hex.DecodeString(string(identity.Bind(sums...)))
 	row := sha256.Sum256([]byte(r.ID))
-	return sms.Binding{To: r.Address, Purpose: string(CodeToSign) + "/" + hex.EncodeToString(row[:8]), Envelope: x.env.ID, Digest: digest}
+	return sms.Binding{To: r.Address, Purpose: string(CodeToSign) + "/" + hex.EncodeToString(row[:8]), Envelope: x.env.ID, Digest: digest}, nil
 }
 
 // CheckCode compares a typed code and returns the one-use proof that [Service.Sign],

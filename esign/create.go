@@ -19,7 +19,8 @@ import (
 
 // Create stores a draft. Contacts go to the vault, everything else into the
 // envelope. Repeated with the same content it changes nothing and answers with
-// the envelope as it stands.
+// the envelope as it stands, however often it was edited since; one that was
+// discarded is not made again by it ([*StateError]).
 //
 // It fails with [*FieldError] for whatever part of the draft is wrong, with
 // [ErrUnknownChannel], and with [ErrIntentMismatch] if the id is taken.
@@ -33,23 +34,57 @@ func (s *Service) CreateTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft
 	return s.draft(ctx, tx, a, d, OpCreate)
 }
 
-// Edit replaces the content of a draft that has not been sent. The request's id
-// is that of the envelope; the same content again changes nothing.
+// Edit replaces the content of a draft that has not been sent. The same content
+// again changes nothing. With a Request the call is repeated under that id, and
+// answers as it did; without one the content is its id, and content that the
+// draft had before and has no more is [ErrStaleRevision], as nobody can tell a
+// change back from a repeat that comes late.
 func (s *Service) Edit(ctx context.Context, a Actor, d Draft) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.EditTx(ctx, tx, a, d) })
 }
 
 // EditTx is [Service.Edit] within a commit.
 func (s *Service) EditTx(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, error) {
-	return s.draft(ctx, tx, a, d, OpEdit)
+	if d.Request == "" {
+		return s.draft(ctx, tx, a, d, OpEdit)
+	}
+	intent, err := s.draftIntent(a, d)
+	if err != nil {
+		return Envelope{}, err
+	}
+	got, err := once(tx, a, "edit", d.Request, intent, func() (versioned, error) {
+		env, err := s.draft(ctx, tx, a, d, OpEdit)
+		return versioned{env, env.Version}, err
+	})
+	return got.envelope(), err
 }
 
 // sentDraft is what the id of a draft stands for: its content with contacts by
 // their blind index, and documents by digest, since each Upload stores blobs of
 // its own.
 type sentDraft struct {
-	Intent   storage.Hex `json:"intent"`
-	Revision int         `json:"revision"`
+	Intent   storage.Hex   `json:"intent"`
+	Revision int           `json:"revision"`
+	Created  storage.Hex   `json:"created,omitempty"` // by the Create that stands
+	Past     []storage.Hex `json:"past,omitempty"`    // what the draft said before, newest last
+	Gone     []storage.Hex `json:"gone,omitempty"`    // by Creates whose drafts were discarded
+}
+
+// maxPast bounds what is known of former contents; older ones are forgotten.
+const maxPast = 64
+
+func remember(list []storage.Hex, h storage.Hex) []storage.Hex {
+	if len(h) == 0 {
+		return list
+	}
+	if list = append(list, h); len(list) > maxPast {
+		list = list[len(list)-maxPast:]
+	}
+	return list
+}
+
+func knows(list []storage.Hex, h storage.Hex) bool {
+	return slices.ContainsFunc(list, func(o storage.Hex) bool { return slices.Equal(o, h) })
 }
 
 var drafts = storage.Kind[sentDraft]{Name: "esign.draft", Schema: 1}
@@ -79,13 +114,23 @@ func (s *Service) draft(ctx context.Context, tx *storage.Tx, a Actor, d Draft, o
 		case !env.ownedBy(a):
 			// The id is taken, by whom is none of the actor's business.
 			return Envelope{}, ErrIntentMismatch
-		case slices.Equal(known.Intent, intent):
+		case slices.Equal(known.Intent, intent), op == OpCreate && slices.Equal(known.Created, intent):
 			return env, nil
 		case op == OpCreate:
 			return Envelope{}, ErrIntentMismatch
+		case env.State == StateDraft && d.Request == "" && knows(known.Past, intent):
+			// A repeat that comes late, or a change back: only a Request tells them apart.
+			return Envelope{}, ErrStaleRevision
 		}
-	} else if op == OpEdit {
-		return Envelope{}, ErrNotFound
+		known.Past = remember(known.Past, known.Intent)
+	} else {
+		switch {
+		case op == OpEdit:
+			return Envelope{}, ErrNotFound
+		case slices.Equal(known.Created, intent), knows(known.Gone, intent):
+			return Envelope{}, &StateError{} // it was made, and discarded: a repeat makes no other
+		}
+		known = sentDraft{Revision: known.Revision, Created: intent, Gone: remember(known.Gone, known.Created)}
 	}
 	x.env, x.was = env, env
 	if env.State == "" {
@@ -98,7 +143,8 @@ func (s *Service) draft(ctx context.Context, tx *storage.Tx, a Actor, d Draft, o
 	if err := x.apply(ctx, Command{Op: op, By: WhoOwner, Draft: &content}, note{personal: personal}); err != nil {
 		return Envelope{}, err
 	}
-	if err := drafts.Put(tx, a.Tenant, d.ID, sentDraft{Intent: intent, Revision: known.Revision + 1}); err != nil {
+	known.Intent, known.Revision = intent, known.Revision+1
+	if err := drafts.Put(tx, a.Tenant, d.ID, known); err != nil {
 		return Envelope{}, err
 	}
 	got, err := x.close()
@@ -273,7 +319,7 @@ func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
 		Documents    []string
 		Contacts     []contact
 	}{Account: a.Account, Org: a.Org, Draft: d}
-	kept.Draft.Documents = nil
+	kept.Draft.Documents, kept.Draft.Request = nil, ""
 	kept.Draft.Deadline = d.Deadline.UTC().Truncate(time.Microsecond)
 	for _, doc := range d.Documents {
 		kept.Documents = append(kept.Documents, doc.ID+" "+doc.SHA256+" "+doc.SM3+" "+strconv.FormatInt(doc.Segments.Size(), 10))
@@ -305,7 +351,8 @@ func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
 //
 // It fails with [*StateError] if it was sent or ended, [ErrTermsNotAccepted],
 // [ErrTemplateNotApproved], [*quota.InsufficientError], [ErrUnknownChannel],
-// [*FieldError], or the refusal of an invitation by package sms.
+// [*FieldError], [ErrConfig] where nobody could get a code to sign by, or the
+// refusal of an invitation by package sms.
 func (s *Service) Send(ctx context.Context, a Actor, r Send) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.SendTx(ctx, tx, a, r) })
 }
@@ -319,12 +366,32 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, a Actor, r Send) (
 		if err := x.textsApproved(); err != nil {
 			return err
 		}
+		if err := x.codesReady(); err != nil {
+			return err
+		}
 		hold := storage.JoinID(x.env.ID, strconv.FormatUint(x.env.Version+1, 10))
 		return x.apply(ctx, Command{Op: OpSend, By: WhoOwner,
 			// Terms are asked where the price is; Upload screened every document.
 			Cleared: Cleared{Terms: true, Content: true, Templates: true},
 			Line:    LineRef{Hold: hold}}, note{})
 	})
+}
+
+// codesReady refuses an envelope that nobody could ever sign, as no code can go
+// out or be checked: before any unit is held.
+func (x *work) codesReady() error {
+	signs := func(r Recipient) bool { return r.Role.Signer() && r.Role != RoleSilent }
+	if !slices.ContainsFunc(x.env.Recipients, signs) {
+		return nil
+	}
+	err := x.s.sms.CheckCodesTx(x.tx, x.env.Tenant, "", true)
+	switch {
+	case errors.Is(err, sms.ErrNotApproved):
+		return errors.Join(ErrTemplateNotApproved, err)
+	case errors.Is(err, sms.ErrNoPepper), errors.Is(err, sms.ErrNoGateway), errors.Is(err, sms.ErrVariable):
+		return fmt.Errorf("%w: no code to sign by: %w", ErrConfig, err)
+	}
+	return err
 }
 
 // textsApproved refuses an envelope that would tell somebody by a template that

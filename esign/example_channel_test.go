@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/esign/identity/devca"
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/sms/smstest"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -37,6 +38,7 @@ func ExampleMessenger() {
 		log.Fatal(err)
 	}
 	svc, err := esign.New(esign.Config{Store: new(storage.Mem), Blobs: new(storage.MemBlobs), Keys: &keys{ca: ca, held: map[string]keyPair{}},
+		SMS:      smstest.InsecureConfig(nil, nil, new(smstest.Gateway)), // codes to sign by go out as texts whatever the channel
 		Privacy:  privacy.Config{Root: privacy.InsecureMemoryKey()},
 		Evidence: evidence.Config{LogSigner: logKey, Origin: "example.test/log"},
 		Policy: esign.Policy{Channels: map[esign.Channel]esign.ChannelPolicy{

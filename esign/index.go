@@ -2,9 +2,12 @@ package esign
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/storage"
@@ -89,11 +92,16 @@ type Query struct {
 }
 
 // List yields envelopes of the actor, by state and the newest sent first. What
-// changes meanwhile may be seen or not, and a passed deadline shows once it is
-// booked; [Service.Get] needs no booking.
+// changes meanwhile may be seen or not; a passed deadline shows at once, booked
+// or not. Of a tenant whose service is over for good nothing is listed (T48): it
+// ends with [privacy.ErrRestricted].
 func (s *Service) List(ctx context.Context, a Actor, q Query) iter.Seq2[Summary, error] {
 	return func(yield func(Summary, error) bool) {
 		if err := a.check(); err != nil {
+			yield(Summary{}, err)
+			return
+		}
+		if err := s.readable(ctx, a.Tenant); err != nil {
 			yield(Summary{}, err)
 			return
 		}
@@ -105,10 +113,79 @@ func (s *Service) List(ctx context.Context, a Actor, q Query) iter.Seq2[Summary,
 		if part != "" {
 			prefix = append(prefix, part)
 		}
-		for item, err := range kind.Scan(ctx, s.store, a.Tenant, storage.JoinPrefix(prefix...)) {
-			if !yield(item.Value, err) || err != nil {
+		late, err := s.overdue(ctx, a.Tenant)
+		if err != nil {
+			yield(Summary{}, err)
+			return
+		}
+		// What fell due and is not booked stands where it belongs by now.
+		from := storage.JoinPrefix(prefix...)
+		moved := map[string]Summary{}
+		for _, env := range late {
+			owned, inbox := env.entries()
+			if q.Inbox {
+				owned = inbox
+			}
+			for id, sum := range owned {
+				if strings.HasPrefix(id, from) {
+					moved[id] = sum
+				}
+			}
+		}
+		next := slices.Sorted(maps.Keys(moved))
+		for item, err := range kind.Scan(ctx, s.store, a.Tenant, from) {
+			if err != nil {
+				yield(Summary{}, err)
+				return
+			}
+			if _, again := late[item.Value.ID]; again {
+				continue
+			}
+			for len(next) > 0 && next[0] < item.ID {
+				if !yield(moved[next[0]], nil) {
+					return
+				}
+				next = next[1:]
+			}
+			if !yield(item.Value, nil) {
+				return
+			}
+		}
+		for _, id := range next {
+			if !yield(moved[id], nil) {
 				return
 			}
 		}
 	}
+}
+
+// overdue are the envelopes of a tenant on which something fell due that nobody
+// has booked, as they stand now: few where Run works.
+func (s *Service) overdue(ctx context.Context, tenant string) (map[string]Envelope, error) {
+	now := s.now().UTC()
+	var keys []storage.Key
+	for limit := 256; ; limit *= 4 {
+		var err error
+		if keys, err = s.store.Due(ctx, envelopes.Name, now, limit); err != nil {
+			return nil, fmt.Errorf("esign: due: %w", err)
+		}
+		if len(keys) < limit {
+			break
+		}
+	}
+	out := map[string]Envelope{}
+	for _, k := range keys {
+		if k.Tenant != tenant {
+			continue
+		}
+		env, err := s.peek(ctx, tenant, k.ID)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+			continue // Get says so
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[k.ID] = env.asOf(now)
+	}
+	return out, nil
 }

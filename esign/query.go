@@ -25,8 +25,18 @@ func (s *Service) Get(ctx context.Context, a Actor, envelope string) (Envelope, 
 			return Envelope{}, err
 		}
 		env := x.env.asOf(tx.Now(s.now))
-		return env, unless(env.shows(a), ErrNotFound)
+		return env.seenBy(a), unless(env.shows(a), ErrNotFound)
 	})
+}
+
+// readable refuses content of a tenant whose service ended more than 90 days ago
+// (T47, T48).
+func (s *Service) readable(ctx context.Context, tenant string) error {
+	end, err := storage.ViewValue(ctx, s.store, func(tx *storage.Tx) (privacy.ServiceEnd, error) { return s.vault.ServiceTx(tx, tenant) })
+	if err == nil && end.Restricted {
+		err = privacy.ErrRestricted
+	}
+	return err
 }
 
 // A Moment is one event of an envelope's timeline.
@@ -75,6 +85,9 @@ func (s *Service) Export(ctx context.Context, a Actor, r Export, w io.Writer) er
 	}
 	done := env.State == StateCompleted || env.State == StateClosed
 	docs := env.visible(a)
+	if err := s.readable(ctx, a.Tenant); err != nil && !(r.Document == "" && r.Digests) {
+		return err // the evidence itself stays answerable
+	}
 	if r.Document != "" {
 		d := env.document(r.Document)
 		if d == nil || !docs[d.ID] {
@@ -152,6 +165,29 @@ func (e *Envelope) disclose(a Actor) func(evidence.Disclosure) bool {
 		party := slices.ContainsFunc(e.Recipients, func(r Recipient) bool { return r.Party.Account == d.Subject.ID })
 		return party && d.Field == privacy.FieldName
 	}
+}
+
+// seenBy is the envelope as an actor may see it: a row does not learn of
+// documents that are not for it, nor of fields in them, and of what other rows
+// see only what it shares with them.
+func (e Envelope) seenBy(a Actor) Envelope {
+	of := func(g *Gate) bool { return g != nil && slices.Contains(g.Approvers, a.Account) }
+	if e.State == "" || e.ownedBy(a) || of(e.Review) || slices.ContainsFunc(e.Recipients, func(r Recipient) bool { return of(r.Gate) }) {
+		return e
+	}
+	docs := e.visible(a)
+	hidden := func(id string) bool { return !docs[id] }
+	if !slices.ContainsFunc(e.Documents, func(d Document) bool { return hidden(d.ID) }) {
+		return e
+	}
+	e = e.clone()
+	e.Documents = slices.DeleteFunc(e.Documents, func(d Document) bool { return hidden(d.ID) })
+	e.Fields = slices.DeleteFunc(e.Fields, func(f Field) bool { return hidden(f.Document) })
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		r.Documents = slices.DeleteFunc(r.Documents, hidden)
+	}
+	return e
 }
 
 // visible are the documents that an actor may read.

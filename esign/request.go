@@ -24,7 +24,8 @@ type Actor struct {
 }
 
 // A Proof is how the host knows that a recipient is who it says: its own
-// session. A recipient's commands need one; it is recorded by its digest.
+// session. A recipient's commands need one; it is recorded by its digest. It
+// prints, logs and marshals without it.
 type Proof struct {
 	Session string // the host's session id
 }
@@ -50,11 +51,12 @@ type File struct {
 // A Draft is the content of an envelope. The same ID with the same content
 // answers the same; with other content it is [ErrIntentMismatch].
 type Draft struct {
-	ID         string     `json:"id"`             // becomes the envelope's
-	Kind       Kind       `json:"kind,omitzero"`  // zero: Ordinary
-	Title      string     `json:"title,omitzero"` // zero: the id; goes into messages
-	Ref        string     `json:"ref,omitzero"`   // the host's own number
-	Documents  []Document `json:"documents"`      // from Upload
+	ID         string     `json:"id"`               // becomes the envelope's
+	Request    string     `json:"request,omitzero"` // of this very [Service.Edit]; see there
+	Kind       Kind       `json:"kind,omitzero"`    // zero: Ordinary
+	Title      string     `json:"title,omitzero"`   // zero: the id; goes into messages
+	Ref        string     `json:"ref,omitzero"`     // the host's own number
+	Documents  []Document `json:"documents"`        // from Upload
 	Recipients []Invitee  `json:"recipients"`
 	Fields     []Field    `json:"fields,omitzero"`
 	Stages     []Stage    `json:"stages,omitzero"` // rules other than All
@@ -130,6 +132,9 @@ type Challenge struct {
 	Recipient string   `json:"recipient,omitzero"` // zero: the actor's only row in each
 	// Purpose is zero for CodeToSign.
 	Purpose CodePurpose `json:"purpose,omitzero"`
+	// Values are those that the Sign will bring: the code to sign by is bound to
+	// them, and to no others.
+	Values []FieldValue `json:"values,omitzero"`
 }
 
 // An Asked answers a [Challenge].
@@ -140,7 +145,7 @@ type Asked struct {
 	Resend  time.Time `json:"resend"`  // not again before
 }
 
-// A Code is what a person typed.
+// A Code is what a person typed. It prints, logs and marshals without the code.
 type Code struct {
 	Challenge string
 	Code      string
@@ -163,7 +168,9 @@ type Sign struct {
 	Intent    Intent       `json:"-"`
 }
 
-// A FieldValue fills a text field of the signer.
+// A FieldValue fills a field of the signer: text as the field's type and pattern
+// ask, a date as 2006-01-02, a box with "Yes" or "Off". It may be personal, so it
+// prints, logs and marshals without its value.
 type FieldValue struct {
 	Field string `json:"field"`
 	Value string `json:"value"`

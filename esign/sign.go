@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -145,33 +144,6 @@ func (s *Service) nameOf(ctx context.Context, a Actor, r *Recipient) (string, er
 		return r.Party.Account, nil
 	}
 	return n.Reveal(ctx, privacy.PurposeSigning)
-}
-
-// values checks what the signer fills in, by document.
-func (e *Envelope) values(r *Recipient, given []FieldValue) (map[string][]FieldValue, error) {
-	out := map[string][]FieldValue{}
-	for i, v := range given {
-		k := slices.IndexFunc(e.Fields, func(f Field) bool { return f.ID == v.Field && f.Recipient == r.ID && !f.Type.stamp() && !f.Fill })
-		if k < 0 {
-			return nil, badField(at("values", i, "field"), "is no field of the signer's to fill now")
-		}
-		if slices.IndexFunc(given, func(o FieldValue) bool { return o.Field == v.Field }) < i {
-			return nil, badField(at("values", i, "field"), "is given twice")
-		}
-		if len(v.Value) > 4096 || !utf8.ValidString(v.Value) || strings.ContainsRune(v.Value, 0) {
-			return nil, badField(at("values", i, "value"), "is too long or not text")
-		}
-		out[e.Fields[k].Document] = append(out[e.Fields[k].Document], v)
-	}
-	for _, f := range e.Fields {
-		if f.Recipient != r.ID || !f.Required || f.Fill || f.Type.stamp() {
-			continue
-		}
-		if !slices.ContainsFunc(given, func(v FieldValue) bool { return v.Field == f.ID && v.Value != "" }) {
-			return nil, badField("fields["+f.ID+"]", "is required")
-		}
-	}
-	return out, nil
 }
 
 // spec says how a row signs one document: in its field, with its values, and
@@ -355,7 +327,7 @@ func (s *Service) SignTx(ctx context.Context, tx *storage.Tx, a Actor, r Sign, p
 	if err != nil {
 		return Signed{}, err
 	}
-	return Signed{Envelope: kept.envelope(), Recipient: kept.Recipient, At: kept.At}, nil
+	return Signed{Envelope: kept.envelope().seenBy(a), Recipient: kept.Recipient, At: kept.At}, nil
 }
 
 func (x *work) signTx(ctx context.Context, row *Recipient, r Sign, p Prepared) error {
@@ -372,7 +344,11 @@ func (x *work) signTx(ctx context.Context, row *Recipient, r Sign, p Prepared) e
 		}
 		docs[i] = d.New
 	}
-	code, proven, err := x.prove(ctx, row, r.Intent)
+	values, err := x.env.values(row, r.Values)
+	if err != nil {
+		return err
+	}
+	code, bound, proven, err := x.prove(ctx, row, values, r.Intent)
 	if err != nil {
 		return err
 	}
@@ -402,7 +378,7 @@ func (x *work) signTx(ctx context.Context, row *Recipient, r Sign, p Prepared) e
 	}
 	auth = append(auth, confirmed...)
 	n := note{auth: auth, x: map[string]any{"challenge": code.Challenge, "template": code.Template, "template_version": code.Version,
-		"bound_to": hex.EncodeToString(x.binding(x.env.row(id)).Digest)}}
+		"bound_to": hex.EncodeToString(bound)}}
 	if err := x.apply(ctx, Command{Op: OpSign, By: WhoRecipient, Recipient: id, Intent: true, Documents: docs, Line: line}, n); err != nil {
 		return err
 	}
@@ -420,18 +396,21 @@ func (x *work) retain(ctx context.Context, account string, notAfter time.Time) e
 	return err
 }
 
-// prove spends the intent proof: bound to these documents and this number, used
-// once.
-func (x *work) prove(ctx context.Context, r *Recipient, i Intent) (sms.CodeEvidence, []identity.Result, error) {
+// prove spends the intent proof: bound to these documents, these values and this
+// number, used once.
+func (x *work) prove(ctx context.Context, r *Recipient, values map[string][]FieldValue, i Intent) (sms.CodeEvidence, []byte, []identity.Result, error) {
 	if i.Method != string(identity.PhoneCode) || i.Code.Tenant != x.env.Tenant {
-		return sms.CodeEvidence{}, nil, &NotReadyError{Missing: []string{"intent"}}
+		return sms.CodeEvidence{}, nil, nil, &NotReadyError{Missing: []string{"intent"}}
 	}
-	b := x.binding(r)
+	b, err := x.binding(r, values)
+	if err != nil {
+		return sms.CodeEvidence{}, nil, nil, err
+	}
 	e, err := x.s.sms.ConsumeTx(ctx, x.tx, i.Code, b)
 	if err != nil {
-		return sms.CodeEvidence{}, nil, err
+		return sms.CodeEvidence{}, nil, nil, err
 	}
 	got := holdsPhone(e.Checked)
 	got.Strength, got.Provider, got.TxID, got.Bound = identity.W2, e.Gateway, e.ProviderID, identity.Binding(hex.EncodeToString(b.Digest))
-	return e, []identity.Result{got}, nil
+	return e, b.Digest, []identity.Result{got}, nil
 }

@@ -227,6 +227,16 @@ func (c *checker) fields() {
 		c.must(c.e.document(f.Document) != nil, field("document"), "is no document of the envelope")
 		c.must(f.Type.known(), field("type"), "is unknown")
 		c.must(!f.Fill || !f.Type.stamp(), field("fill"), "does not go with what signing makes")
+		c.must(f.Pattern == "" && f.Default == "" || !f.Type.stamp(), field("pattern"), "does not go with what signing makes")
+		if c.err == nil && f.Pattern != "" {
+			_, err := f.pattern()
+			c.must(err == nil && len(f.Pattern) <= maxPattern, field("pattern"), "is no regular expression (RE2) of at most 512 bytes")
+		}
+		if c.err == nil && f.Default != "" {
+			c.must(!f.Type.personal(), field("default"), "would keep personal data")
+			why := f.refuse(f.Default)
+			c.must(why == "", field("default"), why)
+		}
 		r := c.e.row(f.Recipient)
 		if r == nil {
 			c.must(false, field("recipient"), "is no row of the envelope")

@@ -3,7 +3,6 @@ package esign
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 
 	"github.com/countersign/countersign/privacy"
 	"github.com/countersign/countersign/storage"
@@ -26,21 +25,55 @@ func (s *Service) veil(tenant, text string) (string, error) {
 	return hex.EncodeToString(index), err
 }
 
-// veiledSign is a Sign as its digest covers it.
-type veiledSign Sign
+// veiledValue is a FieldValue as a digest covers it.
+type veiledValue struct {
+	Field string `json:"field"`
+	Value string `json:"value"`
+}
 
-func (s *Service) veiledSign(tenant string, r Sign) (veiledSign, error) {
-	var err error
-	if r.Reason, err = s.veil(tenant, r.Reason); err != nil {
+func (s *Service) veiledValues(tenant string, list []FieldValue) ([]veiledValue, error) {
+	var out []veiledValue
+	for _, v := range list {
+		sum, err := s.veil(tenant, v.Value)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, veiledValue{v.Field, sum})
+	}
+	return out, nil
+}
+
+// veiledSign is a Sign as its digest covers it.
+type veiledSign struct {
+	ID        string        `json:"id"`
+	Envelope  string        `json:"envelope"`
+	Recipient string        `json:"recipient,omitzero"`
+	Values    []veiledValue `json:"values,omitzero"`
+	Reason    string        `json:"reason,omitzero"`
+}
+
+func (s *Service) veiledSign(tenant string, r Sign) (out veiledSign, err error) {
+	out = veiledSign{ID: r.ID, Envelope: r.Envelope, Recipient: r.Recipient}
+	if out.Reason, err = s.veil(tenant, r.Reason); err != nil {
 		return veiledSign{}, err
 	}
-	r.Values = slices.Clone(r.Values)
-	for i := range r.Values {
-		if r.Values[i].Value, err = s.veil(tenant, r.Values[i].Value); err != nil {
-			return veiledSign{}, err
-		}
+	out.Values, err = s.veiledValues(tenant, r.Values)
+	return out, err
+}
+
+// veiledChallenge is a Challenge as its digest covers it.
+type veiledChallenge struct {
+	Challenge
+	Values []veiledValue `json:"values,omitzero"`
+}
+
+func (s *Service) veiledChallenge(a Actor, c Challenge) (veiledChallenge, error) {
+	if err := a.check(); err != nil {
+		return veiledChallenge{}, err
 	}
-	return veiledSign(r), nil
+	values, err := s.veiledValues(a.Tenant, c.Values)
+	c.Values = nil
+	return veiledChallenge{c, values}, err
 }
 
 func (r veiledSign) sum() storage.Hex {

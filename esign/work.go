@@ -229,7 +229,7 @@ func (s *Service) command(ctx context.Context, tx *storage.Tx, a Actor, method, 
 		}
 		return x.close()
 	})
-	return got.envelope(), err
+	return got.envelope().seenBy(a), err
 }
 
 // versioned is an envelope as an answer is kept.

@@ -61,6 +61,35 @@ func (s *Service) CheckTemplateTx(tx *storage.Tx, tenant string, k Kind, templat
 	return err
 }
 
+// CheckCodesTx refuses like [Service.ChallengeTx] a deployment in which nobody of
+// the tenant could get a code: without pepper, gateway or approved template, or
+// with one that lacks what a code needs to say; for signing also what is signed.
+// An empty template is Policy.CodeTemplate.
+func (s *Service) CheckCodesTx(tx *storage.Tx, tenant, template string, signing bool) error {
+	if len(s.peppers) == 0 {
+		return ErrNoPepper
+	}
+	if len(s.gateways) == 0 {
+		return ErrNoGateway
+	}
+	if template == "" {
+		template = s.policy.CodeTemplate
+	}
+	t, err := s.approved(tx, tenant, OTP, template, s.policy.Signature)
+	if err != nil {
+		return err
+	}
+	q := ChallengeRequest{Kind: OTP, Title: "x"}
+	if signing {
+		q.Digest = make([]byte, 32)
+	}
+	if err := codeWording(t, q); err != nil {
+		return err
+	}
+	_, err = s.route(tx, tenant, t, s.policy.Signature, Number{}, nil)
+	return err
+}
+
 // version is the template a queued text was accepted with, if it still may be
 // sent.
 func (s *Service) version(tx *storage.Tx, tenant, name string, version int) (Template, error) {
