@@ -326,7 +326,7 @@ func (l *Log) commit(tx *storage.Tx, e *Event, d Draft) ([]Committed, error) {
 	}
 	out := make([]Committed, 0, len(d.Personal))
 	for _, s := range subjects {
-		list, err := l.vault.CommitAllTx(tx, s, privacy.Context{Env: d.Env, Seq: e.Seq}, fields[s])
+		list, err := l.vault.CommitNewTx(tx, s, privacy.Context{Env: d.Env, Seq: e.Seq}, fields[s])
 		if err != nil {
 			return nil, err
 		}

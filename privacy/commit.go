@@ -66,16 +66,39 @@ const (
 	commitLabel = "countersign/commit/v1"
 )
 
-func salt(seed []byte, f Field) []byte {
-	return derive(seed, string(lp([]byte(saltLabel), string(f))))
+func salt(seed []byte, f Field) []byte { return saltOf(extract(seed), f) }
+
+// extract is the first half of HKDF (RFC 5869 §2.2) without a salt, which all
+// fields of a seed share; saltOf is the other.
+func extract(seed []byte) []byte { return hmac256(make([]byte, sha256.Size), seed) }
+
+func saltOf(prk []byte, f Field) []byte {
+	return hmac256(prk, append(lp(append(make([]byte, 0, 96), saltLabel...), string(f)), 1))
 }
 
 func commitment(salt []byte, c Context, f Field, value string) []byte {
-	m := hmac.New(sha256.New, salt)
-	b := lp([]byte(commitLabel), c.Env)
+	b := lp(append(make([]byte, 0, 256), commitLabel...), c.Env)
 	b = binary.BigEndian.AppendUint64(b, c.Seq)
-	m.Write(lp(lp(b, string(f)), value))
-	return m.Sum(nil)
+	return hmac256(salt, lp(lp(b, string(f)), value))
+}
+
+// hmac256 is HMAC-SHA-256 (RFC 2104) under a key of 32 bytes in one call: an event
+// has a dozen of them, and most of what crypto/hmac does for one is making room.
+func hmac256(key, msg []byte) []byte {
+	var pad [sha256.BlockSize]byte
+	copy(pad[:], key)
+	for i := range pad {
+		pad[i] ^= 0x36
+	}
+	inner := sha256.Sum256(append(append(make([]byte, 0, 512), pad[:]...), msg...))
+	for i := range pad {
+		pad[i] ^= 0x36 ^ 0x5c
+	}
+	var outer [sha256.BlockSize + sha256.Size]byte
+	copy(outer[:], pad[:])
+	copy(outer[sha256.BlockSize:], inner[:])
+	sum := sha256.Sum256(outer[:])
+	return sum[:]
 }
 
 // Opens reports whether o opens commitment c at place at. Moved to another
@@ -133,6 +156,17 @@ type Committing struct {
 // CommitAllTx is [Vault.CommitTx] for several fields of one subject, which it
 // seals together; the commitments come in the order of list.
 func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
+	return v.commitAll(tx, s, c, list, false)
+}
+
+// CommitNewTx is [Vault.CommitAllTx] for a place where nothing was committed of
+// the subject yet, which it takes on trust instead of reading: if something was,
+// the commit conflicts and, tried again, fails with storage.ErrExists.
+func (v *Vault) CommitNewTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
+	return v.commitAll(tx, s, c, list, true)
+}
+
+func (v *Vault) commitAll(tx *storage.Tx, s Subject, c Context, list []Committing, fresh bool) ([]Commitment, error) {
 	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || len(list) == 0 {
 		return nil, fmt.Errorf("%w: commitment", ErrInvalid)
 	}
@@ -165,9 +199,12 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 		}
 	}
 	body := seedBody{Seed: make([]byte, 32), Values: map[Field]string{}}
-	row, ok, err := seeds.Get(tx, s.Tenant, seedID(s.ID, c))
-	if err != nil {
-		return nil, err
+	var row seedRecord
+	ok := false
+	if !fresh {
+		if row, ok, err = seeds.Get(tx, s.Tenant, seedID(s.ID, c)); err != nil {
+			return nil, err
+		}
 	}
 	if ok {
 		if body, err = v.openSeed(x, c, row); err != nil {
@@ -184,13 +221,14 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 		}
 	}
 	out := make([]Commitment, 0, len(list))
+	prk := extract(body.Seed)
 	for _, p := range list {
 		if _, dup := body.Values[p.Field]; dup {
 			return nil, ErrConflict
 		}
 		text := p.Value.clearText()
 		body.Values[p.Field] = text
-		out = append(out, Commitment{Field: p.Field, C: commitment(salt(body.Seed, p.Field), c, p.Field, text), K: alias})
+		out = append(out, Commitment{Field: p.Field, C: commitment(saltOf(prk, p.Field), c, p.Field, text), K: alias})
 	}
 	plain, err := json.Marshal(body)
 	if err != nil {
@@ -198,6 +236,9 @@ func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committ
 	}
 	if row.C, err = v.suite.seal(key, evidenceKeyID, plain, seedAAD(s, c)); err != nil {
 		return nil, fmt.Errorf("privacy: seed: %w", err)
+	}
+	if fresh {
+		return out, seeds.Create(tx, s.Tenant, seedID(s.ID, c), row)
 	}
 	return out, seeds.Put(tx, s.Tenant, seedID(s.ID, c), row)
 }
