@@ -108,6 +108,7 @@ func TestCorpusPlain(t *testing.T) {
 		parts := extract(t, out.Bytes())
 		require.NotEmpty(t, parts)
 		opensslCMS(t, parts[len(parts)-1], s.ca.Roots()[0], true)
+		readElsewhere(t, out.Bytes(), s, s.spec())
 		before, ok := structure(t, save(t, "plain.pdf", b), e.Password)
 		require.True(t, ok)
 		after, ok := structure(t, path, e.Password)

@@ -5,6 +5,9 @@ import (
 	"compress/zlib"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	mozilla "go.mozilla.org/pkcs7"
 
 	"github.com/countersign/countersign/esign/identity/devca"
 	"github.com/countersign/countersign/esign/pades"
@@ -214,7 +218,31 @@ func sign(t testing.TB, doc []byte, s signer, spec pades.Spec) []byte {
 	_, err := pades.Sign(t.Context(), bytes.NewReader(doc), int64(len(doc)), &out, spec, s.key,
 		&pades.FinishOptions{Timestamper: s.ca, SelfCheck: true})
 	require.NoError(t, err)
+	readElsewhere(t, out.Bytes(), s, spec)
 	return out.Bytes()
+}
+
+// readElsewhere reads the newest CMS of a file with an independent reader, where
+// that knows the algorithm (C5).
+func readElsewhere(t testing.TB, file []byte, s signer, spec pades.Spec) {
+	t.Helper()
+	switch key := s.key.Public().(type) {
+	case *rsa.PublicKey:
+		if spec.Algorithm == pades.RSAPSS {
+			return
+		}
+	case *ecdsa.PublicKey:
+		if c := key.Curve; c != elliptic.P256() && c != elliptic.P384() && c != elliptic.P521() {
+			return // SM2
+		}
+	default:
+		return
+	}
+	part := lastPart(t, file)
+	p, err := mozilla.Parse(part.CMS)
+	require.NoError(t, err)
+	p.Content = part.Content
+	require.NoError(t, p.Verify())
 }
 
 // verify verifies doc under the signer's root.
