@@ -98,6 +98,7 @@ type Grouped struct {
 	slots  chan struct{} // one token per update that waits or is under way
 	cache  *recordCache
 	shards []shard
+	lanes  lanes
 	mem    *Mem // store, if it is one: no call of it waits
 
 	doubts atomic.Int32 // rounds that presume nothing
@@ -175,7 +176,8 @@ type call struct {
 	run  sync.Mutex // held while fn runs, so that fn and its caller never run at once
 	gone bool       // guarded by run: the caller left with an UnknownError
 
-	waiting bool // guarded by the shard: not taken, so surely without effect
+	home    *shard // where it was queued first; it may move to a lane
+	waiting bool   // guarded by home: not taken, so surely without effect
 
 	// What follows is the worker's until done is closed.
 	want     []Key // to have in memory before fn runs
@@ -387,6 +389,10 @@ type shard struct {
 	led     atomic.Int64  // updates that had their turn
 	waiting atomic.Int64  // for it
 
+	lane  bool // of key: rounds lock it first
+	key   Key
+	locks int // the worker's: how many rounds still do
+
 	mu      sync.Mutex
 	queue   []*call
 	working bool
@@ -396,6 +402,11 @@ type shard struct {
 // account is updated: else what settles a hold would race what makes others.
 // Records that it does not know are spread.
 func (g *Grouped) shardOf(near []Key) *shard {
+	if len(near) > 0 {
+		if l := g.lanes.find(near[0]); l != nil {
+			return l
+		}
+	}
 	if len(near) == 0 || len(g.shards) == 1 {
 		return &g.shards[0]
 	}
@@ -413,7 +424,7 @@ func (g *Grouped) shardOf(near []Key) *shard {
 // within it can this be an Update inside Update.
 func (sh *shard) enqueue(c *call) (running *call) {
 	running = sh.running.Load()
-	c.done = make(chan struct{})
+	c.done, c.home = make(chan struct{}), sh
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.queue = append(sh.queue, c)
@@ -444,9 +455,23 @@ func (sh *shard) withdraw(c *call) bool {
 func (sh *shard) take() []*call {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	n := min(len(sh.queue), MaxBatches)
-	if n == 0 {
+	calls := sh.takeLocked(MaxBatches)
+	if calls == nil {
 		sh.working, sh.queue = false, nil
+	}
+	return calls
+}
+
+// more removes up to n calls that arrived since.
+func (sh *shard) more(n int) []*call {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.takeLocked(n)
+}
+
+func (sh *shard) takeLocked(limit int) []*call {
+	n := min(len(sh.queue), limit)
+	if n <= 0 {
 		return nil
 	}
 	calls := slices.Clone(sh.queue[:n])
@@ -454,7 +479,9 @@ func (sh *shard) take() []*call {
 	clear(sh.queue[rest:])
 	sh.queue = sh.queue[:rest]
 	for _, c := range calls {
-		c.waiting = false
+		if c.home == sh {
+			c.waiting = false
+		}
 	}
 	return calls
 }
@@ -467,7 +494,9 @@ func (sh *shard) again(calls []*call) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, c := range calls {
-		c.waiting = c.unknown == nil
+		if c.home == sh {
+			c.waiting = c.unknown == nil
+		}
 	}
 	sh.queue = slices.Concat(calls, sh.queue)
 }

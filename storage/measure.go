@@ -35,6 +35,9 @@ const (
 	MeasureWait = "storage.wait"
 	// MeasureConflict is N batches that lost a race.
 	MeasureConflict = "storage.conflict"
+	// MeasureLocked is a round that locked a record before it ran, since processes
+	// compete for it: N updates, Took until it had the record.
+	MeasureLocked = "storage.locked"
 	// MeasureRerun is N updates that run again.
 	MeasureRerun = "storage.rerun"
 	// MeasureCache is N records that a round asked memory for. Label "found":

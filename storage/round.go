@@ -26,6 +26,8 @@ type round struct {
 	held  []refusal // calls whose answers wait for the commit
 	again []*call   // to run in the next round
 	bytes int       // of what is to be committed
+
+	reader GetFunc // of the transaction that the functions run in; nil: the store's
 }
 
 // A cell is a key that calls of the round asked for.
@@ -41,6 +43,7 @@ type cell struct {
 	wrote bool  // by one
 	valid bool  // a Get depends on base
 	blind bool  // base is presumed absent, by a Create
+	uses  int   // calls that wrote it
 	parts []int // the parts that used it; once it is written one that stands for all
 }
 
@@ -98,9 +101,16 @@ func (r *round) do() {
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
 	defer cancel()
-	r.runAll()
-	ok := r.commit()
-	r.settle(ok)
+	if r.sh.lane && r.sh.locks > 0 {
+		r.sh.locks--
+		r.doLocked(r.sh.g.store.(Locker))
+	} else {
+		if r.sh.lane {
+			r.sh.g.lanes.close(r.sh)
+		}
+		r.runAll()
+		r.settle(r.commit())
+	}
 	r.seen.reruns = int64(len(r.again))
 	r.report()
 	r.sh.again(r.again)
@@ -161,7 +171,11 @@ func (r *round) fetch(keys []Key) error {
 
 func (r *round) get(keys []Key) ([]Record, error) {
 	now := time.Now()
-	recs, err := r.sh.g.store.Get(r.ctx, keys)
+	get := r.reader
+	if get == nil {
+		get = r.sh.g.store.Get
+	}
+	recs, err := get(r.ctx, keys)
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
@@ -175,11 +189,9 @@ func (r *round) get(keys []Key) ([]Record, error) {
 	return recs, nil
 }
 
-// runAll runs the functions, reading in between what they lack.
-func (r *round) runAll() {
-	todo := r.calls
-	var want []Key
-	for _, c := range todo {
+// wanted returns the keys that calls will ask for and memory lacks.
+func (r *round) wanted() (want []Key) {
+	for _, c := range r.calls {
 		for _, k := range c.want {
 			if !r.cell(k).known {
 				want = append(want, k)
@@ -193,6 +205,12 @@ func (r *round) runAll() {
 			}
 		}
 	}
+	return want
+}
+
+// runAll runs the functions, reading in between what they lack.
+func (r *round) runAll() {
+	todo, want := r.calls, r.wanted()
 	for len(todo) > 0 {
 		if err := r.fetch(want); err != nil {
 			for _, c := range todo {
@@ -329,6 +347,10 @@ func (r *round) accept(c *call, tx *Tx) {
 		keys += r.parts[p].keys
 		size += r.parts[p].size
 	}
+	if l := r.sh.laneOf(tx); l != nil {
+		l.join(c)
+		return
+	}
 	if (keys > MaxKeys && len(joined) > 0) || r.undoes(tx) {
 		r.again = append(r.again, c)
 		return
@@ -361,6 +383,7 @@ func (r *round) accept(c *call, tx *Tx) {
 			view.Version = cl.base.Version + 1 // per commit, not per update
 		}
 		cl.now, cl.val, cl.wrote = view, val, true
+		cl.uses++
 		if r.bytes += len(view.Data); view.Data == nil && val != nil {
 			r.bytes += len(cl.base.Data) + valueBytes
 		}
@@ -392,179 +415,4 @@ func (r *round) root(p int) int {
 		p = r.parts[p].parent
 	}
 	return p
-}
-
-// commit stores the round's batches, answers their calls, and returns the
-// roots of those that are stored.
-func (r *round) commit() (stored map[int]bool) {
-	stored = make(map[int]bool)
-	if len(r.parts) == 0 {
-		return stored
-	}
-	index := make(map[int]int) // root -> batch
-	var roots []int
-	var batches []Batch
-	var unfit []int // roots of batches with a value that does not encode
-	at := func(p int) *Batch {
-		root := r.root(p)
-		i, ok := index[root]
-		if !ok {
-			i = len(batches)
-			index[root], roots, batches = i, append(roots, root), append(batches, Batch{})
-		}
-		return &batches[i]
-	}
-	for p := range r.parts {
-		b := at(p)
-		if b.Entries == nil {
-			b.Entries = make([]Entry, 0, r.parts[r.root(p)].size)
-		}
-		b.Entries = append(b.Entries, r.parts[p].entries...)
-	}
-	for _, c := range r.order {
-		switch {
-		case c.wrote && c.now.Version > 0:
-			b := at(c.parts[0])
-			if c.now.Data == nil && c.val != nil {
-				var err error
-				if c.now.Data, err = c.val.encode(c.base.Key.Kind); err != nil {
-					unfit = append(unfit, r.root(c.parts[0]))
-					continue
-				}
-			}
-			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Data: c.now.Data, Due: c.now.Due})
-		case c.wrote && c.base.Version > 0:
-			b := at(c.parts[0])
-			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Delete: true})
-		case !c.wrote && c.valid && c.base.Version > 0:
-			last := -1
-			for _, p := range c.parts {
-				if root := r.root(p); root != last && !r.checks(at(p), c.base.Key) {
-					b := at(p)
-					b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Check: true})
-					last = root
-				}
-			}
-		}
-	}
-	outs, errs := r.sendFit(batches, roots, unfit)
-	for i, root := range roots {
-		if errs[i] == nil && outs[i].OK {
-			stored[root] = true
-			continue
-		}
-		for j := range batches[i].Writes {
-			r.sh.g.cache.forget(batches[i].Writes[j].Key)
-		}
-	}
-	for i := range batches {
-		if errs[i] == nil && !outs[i].OK {
-			r.seen.conflicts++
-			r.doubt(outs[i].Current)
-		}
-	}
-	now := time.Now()
-	for _, c := range r.order {
-		if c.wrote && stored[r.root(c.parts[0])] {
-			r.sh.g.cache.set(c.now, c.val, now, true, r.sh.index+1)
-		}
-	}
-	for p := range r.parts {
-		i := index[r.root(p)]
-		r.close(r.parts[p].call, batches[i], outs[i], errs[i])
-	}
-	return stored
-}
-
-// doubt notes that a key which a call meant to create was there, or may have been.
-func (r *round) doubt(current []Record) {
-	found := len(current) == 0
-	for i := range current {
-		c := r.cells[current[i].Key]
-		found = found || c != nil && c.guess && !c.known && current[i].Version > 0
-	}
-	if found {
-		r.sh.g.doubts.Store(doubtRounds)
-	}
-}
-
-// checks reports whether the last write of a batch is a Check of k already.
-func (r *round) checks(b *Batch, k Key) bool {
-	n := len(b.Writes)
-	return n > 0 && b.Writes[n-1].Check && b.Writes[n-1].Key == k
-}
-
-// errBusy stands for an outcome: the batch waits for somebody else's transaction.
-var errBusy = errors.New("storage: held by another transaction")
-
-// sendFit is send without the batches that cannot be sent. Whose fault that is
-// their calls find out alone.
-func (r *round) sendFit(batches []Batch, roots, unfit []int) ([]Outcome, []error) {
-	if len(unfit) == 0 {
-		return r.send(batches)
-	}
-	outs, errs := make([]Outcome, len(batches)), make([]error, len(batches))
-	var fit []Batch
-	var index []int
-	for i, b := range batches {
-		if errs[i] = errBusy; !slices.Contains(unfit, roots[i]) {
-			fit, index = append(fit, b), append(index, i)
-		}
-	}
-	if len(fit) > 0 {
-		fitOuts, fitErrs := r.send(fit)
-		for n, i := range index {
-			outs[i], errs[i] = fitOuts[n], fitErrs[n]
-		}
-	}
-	return outs, errs
-}
-
-// send commits batches, each alone if the store finds the call malformed: one
-// caller's mistake is not the others'.
-func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
-	errs = make([]error, len(batches))
-	var busy []bool
-	var err error
-	start := r.sh.g.clock()
-	defer func() {
-		labels := outcomeOK
-		switch {
-		case errors.Is(err, ErrUnknown):
-			labels = outcomeUnknown
-		case err != nil:
-			labels = outcomeError
-		}
-		r.sh.g.observe(MeasureCommit, int64(len(batches)), r.sh.g.clock().Sub(start), labels)
-	}()
-	switch s := r.sh.g.store.(type) {
-	case NoWaiter:
-		outs, busy, err = s.CommitNoWait(r.ctx, batches)
-	default:
-		outs, err = s.Commit(r.ctx, batches)
-	}
-	if err == nil && len(outs) != len(batches) {
-		err = fmt.Errorf("%w: Commit returned %d outcomes for %d batches", ErrUnknown, len(outs), len(batches))
-	}
-	if err == nil {
-		for i := range busy {
-			if busy[i] {
-				errs[i] = errBusy
-			}
-		}
-		return outs, errs
-	}
-	outs = make([]Outcome, len(batches))
-	malformed := errors.Is(err, ErrBatch) || errors.Is(err, ErrKey) || errors.Is(err, ErrTooLarge)
-	for i := range batches {
-		errs[i] = err
-		if !malformed || len(batches) == 1 {
-			continue
-		}
-		var one []Outcome
-		if one, errs[i] = r.sh.g.store.Commit(r.ctx, batches[i:i+1]); len(one) == 1 {
-			outs[i] = one[0]
-		}
-	}
-	return outs, errs
 }

@@ -5,16 +5,17 @@ import (
 	"fmt"
 )
 
-// close answers a call, or has it run again.
-func (r *round) close(c *call, b Batch, out Outcome, err error) {
+// close answers a call, or has it run again, in a lane if there is one for it.
+func (r *round) close(c *call, b Batch, out Outcome, err error, lane *shard) {
 	switch {
 	case err == nil && out.OK:
 		r.sh.finish(c, nil)
 		return
-	case err == errBusy:
+	case err == errUnfit, err == errBusy && lane == nil:
 		c.alone = true
 		r.sh.finish(c, nil)
 		return
+	case err == errBusy:
 	case errors.Is(err, ErrUnknown):
 		c.unknown, c.lost = err, append(c.lost, Batch{Writes: b.Writes})
 		if c.unknowns++; c.unknowns == unknownAttempts {
@@ -30,6 +31,11 @@ func (r *round) close(c *call, b Batch, out Outcome, err error) {
 		c.want = append(c.want, b.Writes[i].Key)
 	}
 	c.make = nil
+	if lane != nil && c.tries+1 < c.attempts {
+		c.tries++
+		lane.join(c)
+		return
+	}
 	r.rerun(c)
 }
 

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	maxTries    = 50                    // of a transaction that the database gives up, before ErrContended
-	maxBackoff  = 50 * time.Millisecond // between them
-	commitLimit = 30 * time.Second      // of a COMMIT, before its outcome counts as unknown
-	patience    = 4                     // tries of CommitNoWait, 1 + 2 + 4 ms apart
+	maxTries     = 50                    // of a transaction that the database gives up, before ErrContended
+	maxBackoff   = 50 * time.Millisecond // between them
+	commitLimit  = 30 * time.Second      // of a COMMIT, before its outcome counts as unknown
+	lockPatience = 3 * time.Second       // of CommitLocked, where the database has no limit of its own
+	patience     = 4                     // tries of CommitNoWait, 1 + 2 + 4 ms apart
 )
 
 // Commit implements [storage.Store]: one transaction. Batches whose records

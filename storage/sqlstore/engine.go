@@ -26,6 +26,9 @@ type engine interface {
 	locksGaps() bool
 	// lock locks those of keys that exist, in their order. keys are sorted.
 	lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error)
+	// hold is get with lock, of records that others hold for a moment only: it
+	// fails with an error of classLocked or classRetry, or when ctx ends, if not.
+	hold(ctx context.Context, q Querier, keys []storage.Key) (*sql.Rows, error)
 	// limit keeps the statements of the transaction from waiting long for locks.
 	// Locks that skip do so themselves.
 	limit(ctx context.Context, q Querier) error

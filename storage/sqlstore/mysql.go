@@ -70,6 +70,14 @@ func (m *mysql) get(ctx context.Context, q Querier, keys []storage.Key, lock boo
 	return q.QueryContext(ctx, text, keyArgs(m.key, keys)...)
 }
 
+func (m *mysql) hold(ctx context.Context, q Querier, keys []storage.Key) (*sql.Rows, error) {
+	suffix := "FOR UPDATE"
+	if m.mariadb.Load() { // MySQL has no such limit: there the context limits the wait
+		suffix += " WAIT 1"
+	}
+	return q.QueryContext(ctx, "SELECT tenant, kind, id, version, seq, due, data"+m.where(len(keys))+suffix, keyArgs(m.key, keys)...)
+}
+
 func (m *mysql) lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error) {
 	suffix := ""
 	switch how {

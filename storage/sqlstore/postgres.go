@@ -22,13 +22,16 @@ type postgres struct {
 	singleText string
 	noSingle   atomic.Bool // the server does not run it
 
-	getText, getLockText, headText, lockText, lockSkipText, lockSharedText string
-	limitText, createText, writeText, removeText, addText                  string
+	getText, getLockText, holdText, headText, lockText, lockSkipText, lockSharedText string
+	limitText, createText, writeText, removeText, addText                            string
 }
 
 // lockLimit is how long a commit that must not wait may wait after all, for
 // records that others are about to create: their rows cannot be skipped.
 const lockLimit = "250ms"
+
+// holdLimit is how long CommitLocked waits for its turn.
+const holdLimit = "1s"
 
 func newPostgres(n names) *postgres {
 	p := &postgres{names: n}
@@ -43,6 +46,7 @@ func newPostgres(n names) *postgres {
 	limit := "(SELECT set_config('lock_timeout', '" + lockLimit + "', true))" // until the transaction ends
 	p.getText = lookup(whole, "OFFSET 0")
 	p.getLockText = lookup(whole, "FOR UPDATE")
+	p.holdText = lookup(whole, "FOR UPDATE") + " WHERE (SELECT set_config('lock_timeout', '" + holdLimit + "', true)) IS NOT NULL"
 	p.headText = lookup(head, "OFFSET 0")
 	p.lockText = lookup(head, "FOR UPDATE")
 	p.lockSkipText = lookup(head, "FOR UPDATE SKIP LOCKED") + " WHERE " + limit + " IS NOT NULL"
@@ -103,6 +107,10 @@ func (p *postgres) get(ctx context.Context, q Querier, keys []storage.Key, lock 
 		text = p.getLockText
 	}
 	return q.QueryContext(ctx, text, p.keys(keys)...)
+}
+
+func (p *postgres) hold(ctx context.Context, q Querier, keys []storage.Key) (*sql.Rows, error) {
+	return q.QueryContext(ctx, p.holdText, p.keys(keys)...)
 }
 
 func (p *postgres) lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error) {

@@ -16,57 +16,60 @@ import (
 // instead of six. It locks, compares, and writes what is good; what is not, and
 // whatever the statement cannot do, goes through a transaction.
 
-// Operations of a written row.
+// Operations on a record that exists.
 const (
-	opCreate = iota
-	opWrite
+	opWrite = 1 + iota
 	opCheck
 )
 
 const (
+	createLost  = "SQLSTATE 22012" // what the statement fails with on purpose
 	singleBytes = 8 << 20          // of data; larger commits are transactions, in parts
 	singleLimit = 30 * time.Second // of the statement, before its outcome counts as unknown
 )
 
-// singleText is the statement, for the names of two tables. $1 to $10 are the
-// writes in the order of keys, $11 to $17 the entries, whose first column is the
-// place of the record's write among the writes, from 1.
+// singleText is the statement, for the names of two tables. $1 to $7 are the
+// creations and $8 to $17 the other writes, each in the order of keys, $18 to
+// $24 the entries. The first column of each is the batch.
 //
-// A row of lk has what was locked for a write: nothing for a creation, and
-// nothing if the record is not as expected or held by others. A batch is good
-// if none of its rows lacks it. Rows are locked and written in the order of
-// keys; READ COMMITTED compares again with what the lock found. The last select
-// divides by zero, which stores nothing, if somebody else created a record in
-// between; a transaction then finds out whose.
+// A row of lk has what was locked for a write: nothing if the record is not as
+// expected or held by others, and then its batch is bad. Rows are locked and
+// written in the order of keys; READ COMMITTED compares again with what the lock
+// found. The last select returns the bad batches. It divides by zero, which
+// stores nothing, if somebody else created a record in between; a transaction
+// then finds out whose.
 const singleText = `WITH w AS (
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])
-    WITH ORDINALITY AS w(batch, op, tenant, kind, id, expect, first, added, due, data, n)
+  SELECT * FROM unnest($8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bytea[])
+    AS w(batch, op, tenant, kind, id, expect, first, added, due, data)
   WHERE (SELECT set_config('lock_timeout', '` + lockLimit + `', true)) IS NOT NULL
 ), lk AS MATERIALIZED (
-  SELECT w.*, coalesce(x.seq, 0) AS seq, w.op = 0 OR x.seq IS NOT NULL OR y.seq IS NOT NULL AS met FROM w
+  SELECT w.*, coalesce(x.seq, y.seq) AS seq FROM w
   LEFT JOIN LATERAL (SELECT r.seq FROM RECORD AS r
     WHERE w.op = 1 AND r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id AND r.version = w.expect
       AND (w.first = 0 OR r.seq + 1 = w.first) FOR UPDATE SKIP LOCKED) AS x ON true
   LEFT JOIN LATERAL (SELECT r.seq FROM RECORD AS r
     WHERE w.op = 2 AND r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id AND r.version = w.expect FOR SHARE SKIP LOCKED) AS y ON true
-), g AS MATERIALIZED (
-  SELECT *, bool_and(met) OVER (PARTITION BY batch) AS good FROM lk
+), bad AS MATERIALIZED (
+  SELECT coalesce(array_agg(DISTINCT batch) FILTER (WHERE seq IS NULL), '{}') AS batches FROM lk
 ), ins AS (
   INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
-  SELECT tenant, kind, id, 1, added, due, data FROM g WHERE good AND op = 0 ORDER BY n
+  SELECT tenant, kind, id, 1, added, due, data FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[])
+    AS c(batch, tenant, kind, id, added, due, data)
+  WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
   ON CONFLICT DO NOTHING RETURNING 1
 ), upd AS (
   INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
-  SELECT tenant, kind, id, expect + 1, seq + added, due, data FROM g WHERE good AND op = 1 ORDER BY n
+  SELECT tenant, kind, id, expect + 1, seq + added, due, data FROM lk WHERE op = 1 AND batch <> ALL ((SELECT batches FROM bad)::bigint[])
   ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data
 ), ent AS (
   INSERT INTO ENTRY (tenant, kind, id, seq, at, data)
-  SELECT tenant, kind, id, seq, at, data FROM unnest($11::bigint[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bytea[])
-    AS e(n, tenant, kind, id, seq, at, data)
-  WHERE (ARRAY(SELECT good FROM g ORDER BY n))[e.n]
+  SELECT tenant, kind, id, seq, at, data FROM unnest($18::bigint[], $19::text[], $20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::bytea[])
+    AS e(batch, tenant, kind, id, seq, at, data)
+  WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
 )
-SELECT batch, 1 / CASE WHEN (SELECT count(*) FROM ins) = (SELECT count(*) FROM g WHERE good AND op = 0) THEN 1 ELSE 0 END
-FROM g WHERE good GROUP BY batch`
+SELECT unnest(batches) FROM bad
+WHERE 1 / CASE WHEN (SELECT count(*) FROM ins) = (SELECT count(*) FROM unnest($1::bigint[]) AS c(batch) WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[]))
+  THEN 1 ELSE 0 END = 1`
 
 // singleWrite is a write within the statement.
 type singleWrite struct {
@@ -75,36 +78,61 @@ type singleWrite struct {
 	first, added int64
 }
 
+// A singleCall is a commit that one statement can do.
+type singleCall struct {
+	p    *postgres
+	args []any  // nil: nothing to send
+	lost []bool // batches that have lost already
+}
+
+// newSingle returns nil if the statement cannot do it.
+func (s *Store) newSingle(batches []storage.Batch) *singleCall {
+	p, ok := s.engine.(*postgres)
+	if !ok || !p.native.Load() || p.noSingle.Load() {
+		return nil
+	}
+	creates, writes, lost, ok := singleWrites(batches)
+	if !ok {
+		return nil
+	}
+	c := &singleCall{p: p, lost: lost}
+	if len(creates)+len(writes) > 0 {
+		c.args = singleArgs(batches, creates, writes, lost)
+	}
+	return c
+}
+
 // single commits batches in one statement. handled is false if it cannot, and
 // nothing is stored then.
 func (s *Store) single(ctx context.Context, batches []storage.Batch) (outs []storage.Outcome, held []*storage.Key, handled bool, err error) {
-	p, ok := s.engine.(*postgres)
-	if !ok || !p.native.Load() || p.noSingle.Load() {
+	c := s.newSingle(batches)
+	if c == nil {
 		return nil, nil, false, nil
 	}
-	outs, held = make([]storage.Outcome, len(batches)), make([]*storage.Key, len(batches))
-	writes, ok := singleWrites(batches, outs)
-	if !ok {
-		return nil, nil, false, nil
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, nil, true, s.fail(ctx, "commit", err)
 	}
-	if len(writes) > 0 {
-		sent, err := s.singleQuery(ctx, p, singleArgs(batches, writes), outs)
-		if err != nil {
-			handled, err := s.singleError(ctx, p, sent, err)
-			return nil, nil, handled, err
-		}
+	// The caller's context counts until the statement is sent: cutting it off
+	// would lose its answer.
+	life, cancel := context.WithTimeout(context.WithoutCancel(ctx), singleLimit)
+	defer cancel()
+	outs, err = c.run(life, conn)
+	_ = conn.Close()
+	if err != nil {
+		handled, err := s.singleError(ctx, c.p, err)
+		return nil, nil, handled, err
 	}
-	return outs, held, true, s.singleLost(ctx, batches, outs, held)
+	held, err = s.singleLost(ctx, s.db, batches, outs)
+	return outs, held, true, err
 }
 
 // singleError judges an error of the statement. With handled false nothing is
 // stored, and a transaction may try.
-func (s *Store) singleError(ctx context.Context, p *postgres, sent bool, err error) (handled bool, _ error) {
+func (s *Store) singleError(ctx context.Context, p *postgres, err error) (handled bool, _ error) {
 	c := code(err)
 	switch {
-	case !sent:
-		return true, s.fail(ctx, "commit", err)
-	case c == "SQLSTATE 22012", s.classify(err) != classOther:
+	case c == createLost, s.classify(err) != classOther:
 		return false, nil
 	case c == "SQLSTATE 0A000", strings.HasPrefix(c, "SQLSTATE 42"):
 		p.noSingle.Store(true) // an engine that speaks the protocol, but not all of the language
@@ -115,118 +143,138 @@ func (s *Store) singleError(ctx context.Context, p *postgres, sent bool, err err
 	return true, s.fail(ctx, "commit", err)
 }
 
-// singleWrites returns the writes of all batches in the order of keys. It sets
-// the outcome of those that need no database. ok is false for what needs an
-// order among the batches, deletes, or is too large.
-func singleWrites(batches []storage.Batch, outs []storage.Outcome) (writes []singleWrite, ok bool) {
+// singleWrites returns the creations and other writes of all batches, each in the
+// order of keys, and which batches have lost already. ok is false for what needs
+// an order among the batches, deletes, or is too large.
+func singleWrites(batches []storage.Batch) (creates, writes []singleWrite, lost []bool, ok bool) {
+	lost = make([]bool, len(batches))
 	written, checked := make(map[storage.Key]int), make(map[storage.Key]int)
-	bytes := 0
+	bytes, total := 0, 0
+	for i := range batches {
+		total += len(batches[i].Writes)
+	}
+	creates = make([]singleWrite, 0, total)
 	for i := range batches {
 		b := &batches[i]
-		first, added := make(map[storage.Key]int64), appended(b)
+		var first map[storage.Key]int64
+		added := appended(b)
+		if len(b.Entries) > 0 {
+			first = make(map[storage.Key]int64, len(added))
+		}
 		for j := range b.Entries {
 			if e := &b.Entries[j]; first[e.Stream] == 0 {
 				first[e.Stream] = int64(min(e.Seq, maxInt))
 			}
 			bytes += len(b.Entries[j].Data)
 		}
-		sent := len(writes)
-		outs[i].OK = len(b.Writes) == 0
+		for _, w := range b.Writes {
+			if w.Delete { // the planner may read the whole table for it
+				return nil, nil, nil, false
+			}
+			lost[i] = lost[i] || w.Expect >= maxInt || w.Expect == 0 && first[w.Key] > 1
+			bytes += len(w.Data)
+		}
+		if lost[i] {
+			continue
+		}
 		for _, w := range b.Writes {
 			sw := singleWrite{Write: w, batch: int64(i), op: opWrite, first: first[w.Key], added: added[w.Key]}
 			switch {
 			case w.Check:
 				sw.op = opCheck
 				checked[w.Key] = i
-			case w.Delete: // the planner may read the whole table for it
-				return nil, false
+				writes = append(writes, sw)
 			case w.Expect == 0:
-				sw.op = opCreate
-			}
-			if sw.op != opCheck {
+				creates = append(creates, sw)
+			default:
 				written[w.Key] = i
+				writes = append(writes, sw)
 			}
-			if w.Expect >= maxInt || sw.op == opCreate && sw.first > 1 {
-				writes = writes[:sent] // lost already
-				break
-			}
-			bytes += len(w.Data)
-			writes = append(writes, sw)
 		}
 	}
 	for k, i := range checked {
 		if j, ok := written[k]; ok && j != i {
-			return nil, false
+			return nil, nil, nil, false
 		}
 	}
-	slices.SortFunc(writes, func(a, b singleWrite) int {
-		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.batch, b.batch))
-	})
-	return writes, bytes <= singleBytes
+	order := func(a, b singleWrite) int { return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.batch, b.batch)) }
+	slices.SortFunc(creates, order)
+	slices.SortFunc(writes, order)
+	return creates, writes, lost, bytes <= singleBytes
 }
 
-func singleArgs(batches []storage.Batch, writes []singleWrite) []any {
-	n := len(writes)
-	batch, op, expect := make([]int64, n), make([]int64, n), make([]int64, n)
-	first, added, due := make([]int64, n), make([]int64, n), make([]int64, n)
-	tenant, kind, id, data := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
-	at := make(map[storage.Key]int64) // of the writes with entries
-	for i, w := range writes {
-		batch[i], op[i], expect[i], first[i], added[i], due[i] = w.batch, w.op, int64(w.Expect), w.first, w.added, storage.DueMicros(w.Due)
-		tenant[i], kind[i], id[i], data[i] = w.Key.Tenant, w.Key.Kind, w.Key.ID, bytesOf(w.Data)
-		if w.added > 0 {
-			at[w.Key] = int64(i) + 1
+func singleArgs(batches []storage.Batch, creates, writes []singleWrite, lost []bool) []any {
+	keys := func(writes []singleWrite) (batch []int64, tenant, kind, id []string, added, due []int64, data [][]byte) {
+		n := len(writes)
+		batch, added, due, data = make([]int64, n), make([]int64, n), make([]int64, n), make([][]byte, n)
+		tenant, kind, id = make([]string, n), make([]string, n), make([]string, n)
+		for i := range writes {
+			w := &writes[i]
+			batch[i], added[i], due[i], data[i] = w.batch, w.added, storage.DueMicros(w.Due), bytesOf(w.Data)
+			tenant[i], kind[i], id[i] = w.Key.Tenant, w.Key.Kind, w.Key.ID
 		}
+		return batch, tenant, kind, id, added, due, data
 	}
-	args := []any{batch, op, tenant, kind, id, expect, first, added, due, data}
-	place, seq, when := []int64{}, []int64{}, []int64{}
-	tenant, kind, id, data = []string{}, []string{}, []string{}, [][]byte{}
+	args := make([]any, 0, 24)
+	batch, tenant, kind, id, added, due, data := keys(creates)
+	args = append(args, batch, tenant, kind, id, added, due, data)
+	batch, tenant, kind, id, added, due, data = keys(writes)
+	op, expect, first := make([]int64, len(writes)), make([]int64, len(writes)), make([]int64, len(writes))
+	for i := range writes {
+		op[i], expect[i], first[i] = writes[i].op, int64(writes[i].Expect), writes[i].first
+	}
+	args = append(args, batch, op, tenant, kind, id, expect, first, added, due, data)
+	n := 0
 	for i := range batches {
-		for _, e := range batches[i].Entries {
-			if at[e.Stream] == 0 { // of a batch that is lost already
-				continue
-			}
-			place, seq, when = append(place, at[e.Stream]), append(seq, int64(e.Seq)), append(when, e.At.UnixMicro())
-			tenant, kind, id, data = append(tenant, e.Stream.Tenant), append(kind, e.Stream.Kind), append(id, e.Stream.ID), append(data, bytesOf(e.Data))
+		n += len(batches[i].Entries)
+	}
+	batch, tenant, kind, id = make([]int64, 0, n), make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	seq, at, data := make([]int64, 0, n), make([]int64, 0, n), make([][]byte, 0, n)
+	for i := range batches {
+		if lost[i] {
+			continue
+		}
+		for j := range batches[i].Entries {
+			e := &batches[i].Entries[j]
+			batch, seq, at, data = append(batch, int64(i)), append(seq, int64(e.Seq)), append(at, e.At.UnixMicro()), append(data, bytesOf(e.Data))
+			tenant, kind, id = append(tenant, e.Stream.Tenant), append(kind, e.Stream.Kind), append(id, e.Stream.ID)
 		}
 	}
-	return append(args, place, tenant, kind, id, seq, when, data)
+	return append(args, batch, tenant, kind, id, seq, at, data)
 }
 
-// singleQuery runs the statement. The caller's context counts until it is sent:
-// cutting it off would lose its answer.
-func (s *Store) singleQuery(ctx context.Context, p *postgres, args []any, outs []storage.Outcome) (sent bool, err error) {
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return false, err
+// run sends the statement.
+func (c *singleCall) run(ctx context.Context, q Querier) (outs []storage.Outcome, err error) {
+	outs = make([]storage.Outcome, len(c.lost))
+	for i := range outs {
+		outs[i].OK = !c.lost[i]
 	}
-	defer conn.Close()
-	life, cancel := context.WithTimeout(context.WithoutCancel(ctx), singleLimit)
-	defer cancel()
-	rows, err := conn.QueryContext(life, p.singleText, args...)
-	if err != nil {
-		return true, err
+	if c.args == nil {
+		return outs, nil
 	}
-	var good []int
+	rows, err := q.QueryContext(ctx, c.p.singleText, c.args...)
+	if err != nil {
+		return nil, err
+	}
 	err = scan(rows, func() error {
-		var batch, one int
-		err := rows.Scan(&batch, &one)
-		good = append(good, batch)
-		return err
+		var bad int
+		if err := rows.Scan(&bad); err != nil {
+			return err
+		}
+		outs[bad].OK = false
+		return nil
 	})
 	// The server commits after the last row; only Close hears of it.
 	if err = errors.Join(err, rows.Close()); err != nil {
-		return true, err
+		return nil, err
 	}
-	for _, i := range good {
-		outs[i].OK = true
-	}
-	return true, nil
+	return outs, nil
 }
 
 // singleLost tells batches that lost from those whose records others hold:
 // everything is as those expect.
-func (s *Store) singleLost(ctx context.Context, batches []storage.Batch, outs []storage.Outcome, held []*storage.Key) error {
+func (s *Store) singleLost(ctx context.Context, q Querier, batches []storage.Batch, outs []storage.Outcome) (held []*storage.Key, err error) {
+	held = make([]*storage.Key, len(batches))
 	var keys []storage.Key
 	for i := range batches {
 		if outs[i].OK {
@@ -239,11 +287,11 @@ func (s *Store) singleLost(ctx context.Context, batches []storage.Batch, outs []
 		}
 	}
 	if len(keys) == 0 {
-		return nil
+		return held, nil
 	}
-	heads, err := s.engine.lock(ctx, s.db, sortedKeys(keys), lockNone)
+	heads, err := s.engine.lock(ctx, q, sortedKeys(keys), lockNone)
 	if err != nil {
-		return afterSome(outs, s.fail(ctx, "commit", err))
+		return nil, afterSome(outs, s.fail(ctx, "commit", err))
 	}
 	w := work{s: s, heads: heads}
 	for i := range batches {
@@ -254,5 +302,5 @@ func (s *Store) singleLost(ctx context.Context, batches []storage.Batch, outs []
 			held[i] = firstKey(batches[i])
 		}
 	}
-	return nil
+	return held, nil
 }

@@ -65,6 +65,10 @@ func (s *sqlite) get(ctx context.Context, q Querier, keys []storage.Key, lock bo
 	return q.QueryContext(ctx, s.each("r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data", len(keys)), keyArgs(s.key, keys)...)
 }
 
+func (s *sqlite) hold(ctx context.Context, q Querier, keys []storage.Key) (*sql.Rows, error) {
+	return s.get(ctx, q, keys, true)
+}
+
 func (s *sqlite) lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error) {
 	heads := make(map[storage.Key]head, len(keys))
 	err := chunks(keys, keySize, func(keys []storage.Key) error {

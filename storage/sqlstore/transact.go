@@ -94,7 +94,14 @@ func (s *Store) sqliteTx(ctx context.Context, fn func(Querier) error) error {
 		rollback(ctx, conn) // it may have begun, and then the context ended
 		return err
 	}
+	returned := false
+	defer func() { // a caller's function may have ended the goroutine
+		if !returned {
+			discard(conn)
+		}
+	}()
 	err = fn(conn)
+	returned = true
 	if err == nil {
 		err = ctx.Err()
 	}

@@ -53,7 +53,7 @@ func BenchmarkReserve(b *testing.B) {
 	}
 }
 
-func grantAll(b *testing.B, l *quota.Ledger, accounts int) {
+func grantAll(b testing.TB, l *quota.Ledger, accounts int) {
 	var wg sync.WaitGroup
 	for w := range 64 {
 		wg.Go(func() {

@@ -227,7 +227,8 @@ func TestBindDeadlock(t *testing.T) {
 		go func() { errs <- host("b", "a") }()
 		require.NoError(t, <-errs)
 		require.NoError(t, <-errs)
-		assert.NotEqual(t, <-retried, <-retried, "one of the two lost the deadlock")
+		first, second := <-retried, <-retried
+		assert.True(t, first || second, "one of the two lost the deadlock") // and the other may have lost the next one
 		assert.Equal(t, []uint64{3, 3}, versions(t, s, "a", "b"))
 	})
 }

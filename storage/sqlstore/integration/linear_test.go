@@ -261,13 +261,15 @@ func TestLinearGoroutines(t *testing.T) {
 
 // A child is a process of a test.
 type child struct {
-	Job     string // "linear" or "kill"
+	Job     string // "linear", "kill" or "bench"
 	Driver  string
 	DSN     string
 	Dialect sqlstore.Dialect
 	Prefix  string
 	Run     string
 	Number  int
+	Until   int64 // when it ends, in nanoseconds since 1970
+	Callers int
 }
 
 const childEnv = "SQLSTORE_TEST_CHILD"
@@ -316,6 +318,8 @@ func (c child) main() error {
 		return c.linear(s)
 	case "kill":
 		return c.kill(s)
+	case "bench":
+		return c.bench(s)
 	}
 	return fmt.Errorf("unknown job %q", c.Job)
 }
