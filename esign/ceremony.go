@@ -244,7 +244,7 @@ func (s *Service) challenge(ctx context.Context, tx *storage.Tx, a Actor, c Chal
 		return askedAnswer{}, err
 	}
 	q.Purpose, q.Envelope, q.Digest = b.Purpose, b.Envelope, b.Digest
-	ref, err := s.sms.ChallengeTx(ctx, tx, q)
+	ref, err := s.sms.ChallengeTx(withActor(ctx, a), tx, q)
 	if errors.Is(err, storage.ErrIntentMismatch) {
 		return askedAnswer{}, errors.Join(ErrIntentMismatch, err)
 	}
@@ -334,7 +334,7 @@ func (s *Service) CheckCode(ctx context.Context, a Actor, c Code) (Intent, error
 	if !own {
 		return Intent{}, sms.ErrCode
 	}
-	p, err := s.sms.CheckCode(ctx, a.Tenant, c.Challenge, sms.Secret(c.Code))
+	p, err := s.sms.CheckCode(withActor(ctx, a), a.Tenant, c.Challenge, sms.Secret(c.Code))
 	if err != nil {
 		return Intent{}, err
 	}

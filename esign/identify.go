@@ -266,7 +266,7 @@ func (x *work) proveView(ctx context.Context, r *Recipient, p Intent) ([]identit
 	if p.Method != string(identity.PhoneCode) || p.Code.Tenant != x.env.Tenant {
 		return nil, nil, sms.ErrProof
 	}
-	e, err := x.s.sms.ConsumeTx(ctx, x.tx, p.Code, x.viewBinding(r))
+	e, err := x.s.sms.ConsumeTx(withActor(ctx, x.a), x.tx, p.Code, x.viewBinding(r))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -32,9 +32,16 @@ type Proof struct {
 
 // A Request is what is known of the call: recorded with every event (P10).
 type Request struct {
-	Client    string // app, mini-program, web; recorded as it is, so nothing personal
+	Client  string // app, mini-program, web; recorded as it is, so nothing personal
+	Version string // of the client's software; likewise, at most 64 bytes
+	// IP is the peer's address as the host trusts it, Forwarded the chain of addresses
+	// that came with the request, UserAgent what the client calls itself, Device
+	// whatever id the host has of the device. They are personal: events commit to
+	// them, the vault keeps them.
 	IP        privacy.IP
+	Forwarded privacy.Text
 	UserAgent privacy.Text
+	Device    privacy.Text
 }
 
 // An Upload brings documents. The reader of each File is read once, to its end.
@@ -230,7 +237,7 @@ func (a Actor) check() error {
 			return err
 		}
 	}
-	if len(a.Request.Client) > maxID {
+	if len(a.Request.Client) > maxID || len(a.Request.Version) > maxID {
 		return badField("actor.request.client", "is longer than 64 bytes")
 	}
 	return nil

@@ -406,7 +406,7 @@ func (x *work) prove(ctx context.Context, r *Recipient, values map[string][]Fiel
 	if err != nil {
 		return sms.CodeEvidence{}, nil, nil, err
 	}
-	e, err := x.s.sms.ConsumeTx(ctx, x.tx, i.Code, b)
+	e, err := x.s.sms.ConsumeTx(withActor(ctx, x.a), x.tx, i.Code, b)
 	if err != nil {
 		return sms.CodeEvidence{}, nil, nil, err
 	}

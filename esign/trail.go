@@ -28,11 +28,12 @@ func (x *work) record(ctx context.Context, e Event, before *Envelope, n note) er
 	if e.Recipient != "" {
 		d.X["recipient"] = e.Recipient
 	}
-	switch e.Type {
-	case "envelope.created", "envelope.edited", "envelope.sent":
-		d.Docs = x.documents(nil)
-	case "document.rendered", "recipient.signed":
-		d.Docs = x.documents(before)
+	// Every event says what the documents were: those it changed before and after,
+	// the others as they stood; what a row was shown names its own alone.
+	d.Docs = x.documents(before)
+	if r := x.env.row(e.Recipient); e.Type == "recipient.viewed" && r != nil {
+		own := x.env.documentsOf(r)
+		d.Docs = slices.DeleteFunc(d.Docs, func(c evidence.DocChange) bool { return !slices.Contains(own, c.ID) })
 	}
 	if e.Type == "recipient.signed" || e.Type == "recipient.viewed" {
 		d.Auth = n.auth
@@ -65,6 +66,9 @@ func (x *work) sign(d *evidence.Draft, by Who) {
 	if x.a.Request.Client != "" {
 		d.Req["client"] = x.a.Request.Client
 	}
+	if x.a.Request.Version != "" {
+		d.Req["version"] = x.a.Request.Version
+	}
 	if x.a.Proof.Session != "" {
 		sum := sha256.Sum256([]byte("countersign/session/v1\x00" + x.a.Tenant + "\x00" + x.a.Proof.Session))
 		d.Req["session"] = hex.EncodeToString(sum[:16])
@@ -73,23 +77,26 @@ func (x *work) sign(d *evidence.Draft, by Who) {
 	if ip := x.a.Request.IP; !ip.IsZero() {
 		d.Personal = append(slices.Clone(d.Personal), evidence.Personal{Subject: who, Field: privacy.FieldIP, Value: ip})
 	}
-	if ua := x.a.Request.UserAgent; !ua.IsZero() {
-		d.Personal = append(slices.Clone(d.Personal), evidence.Personal{Subject: who, Field: privacy.FieldUserAgent, Value: ua})
+	for _, t := range []struct {
+		field privacy.Field
+		value privacy.Text
+	}{{privacy.FieldForwarded, x.a.Request.Forwarded}, {privacy.FieldUserAgent, x.a.Request.UserAgent}, {fieldDevice, x.a.Request.Device}} {
+		if !t.value.IsZero() {
+			d.Personal = append(slices.Clone(d.Personal), evidence.Personal{Subject: who, Field: t.field, Value: t.value})
+		}
 	}
 }
 
-// documents lists the documents as they are; with an earlier state of the
-// envelope, those that changed since, before and after.
+// documents are the digests of the envelope's documents: of those that changed
+// since, before and after; of the others as they are. A discarded draft has none.
 func (x *work) documents(before *Envelope) []evidence.DocChange {
 	var out []evidence.DocChange
 	for _, d := range x.env.Documents {
 		c := evidence.DocChange{ID: d.ID, Rev: len(d.Segments), After: d.digest()}
 		if before != nil {
-			old := before.document(d.ID)
-			if old == nil || old.SHA256 == d.SHA256 {
-				continue
+			if old := before.document(d.ID); old != nil && old.SHA256 != d.SHA256 {
+				c.Before = old.digest()
 			}
-			c.Before = old.digest()
 		}
 		out = append(out, c)
 	}
@@ -102,6 +109,9 @@ func (d *Document) digest() evidence.Digest {
 	sm3, _ := hex.DecodeString(d.SM3)
 	return evidence.Digest{Size: d.Segments.Size(), SHA256: sum, SM3: sm3}
 }
+
+// fieldDevice is the id of a device.
+const fieldDevice privacy.Field = "device"
 
 // textEvents is what the evidence calls what becomes of a text or code.
 var textEvents = map[sms.EventType]string{
@@ -131,7 +141,13 @@ func (s *Service) textEvent(ctx context.Context, tx *storage.Tx, e sms.Event) er
 		x["template_version"] = int64(e.Version)
 	}
 	for _, env := range about.Envelopes {
-		d := evidence.Draft{Tenant: e.Tenant, Env: env, Type: typ, X: x, Actor: evidence.Actor{ID: "system", Role: string(WhoSystem)}}
+		d := evidence.Draft{Tenant: e.Tenant, Env: env, Type: typ, X: x}
+		asked, _ := ctx.Value(actorKey{}).(Actor) // whose code it is, and where it was typed
+		if asked.Tenant != e.Tenant || e.Challenge == "" {
+			asked = Actor{}
+		}
+		by := &work{s: s, tx: tx, a: asked, env: Envelope{Tenant: e.Tenant}}
+		by.sign(&d, WhoRecipient)
 		_, err := s.evidence.AppendTx(ctx, tx, d)
 		if errors.Is(err, evidence.ErrSealed) {
 			continue // a code tried after the end says nothing about the envelope
