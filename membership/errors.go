@@ -1,20 +1,18 @@
 package membership
 
-import (
-	"errors"
-
-	"github.com/countersign/countersign/quota"
-	"github.com/countersign/countersign/storage"
-)
+import "github.com/countersign/countersign/storage"
 
 // sentinel is a class of errors with a code that never changes.
 type sentinel struct{ code, text string }
 
 func (s *sentinel) Error() string { return s.text }
 
-// The classes of errors. Test for them with [errors.Is]; [Code] gives the
-// stable code of each. Errors of quota, privacy and storage come through as
-// they are.
+// Code gives the stable code, for esign.ErrorCode.
+func (s *sentinel) Code() string { return s.code }
+
+// The classes of errors. Test for them with errors.Is. Each has a method
+// Code() string with a code that never changes, as those of quota and esign have.
+// Errors of quota, privacy and storage come through as they are.
 var (
 	// ErrRequest says that a request or a catalogue is malformed; see [RequestError].
 	ErrRequest error = &sentinel{"request_invalid", "membership: request invalid"}
@@ -50,16 +48,6 @@ var (
 	// ErrIntentMismatch says that an id was used before for another request.
 	ErrIntentMismatch = storage.ErrIntentMismatch
 )
-
-// Code returns the stable code of an error of this package or of quota, and ""
-// for any other.
-func Code(err error) string {
-	var s *sentinel
-	if errors.As(err, &s) {
-		return s.code
-	}
-	return quota.Code(err)
-}
 
 // A RequestError says which part of a request, or of a catalogue, is malformed.
 // It unwraps to [ErrRequest].

@@ -14,6 +14,9 @@ type sentinel struct{ code, text string }
 
 func (s *sentinel) Error() string { return s.text }
 
+// Code gives the stable code, for esign.ErrorCode.
+func (s *sentinel) Code() string { return s.code }
+
 // The classes of errors. Test for them with [errors.Is]; [Code] gives the
 // stable code of each. Where detail helps there is an error type of the same
 // name, whose Unwrap reaches the class. [ErrIntentMismatch] and those of
