@@ -76,6 +76,9 @@ func faultCases() []faultCase {
 		{"CancelRefund", refunding, func(ctx context.Context, k *kit) (any, error) {
 			return answer(k.CancelRefund(ctx, membership.EndRefundRequest{Tenant: tenant, ID: "e1", Order: "o1"}))
 		}},
+		{"Claw", team, func(ctx context.Context, k *kit) (any, error) {
+			return answer(k.Claw(ctx, membership.ClawRequest{Tenant: tenant, ID: "c1", Order: "o1", Reason: "abuse", Actor: "ops"}))
+		}},
 		{"Upgrade", team, func(ctx context.Context, k *kit) (any, error) {
 			q, err := k.QuoteUpgrade(ctx, upgrade, membership.AtEnd)
 			if err != nil {

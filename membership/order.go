@@ -64,6 +64,7 @@ type Order struct {
 	Credit      Money           `json:"credit,omitzero"`    // what the terms it replaced were worth, see [Convert]
 	Replaces    []string        `json:"replaces,omitempty"` // the orders that gave them
 	Into        string          `json:"into,omitempty"`     // the order that replaced this one's term
+	Clawed      time.Time       `json:"clawed,omitzero"`    // when it was taken back for abuse, see [Service.Claw]
 	Reason      string          `json:"reason,omitempty"`   // of an extension, voiding or refund
 	Actor       string          `json:"actor,omitempty"`    // who extended, voided or refunded
 }
@@ -131,7 +132,9 @@ var (
 )
 
 // unclaimed reports whether the order is for a membership nobody took yet.
-func (r orderRecord) unclaimed() bool { return r.Summary.Type != "" && r.Claimed.IsZero() }
+func (r orderRecord) unclaimed() bool {
+	return r.Summary.Type != "" && r.Claimed.IsZero() && r.Clawed.IsZero()
+}
 
 // soldItem fixes a version of an item once it was sold.
 type soldItem struct {
@@ -289,7 +292,7 @@ func (r orderRecord) pending() Order {
 	o := r.Order
 	o.State, o.PaidAt, o.Payment, o.Fee, o.Claimed = Pending, time.Time{}, "", Money{}, time.Time{}
 	o.Lots, o.Segment, o.Refund, o.Returned, o.Reason, o.Actor = nil, "", "", Money{}, "", ""
-	o.Credit, o.Replaces, o.Into = Money{}, nil, ""
+	o.Credit, o.Replaces, o.Into, o.Clawed = Money{}, nil, "", time.Time{}
 	return o
 }
 

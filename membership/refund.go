@@ -62,7 +62,8 @@ func (s *Service) QuoteRefund(ctx context.Context, req RefundRequest) (RefundQuo
 // [Service.CancelRefund]. There is one refund per order, never above what was
 // paid (M7). It fails with [quota.NotRefundableError] when the window is over,
 // something was used, or the item is sold without return and the cause is the
-// customer's or the operator's (D17); with [ErrState] if the order is not paid,
+// customer's or the operator's (D17); with [ErrState] if the order is not paid, was
+// clawed for abuse and no law asks for it, or its rest went into another,
 // [quota.ErrLotFrozen], [ErrNotFound], [ErrRequest] or [ErrIntentMismatch].
 func (s *Service) BeginRefund(ctx context.Context, req RefundRequest) (RefundQuote, error) {
 	return update(ctx, s, req, s.BeginRefundTx)
@@ -273,6 +274,8 @@ func (s *Service) quoteRefund(ctx context.Context, tx *storage.Tx, req RefundReq
 		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: nothing was paid", ErrState)
 	case rec.Into != "":
 		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: its rest went into another order", ErrState)
+	case !rec.Clawed.IsZero() && req.Cause != CauseLaw:
+		return orderRecord{}, RefundQuote{}, fmt.Errorf("%w: taken back for abuse", ErrState)
 	}
 	if (req.Cause == CauseUnused || req.Cause == CauseOperator) && rec.Summary.Refund == Never {
 		return orderRecord{}, RefundQuote{}, &quota.NotRefundableError{Reason: quota.RefundNever}
