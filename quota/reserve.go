@@ -131,7 +131,8 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		}
 		return l.first(rec), nil
 	}
-	rec = &holdRecord{Intent: want, Charged: charge, Opened: make([]Channel, 0, len(req.Lines))}
+	rec = holds.spare.Get().(*holdRecord)
+	*rec = holdRecord{Intent: want, Charged: charge, Opened: make([]Channel, 0, len(req.Lines))}
 	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rev: 1}
 	now := tx.Now(l.cfg.Now)
 	lines, version, err := l.price(req.Lines, now, 1)
@@ -175,7 +176,9 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 	if err := holds.create(tx, req.Tenant, string(req.ID), rec); err != nil {
 		return Hold{}, err
 	}
-	return rec.Hold, nil
+	hold := rec.Hold
+	holds.free(rec)
+	return hold, nil
 }
 
 // take pays for lines of a hold from the account's lots, and captures them at

@@ -138,7 +138,11 @@ func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
 		return st, err
 	}
 	rec.Rev++
-	return st, holds.keep(tx, s.tenant, string(s.hold), rec) // st shares nothing with it
+	if err := holds.keep(tx, s.tenant, string(s.hold), rec); err != nil {
+		return Settlement{}, err
+	}
+	holds.free(rec) // st shares nothing with it
+	return st, nil
 }
 
 // settleLines settles lines of a hold on the accounts that paid for them.

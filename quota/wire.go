@@ -156,11 +156,10 @@ func unlist[T any](r *reader, get func(*reader, *T)) []T {
 	}
 	out := make([]T, 0, min(n, 32)) // a length that lies must not cost memory
 	for range n {
-		var v T
-		if get(r, &v); r.err != nil {
+		out = append(out, *new(T))
+		if get(r, &out[len(out)-1]); r.err != nil {
 			return nil
 		}
-		out = append(out, v)
 	}
 	return out
 }
@@ -176,14 +175,15 @@ type packed[T any] struct {
 	get   func(*reader, *T)
 	clone func(T) T
 	codec *storage.Codec // of *T
+	spare *sync.Pool     // of *T
 }
 
 func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
-	k := packed[T]{Kind: kind, put: put, get: get, clone: clone}
+	k := packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
 		Decode: func(r storage.Record) (any, error) {
-			v := new(T)
+			v := k.spare.Get().(*T)
 			return v, k.decode(r, v)
 		},
 		Own: clone == nil,
@@ -270,6 +270,13 @@ func (k packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
 // keep is Put of v itself, which must not change any more.
 func (k packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.PutValue(k.Key(tenant, id), k.codec, v, k.due(*v))
+}
+
+// free gives the memory back of a value without a clone function, which is
+// neither used nor kept any more. What it points to may be.
+func (k packed[T]) free(v *T) {
+	*v = *new(T)
+	k.spare.Put(v)
 }
 
 // create is Create of v itself, which must not change any more.
@@ -499,10 +506,10 @@ func (d *digest) UnmarshalText(b []byte) error {
 // [Ledger.Release], behind the intent. A field added later goes to the end.
 var settlements = storage.Answer[Settlement]{
 	Append: func(b []byte, s *Settlement) []byte {
-		w := writer{b}
+		w := &writer{b}
 		w.text(string(s.Hold))
 		w.time(s.At)
-		list(&w, s.Lines, func(w *writer, l *SettledLine) {
+		list(w, s.Lines, func(w *writer, l *SettledLine) {
 			w.text(string(l.Slot))
 			w.text(string(l.State))
 			w.num(int64(l.Units))

@@ -18,6 +18,7 @@ type Mem struct {
 	kinds  map[memRange]*memKind
 	recent [16]atomic.Pointer[memKind] // some of kinds, found without hashing
 	due    map[string]*ordered[memDue]
+	spare  []memRecord // made together; never used twice
 }
 
 var _ Store = (*Mem)(nil)
@@ -273,7 +274,10 @@ func (m *Mem) apply(b *Batch, found []*memRecord) {
 func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte, val *value) *memRecord {
 	if r == nil {
 		in := m.makeKind(k.Tenant, k.Kind)
-		r = new(memRecord)
+		if len(m.spare) == 0 {
+			m.spare = make([]memRecord, 16)
+		}
+		r, m.spare = &m.spare[0], m.spare[1:]
 		in.records[k.ID] = r
 		in.fresh = append(in.fresh, k.ID)
 		in.created++

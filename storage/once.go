@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync"
 )
 
 // Once runs fn unless key already holds an answer, which it then returns: a
@@ -135,10 +136,18 @@ func AnswerData[T any](r Record, form *Answer[T]) ([]byte, error) {
 }
 
 func keepForm[T any](intent [32]byte, form *Answer[T], answer *T) []byte {
-	var few [256]byte
-	b := append(few[:0], AnswerMark, onceSchema)
-	return bytes.Clone(form.Append(append(b, intent[:]...), answer))
+	p := forms.Get().(*[]byte)
+	b := append((*p)[:0], AnswerMark, onceSchema)
+	b = form.Append(append(b, intent[:]...), answer)
+	data := bytes.Clone(b)
+	if cap(b) <= maxKept {
+		*p = b
+		forms.Put(p)
+	}
+	return data
 }
+
+var forms = sync.Pool{New: func() any { return new([]byte) }}
 
 // keepJSON is an answered, as JSON.
 func keepJSON(key Key, intent [32]byte, answer any) ([]byte, error) {
