@@ -261,7 +261,7 @@ func TestLinearGoroutines(t *testing.T) {
 
 // A child is a process of a test.
 type child struct {
-	Job     string // "linear", "kill" or "bench"
+	Job     string // "linear", "ledger", "kill" or "bench"
 	Driver  string
 	DSN     string
 	Dialect sqlstore.Dialect
@@ -318,6 +318,8 @@ func (c child) main() error {
 		return c.linear(s)
 	case "kill":
 		return c.kill(s)
+	case "ledger":
+		return c.ledger(s)
 	case "bench":
 		return c.bench(s)
 	}
