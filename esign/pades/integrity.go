@@ -145,7 +145,7 @@ func (v *verifier) readCMS(s *signature) {
 		s.broken(ReasonFormatFailure)
 		s.report.Warnings = append(s.report.Warnings, text)
 	}
-	sd, err := cms.Parse(s.contents)
+	sd, err := v.certs.Parse(s.contents)
 	if err != nil {
 		fail("Contents is no CMS")
 		return
@@ -231,18 +231,17 @@ func (v *verifier) digest() error {
 		return nil
 	}
 	cuts := make([]int64, 0, 3*len(want))
-	last := int64(0)
 	for _, w := range want {
 		cuts = append(cuts, w.s.rng[1], w.s.rng[2], w.s.end())
-		last = max(last, w.s.end())
 	}
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
-	return v.readRanges(want, running, cuts, last)
+	return v.readRanges(want, running, cuts)
 }
 
-func (v *verifier) readRanges(want []*rangeHash, running map[string]hash.Hash, cuts []int64, last int64) error {
-	buf := make([]byte, min(pageSize, last))
+func (v *verifier) readRanges(want []*rangeHash, running map[string]hash.Hash, cuts []int64) error {
+	buf := pages.Get().(*[pageSize]byte)
+	defer pages.Put(buf)
 	off := int64(0)
 	for _, cut := range cuts {
 		for off < cut {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/countersign/countersign/internal/cms"
 	"github.com/countersign/countersign/internal/pdf"
 	"github.com/countersign/countersign/internal/tsp"
 )
@@ -35,6 +36,7 @@ type verifier struct {
 	sigs  []*signature
 	then  map[int]*form // by revision: the form as it was
 	known sigCache
+	certs cms.Known
 	paths map[pathKey][]*x509.Certificate // those that were found
 	more  []*x509.Certificate             // certificates in the DSS
 	dss   evidence                        // revocation data in the DSS

@@ -197,3 +197,22 @@ func TestSignVerify(t *testing.T) {
 		})
 	}
 }
+
+// Certificates that several messages carry are read once, those that nobody
+// can read stay out each time.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	p := pkiOf(t, "p256")
+	var known cms.Known
+	first, err := known.Parse(signed(t, p, content, nil))
+	require.NoError(t, err)
+	second, err := known.Parse(signed(t, p, []byte("something else"), nil))
+	require.NoError(t, err)
+	require.Len(t, second.Embedded(), len(p.chain))
+	for i, c := range first.Embedded() {
+		assert.Same(t, c, second.Embedded()[i])
+	}
+	other, err := known.Parse(signed(t, pkiOf(t, "rsa"), content, nil))
+	require.NoError(t, err)
+	assert.NotEqual(t, first.Embedded()[0].Raw, other.Embedded()[0].Raw)
+}

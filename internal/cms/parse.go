@@ -58,10 +58,32 @@ type SignerInfo struct {
 	signature algorithmID
 }
 
+// Known keeps the certificates that messages carry, so that those of one
+// document, which mostly carry the same, have each read once. The zero value is
+// ready; it is not safe for concurrent use.
+type Known struct {
+	certs map[string]*x509.Certificate // by encoding; nil if it cannot be read
+}
+
+func (k *Known) certificate(raw []byte) *x509.Certificate {
+	c, ok := k.certs[string(raw)]
+	if !ok {
+		c, _ = ParseCertificate(raw)
+		if k.certs == nil {
+			k.certs = map[string]*x509.Certificate{}
+		}
+		k.certs[string(raw)] = c
+	}
+	return c
+}
+
 // Parse reads a CMS ContentInfo with SignedData, BER or DER, of either the
 // international or the GM/T 0010 content types. Input that is not that is
 // [ErrMalformed]; beyond a limit it also matches [der.ErrLimit].
-func Parse(b []byte) (*SignedData, error) {
+func Parse(b []byte) (*SignedData, error) { return new(Known).Parse(b) }
+
+// Parse is the function of the same name for one message of several.
+func (k *Known) Parse(b []byte) (*SignedData, error) {
 	v, rest, err := der.Read(b)
 	if err == nil && !v.Is(der.Sequence) {
 		err = der.ErrSyntax
@@ -81,7 +103,7 @@ func Parse(b []byte) (*SignedData, error) {
 		return nil, fmt.Errorf("%w: signed data: %w", ErrMalformed, err)
 	}
 	for _, raw := range sd.Certificates {
-		if c, err := ParseCertificate(raw); err == nil {
+		if c := k.certificate(raw); c != nil {
 			sd.embedded = append(sd.embedded, c)
 		}
 	}

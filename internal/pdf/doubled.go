@@ -1,5 +1,9 @@
 package pdf
 
+import "bytes"
+
+var dictOpen = []byte("<<")
+
 // Doubled reports whether some dictionary within o gives a key twice, which is
 // not allowed and lets readers choose (ISO 32000-2 7.3.7). References are not
 // followed.
@@ -14,12 +18,18 @@ func doubled(o Object, depth int) bool {
 		if v.Repeated() {
 			return true
 		}
+		if v.src != nil && !v.changed && !bytes.Contains(v.src[2:], dictOpen) {
+			return false // no dictionary within
+		}
 		for _, e := range v.All() {
 			if doubled(e, depth+1) {
 				return true
 			}
 		}
 	case *Array:
+		if v.src != nil && !v.changed && !bytes.Contains(v.src, dictOpen) {
+			return false
+		}
 		for _, e := range v.All() {
 			if doubled(e, depth+1) {
 				return true
