@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync"
@@ -177,6 +178,8 @@ func sumOf(b []byte) []byte {
 	h := sha256.Sum256(b)
 	return h[:]
 }
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
 
 func must[T any](v T, err error) T {
 	if err != nil {
