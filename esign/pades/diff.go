@@ -281,8 +281,8 @@ func (d *differ) compareOne(num uint32) error {
 	return nil
 }
 
-// ambiguous reports an object that gives a key twice where it did not stand
-// before: readers differ in which one counts.
+// ambiguous reports an object that gives a key twice, or the wrong length of its
+// data, where it did not stand before: readers differ in what counts.
 func (d *differ) ambiguous(num uint32) {
 	ref, ok := entryRef(d.new.doc, num)
 	if !ok {
@@ -293,8 +293,19 @@ func (d *differ) ambiguous(num uint32) {
 	if err1 == nil && err2 == nil && ok1 && was == is && is.Kind == pdf.InUse {
 		return // restated
 	}
-	if o, err := d.new.doc.Object(ref); err == nil && pdf.Doubled(o) {
+	o, err := d.new.doc.Object(ref)
+	if err != nil {
+		return
+	}
+	if pdf.Doubled(o) {
 		d.report(num, "", ChangesOther, "a key is there twice")
+	}
+	if s, ok := o.(*pdf.Stream); ok {
+		span, err := s.DataSpan()
+		n, err2 := d.new.doc.LookupInt(s.Dict, "Length", -1)
+		if err != nil || err2 != nil || n != span.Len {
+			d.report(num, "Length", ChangesOther, "the length of a stream is wrong")
+		}
 	}
 }
 

@@ -241,9 +241,28 @@ func riskyAnnot(d *pdf.Doc, annot *pdf.Dict) bool {
 		r := rectOf(d, annot)
 		return annot.Has("AP") && (r[2]-r[0] > maxIcon || r[3]-r[1] > maxIcon)
 	case "Highlight", "Underline", "StrikeOut", "Squiggly", "Ink", "Line", "Square", "Circle", "Polygon", "PolyLine", "Caret":
-		return annot.Has("AP") || annot.Has("IC") // interior colour covers
+		return annot.Has("AP") || annot.Has("IC") || thick(d, annot) // interior colour covers
 	}
 	return true
+}
+
+// maxLine is the width, in points, of the thickest line that is no surface.
+const maxLine = 12
+
+// thick reports whether the lines of an annotation are wide enough to cover
+// what is below, or nobody can say.
+func thick(d *pdf.Doc, annot *pdf.Dict) bool {
+	style, _, err := d.LookupDict(annot, "BS")
+	if err != nil {
+		return true
+	}
+	if style.Has("W") {
+		o, err := d.Lookup(style, "W")
+		w, ok := pdf.Number(o)
+		return err != nil || !ok || w > maxLine
+	}
+	border, err := d.LookupNumbers(annot, "Border")
+	return err != nil || len(border) > 2 && border[2] > maxLine
 }
 
 // maxIcon is the side, in points, of the largest icon of a note.

@@ -40,6 +40,14 @@ func TestAttackReadings(t *testing.T) {
 		r := verify(t, revise(t, doc, "", map[int]string{60: "<< /Subtype /Text /Subtype /FreeText >>"}), s)
 		check(t, r, "Signature1", other)
 	})
+	t.Run("stream with the wrong length", func(t *testing.T) {
+		for _, n := range []int{3, len(shownText) + 9} {
+			b := revise(t, doc, "", map[int]string{4: fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", n, shownText)})
+			check(t, verify(t, b, s), "Signature1", other)
+		}
+		right := verify(t, revise(t, doc, "", map[int]string{4: stream("", shownText)}), s)
+		assert.Equal(t, pades.Passed, right.Verdict, "%+v", right.Signatures)
+	})
 	t.Run("trailer with two catalogs", func(t *testing.T) {
 		b := revise(t, doc, "/Root 61 0 R /Root 1 0 R", map[int]string{61: "<< /Type /Catalog /Pages 2 0 R >>"})
 		check(t, verify(t, b, s), "Signature1", other)
