@@ -152,7 +152,8 @@ func (c *Catalogue) item(id string, at time.Time) (Item, bool) {
 }
 
 // price returns what an item costs: by contract, else in the sales channel,
-// else by default (H61, H63). Of several the one that began last counts.
+// else by default (H61, H63). Of several the one that began last counts, of those
+// that began together the first listed.
 func (c *Catalogue) price(item ItemRef, channel string, account quota.AccountID, at time.Time) (Price, bool) {
 	var best Price
 	rank := 0

@@ -55,6 +55,8 @@ func TestPrice_order_of_rules_H61_H63(t *testing.T) {
 		"and not in another":          {[]membership.Price{price(3, nil), price(2, func(p *membership.Price) { p.Account, p.Channel = "li", "ios" })}, "web", 3},
 		"to the moment it ends":       {[]membership.Price{price(3, nil), price(2, func(p *membership.Price) { p.From, p.Until = day(-1), noon })}, "", 3},
 		"from the moment it begins":   {[]membership.Price{price(3, nil), price(2, from(0))}, "", 2},
+		"the first of two alike":      {[]membership.Price{price(3, nil), price(2, func(p *membership.Price) { p.Item.Version = 1 })}, "", 3},
+		"whichever is which":          {[]membership.Price{price(2, func(p *membership.Price) { p.Item.Version = 1 }), price(3, nil)}, "", 2},
 		"of this version":             {[]membership.Price{price(3, nil), price(2, func(p *membership.Price) { p.Item.Version = 2 })}, "", 3},
 	} {
 		got, err := quote(c.prices, c.channel)
@@ -458,6 +460,36 @@ func TestSeats_later_version_M4(t *testing.T) {
 		} else {
 			require.ErrorIs(t, err, membership.ErrSeats, name)
 		}
+	}
+}
+
+// TestSeats_more_by_a_later_version_M4: once a version holds that has more seats,
+// they are there.
+func TestSeats_more_by_a_later_version_M4(t *testing.T) {
+	cat := catalogue()
+	more := cat.Items[2]
+	more.Version, more.Seats, more.ForExisting, more.From = 2, ptr(3), noon.Add(day), noon.Add(1000*day)
+	cat.Items = append(cat.Items, more)
+	k := newKit(t, func(c *membership.Config) { c.Catalogue = cat })
+	k.buy("o1", "boss", "team")
+	k.at = noon.Add(2 * day)
+	for i, a := range []quota.AccountID{"a", "b", "c"} {
+		_, err := k.seats(true, "s"+string(rune('a'+i)), a, time.Time{})
+		require.NoError(t, err)
+	}
+	_, err := k.seats(true, "s4", "d", time.Time{})
+	require.ErrorIs(t, err, membership.ErrSeats)
+}
+
+func TestReminders_of_an_end_right_now(t *testing.T) {
+	k := upgradeKit(t)
+	k.buy("o1", "li", "personal")
+	k.at = noon.Add(365 * day)
+	_, err := k.Sweep(t.Context(), 10)
+	require.NoError(t, err)
+	for r, err := range k.Reminders(t.Context(), membership.MemberRequest{Tenant: tenant, Account: "li"}) {
+		require.NoError(t, err)
+		assert.Fail(t, "an end that has come is no news", "%v", r)
 	}
 }
 

@@ -155,6 +155,11 @@ func TestLane_edges(t *testing.T) {
 	require.NoError(t, l.undo("b", l.Segments[1].Until))
 	require.Equal(t, want, l.Segments[1])
 
+	l = chain(3)
+	want = l.Segments[1]
+	require.NoError(t, l.undo("a", l.Segments[0].Until))
+	require.Equal(t, want, l.Segments[0], "with its day of the month")
+
 	// The first of a lane that begins later, and one after a gap: no chain before.
 	l = new(Lane)
 	later := time.Date(2026, 2, 27, 16, 30, 0, 0, time.UTC)

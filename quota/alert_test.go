@@ -122,6 +122,29 @@ func TestAlerts_H50_many(t *testing.T) {
 	assert.Len(t, slices.Compact(told), 140)
 }
 
+// TestAlerts_H50_many_past_several_thresholds: also the hundredth of a booking
+// speaks by the nearest threshold alone.
+func TestAlerts_H50_many_past_several_thresholds(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	reqs := []quota.GrantRequest{}
+	for i := range 120 {
+		reqs = append(reqs, quota.GrantRequest{Tenant: tenant, ID: quota.LotID(fmt.Sprintf("lot-%03d", i)), Account: account, Unit: quota.UnitSign, Units: 1, Until: noon.Add(60 * day)})
+	}
+	for batch := range slices.Chunk(reqs, 50) {
+		_, _, err := k.GrantMany(t.Context(), batch)
+		require.NoError(t, err)
+	}
+	k.at = noon.Add(55 * day)
+	for range 3 {
+		k.sweep()
+	}
+	told := k.told()
+	assert.Len(t, told, 120)
+	for _, a := range told {
+		assert.Contains(t, a, "sign ending.7 ")
+	}
+}
+
 func TestForecast_counts_what_can_be_spent_H50(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	k.grant(quota.GrantRequest{ID: "a", Units: 33, Until: noon.Add(20 * day)})

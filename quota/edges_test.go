@@ -87,6 +87,8 @@ func TestOnExpired_makes_a_lot_of_its_own(t *testing.T) {
 	grace = 0
 	k.release("env/1", quota.Revoked, "wang")
 	assert.Equal(t, quota.Units(1), k.spendable())
+	kinds := k.kinds()
+	assert.Equal(t, []quota.EntryKind{quota.EntryRelease, quota.EntryExpire}, kinds[len(kinds)-2:], "an end right now makes no lot")
 	k.verify()
 }
 

@@ -148,3 +148,77 @@ func TestForecast_edges(t *testing.T) {
 	assert.Equal(t, noon.Add(10*day), f[0].Runway)
 	assert.Equal(t, quota.Units(90), f[0].Unused)
 }
+
+// TestStatement_captions: every line says in both languages what happened.
+func TestStatement_captions(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 20, 30)
+	k.lot("b", 3, 30)
+	k.grant(quota.GrantRequest{ID: "phone", Account: "phone", Units: 1, Until: noon.Add(40 * day)})
+	k.reserve("env/1", line("c", quota.SMS), line("f", quota.SMS), line("r", quota.WeChat))
+	k.capture("env/1", "c")
+	k.release("env/1", quota.Declined, "f")
+	k.release("env/1", quota.Revoked, "r")
+	_, err := k.Reserve(t.Context(), quota.ReserveRequest{Tenant: tenant, ID: "timed", Account: account, TTL: time.Minute, Lines: []quota.LineRequest{line("x", "")}})
+	require.NoError(t, err)
+	k.at = noon.Add(time.Hour)
+	_, err = k.Claw(t.Context(), quota.ClawRequest{Tenant: tenant, ID: "claw", Account: account, Units: 1, Actor: "ops", Reason: "abuse"})
+	require.NoError(t, err)
+	for _, id := range []string{"r1", "r2"} {
+		_, err = k.BeginRefund(t.Context(), quota.RefundRequest{Tenant: tenant, ID: id, Account: account, Lots: []quota.LotID{"b"}})
+		require.NoError(t, err)
+		end := k.CancelRefund
+		if id == "r2" {
+			end = k.ConfirmRefund
+		}
+		_, err = end(t.Context(), quota.EndRefundRequest{Tenant: tenant, ID: "e" + id, Account: account, Refund: id})
+		require.NoError(t, err)
+	}
+	stop := quota.SuspendRequest{Tenant: tenant, ID: "s", Account: account, Reason: "check"}
+	require.NoError(t, k.Suspend(t.Context(), stop))
+	stop.ID = "go"
+	require.NoError(t, k.Resume(t.Context(), stop))
+	_, err = k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: "bind", From: "phone", To: account})
+	require.NoError(t, err)
+	k.at = noon.Add(50 * day)
+	st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account})
+	require.NoError(t, err)
+	got := map[quota.EntryKind][2]string{}
+	for _, l := range st.Lines {
+		got[l.Kind] = [2]string{l.Zh, l.En}
+	}
+	assert.Equal(t, map[quota.EntryKind][2]string{
+		quota.EntryGrant: {"份额到账", "units credited"}, quota.EntryHold: {"发起签署，占用份额", "held for a signer"},
+		quota.EntryCapture: {"签署完成，扣除份额", "used by a signature"},
+		quota.EntryForfeit: {"未签署，按规则不退还（拒签）", "not signed; kept by rule (declined)"},
+		quota.EntryRelease: {"份额退还（撤销）", "returned (revoked)"}, quota.EntryLapse: {"占用到期，份额退还", "hold ran out; returned"},
+		quota.EntryExpire: {"有效期届满，份额失效", "expired"}, quota.EntryClaw: {"份额收回", "taken back"},
+		quota.EntryFreeze: {"退款处理中，份额冻结", "frozen by a refund"}, quota.EntryThaw: {"退款取消，份额解冻", "refund cancelled"},
+		quota.EntryRefund: {"退款完成", "refunded"}, quota.EntryMerge: {"账号合并，份额转入", "moved in from a merged account"},
+		quota.EntrySuspend: {"账号停用", "account suspended"}, quota.EntryResume: {"账号恢复", "account resumed"},
+	}, got)
+}
+
+// TestStatement_of_what_was_known: the opening, too, is as known then; what is due
+// and not booked opens a window once, if it was due before it.
+func TestStatement_of_what_was_known(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	a := k.lot("a", 4, 1)
+	k.grant(quota.GrantRequest{ID: "b", Units: 9, Until: noon.Add(30 * day)})
+	k.at = noon.Add(time.Hour)
+	k.reserve("env/1", line("li", quota.WeChat))
+	k.at = a.Until.Add(2 * time.Hour)
+	statement := func(from, known time.Time) quota.Statement {
+		t.Helper()
+		st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account, From: from, KnownAt: known})
+		require.NoError(t, err)
+		return st
+	}
+	late := a.Until.Add(time.Hour)
+	st := statement(late, time.Time{})
+	assert.Empty(t, st.Lines, "what was due before is in the opening")
+	assert.Equal(t, []quota.LotBalance{{Lot: "a", Unit: quota.UnitSign, Held: 1}, {Lot: "b", Unit: quota.UnitSign, Available: 9}}, st.Opening)
+	assert.Equal(t, []quota.LotBalance{{Lot: "a", Unit: quota.UnitSign, Available: 4}, {Lot: "b", Unit: quota.UnitSign, Available: 9}}, statement(late, noon).Opening)
+	assert.Empty(t, statement(late, noon.Add(-time.Microsecond)).Opening)
+	assert.Equal(t, quota.Units(3), statement(late, noon.Add(time.Hour)).Opening[0].Available, "the end was not booked by then")
+}

@@ -117,7 +117,7 @@ func TestAsOf_checkpoints(t *testing.T) {
 	k := newKit(t, quota.Config{Store: counted, NoAlerts: true})
 	k.lot("a", 100000, 300)
 	want := map[time.Time]quota.Units{k.at: 100000}
-	left := quota.Units(100000)
+	left, early := quota.Units(100000), quota.Units(0)
 	for i := range 1000 {
 		k.at = k.at.Add(time.Minute)
 		lines := make([]quota.LineRequest, 1+i%80)
@@ -130,6 +130,9 @@ func TestAsOf_checkpoints(t *testing.T) {
 		if i%43 == 0 {
 			want[k.at] = left
 		}
+		if i == 99 {
+			early = left
+		}
 	}
 	for at, n := range want {
 		counted.n = 0
@@ -138,9 +141,15 @@ func TestAsOf_checkpoints(t *testing.T) {
 		assert.Equal(t, n, b.Of(quota.UnitSign).Spendable, at)
 		assert.LessOrEqual(t, counted.n, 2, "78 checkpoints are found in two reads")
 	}
-	st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: account, From: noon.Add(980 * time.Minute)})
+	req := quota.StatementRequest{Tenant: tenant, Account: account, From: noon.Add(980 * time.Minute)}
+	st, err := k.Statement(t.Context(), req)
 	require.NoError(t, err)
 	sums(t, st)
+	req.KnownAt = noon.Add(100 * time.Minute)
+	st, err = k.Statement(t.Context(), req)
+	require.NoError(t, err)
+	assert.Empty(t, st.Lines)
+	assert.Equal(t, early, st.Opening[0].Available, "no checkpoint later than what was known")
 	k.verify()
 }
 
