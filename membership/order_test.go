@@ -2,6 +2,7 @@ package membership_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -305,4 +306,33 @@ func TestExtend_is_an_order_of_price_0(t *testing.T) {
 	assert.Equal(t, "outage", o.Reason)
 	_, err = k.Extend(t.Context(), membership.ExtendRequest{Tenant: tenant, ID: "x2", Account: "li", Type: membership.Team, Term: quota.Term{Days: 3}, Reason: "outage", Actor: "ops"})
 	require.ErrorIs(t, err, membership.ErrState)
+}
+
+// TestAccount_H28_H10: the host gives one id to a person, however registered;
+// whatever client then names it finds one membership and one ledger.
+func TestAccount_H28_H10_one_id_on_every_client(t *testing.T) {
+	k := newKit(t, nil)
+	k.accept("person-7")
+	clients := []string{"app", "wechat.mini", "web"}
+	for i, client := range clients {
+		o, _, err := k.Purchase(t.Context(), membership.PurchaseRequest{Tenant: tenant, ID: fmt.Sprint("o", i), Payer: "person-7", Item: []string{"personal", "pack10", "pack10"}[i], Client: client})
+		require.NoError(t, err)
+		_, err = k.MarkPaid(t.Context(), membership.PaidRequest{Tenant: tenant, Order: o.ID, Payment: "p" + o.ID, Amount: o.Price})
+		require.NoError(t, err)
+		assert.Equal(t, client, o.Client, "recorded")
+	}
+	for _, client := range clients {
+		d, err := k.judge(membership.CheckRequest{Tenant: tenant, Account: "person-7", Feature: membership.FeatureOrdinary, Client: client})
+		require.NoError(t, err)
+		assert.Equal(t, membership.FreeMember, d.Free)
+	}
+	b, err := k.ledger.Balance(t.Context(), quota.BalanceRequest{Tenant: tenant, Account: "person-7"})
+	require.NoError(t, err)
+	assert.Equal(t, quota.Units(20), b.Of(quota.UnitSign).Spendable)
+	n := 0
+	for _, err := range k.Orders(t.Context(), membership.MemberRequest{Tenant: tenant, Account: "person-7"}) {
+		require.NoError(t, err)
+		n++
+	}
+	assert.Equal(t, 3, n)
 }
