@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,11 +97,16 @@ func killedChild(path string) error {
 }
 
 // A process that is killed at any moment loses nothing that it acknowledged,
-// and leaves nothing half done.
+// and leaves nothing half done. COUNTERSIGN_KILLS sets how often.
 func TestKill(t *testing.T) {
 	runs := 12
 	if testing.Short() {
 		runs = 3
+	}
+	if text := os.Getenv("COUNTERSIGN_KILLS"); text != "" {
+		var err error
+		runs, err = strconv.Atoi(text)
+		require.NoError(t, err)
 	}
 	path := filepath.Join(t.TempDir(), "store.db")
 	acknowledged := make(map[string]int)

@@ -18,7 +18,8 @@
 // Four tables: record, entry, blob and blob_part, and meta with the version of
 // the schema; names take a prefix and a schema from [Options]. Keys compare byte
 // by byte (COLLATE "C", VARBINARY, BINARY). Instants are microseconds since 1970.
-// The views record_v and entry_v show them, and JSON data, to people.
+// The views record_v and entry_v show them to people, with data that is JSON as
+// text and other data as escaped bytes (PostgreSQL) or hex.
 //
 // # Guarantees
 //
@@ -33,6 +34,10 @@
 // A transaction of the host that holds a record delays nobody who does not need
 // it: commits skip what is locked, store the rest, and wait for it alone, one
 // connection per record. SQLite has one writer; there everybody waits.
+//
+// Groups of several processes that compete for a record take turns holding it
+// ([Store.CommitLocked]): each then runs its functions on what is there, instead
+// of losing races.
 //
 // Errors of drivers reach the caller as [DriverError], by code, without text:
 // messages of databases quote values.

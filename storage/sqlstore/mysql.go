@@ -168,6 +168,8 @@ func (m *mysql) schema() []string {
 	instant := func(column string) string {
 		return "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL " + column + " MICROSECOND"
 	}
+	// JSON is shown as it is, anything else, which MySQL refuses to convert, as hex.
+	const data = "CASE WHEN LEFT(data, 1) = '{' THEN CONVERT(data USING utf8mb4) ELSE HEX(data) END AS data"
 	keys := text("tenant") + ", " + text("kind") + ", " + text("id")
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.of("meta") + " (name VARCHAR(64) PRIMARY KEY, value VARCHAR(255) NOT NULL)" + engine,
@@ -179,7 +181,7 @@ func (m *mysql) schema() []string {
 			" KEY " + n.bare("blob_token") + " (token))" + engine,
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + " (token VARBINARY(64) NOT NULL, n BIGINT NOT NULL, data LONGBLOB NOT NULL, PRIMARY KEY (token, n))" + engine,
 		"CREATE OR REPLACE VIEW " + n.of("record_v") + " AS SELECT " + keys + ", version, seq, CASE WHEN due > 0 THEN " + instant("due") + " END AS due, " +
-			text("data") + " FROM " + n.of("record"),
-		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT " + keys + ", seq, " + instant("at") + " AS at, " + text("data") + " FROM " + n.of("entry"),
+			data + " FROM " + n.of("record"),
+		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT " + keys + ", seq, " + instant("at") + " AS at, " + data + " FROM " + n.of("entry"),
 	}
 }

@@ -139,6 +139,7 @@ func (s *sqlite) schema() []string {
 		fraction := "((" + column + " % 1000000 + 1000000) % 1000000)"
 		return "strftime('%Y-%m-%dT%H:%M:%S', (" + column + " - " + fraction + ") / 1000000, 'unixepoch') || printf('.%06dZ', " + fraction + ")"
 	}
+	const data = "CASE WHEN substr(data, 1, 1) = X'7B' THEN CAST(data AS TEXT) ELSE hex(data) END AS data"
 	index := n.bare("record_due")
 	if n.schema != "" {
 		index = n.of("record_due") // SQLite names the index's database, not the table's
@@ -153,7 +154,7 @@ func (s *sqlite) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob") + " (id TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID",
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + " (token TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (token, n)) WITHOUT ROWID",
 		"CREATE VIEW IF NOT EXISTS " + n.of("record_v") + " AS SELECT tenant, kind, id, version, seq, CASE WHEN due > 0 THEN " + instant("due") +
-			" END AS due, CAST(data AS TEXT) AS data FROM " + n.bare("record"),
-		"CREATE VIEW IF NOT EXISTS " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, CAST(data AS TEXT) AS data FROM " + n.bare("entry"),
+			" END AS due, " + data + " FROM " + n.bare("record"),
+		"CREATE VIEW IF NOT EXISTS " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, " + data + " FROM " + n.bare("entry"),
 	}
 }

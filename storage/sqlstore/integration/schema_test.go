@@ -79,6 +79,9 @@ func TestViews(t *testing.T) {
 		assert.Equal(t, "契", id)
 		assert.Equal(t, `{"v":1,"d":"契约"}`, data)
 		assert.Equal(t, "2026-03-01 04:05:06.789012", strings.TrimSuffix(strings.Replace(at, "T", " ", 1), "Z"))
+		var shown string // of what is not JSON
+		require.NoError(t, db.QueryRow("SELECT data FROM "+q+o.Prefix+"record_v"+q+" WHERE id = 'binary'").Scan(&shown))
+		assert.Equal(t, map[bool]string{true: `\201\377\000`, false: "81FF00"}[d.dialect == sqlstore.PostgreSQL], shown)
 		for _, view := range []string{"record_v", "entry_v"} {
 			rows, err := db.Query("SELECT * FROM " + q + o.Prefix + view + q)
 			require.NoError(t, err)
