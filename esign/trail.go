@@ -30,7 +30,12 @@ func (x *work) record(ctx context.Context, e Event, before *Envelope, n note) er
 	}
 	// Every event says what the documents were: those it changed before and after,
 	// the others as they stood; what a row was shown names its own alone.
-	d.Docs = x.documents(before)
+	switch e.Type {
+	case "document.rendered", "recipient.signed", "envelope.completed":
+		d.Docs = x.documents(before)
+	default:
+		d.Docs = x.documents(nil)
+	}
 	if r := x.env.row(e.Recipient); e.Type == "recipient.viewed" && r != nil {
 		own := x.env.documentsOf(r)
 		d.Docs = slices.DeleteFunc(d.Docs, func(c evidence.DocChange) bool { return !slices.Contains(own, c.ID) })

@@ -244,7 +244,7 @@ func (s *Service) submit(ctx context.Context, ref Ref) (moved bool, err error) {
 		case judge != "":
 			ruling, err := s.content.Judge(ctx, Content{Tenant: ref.Tenant, Kind: p.template.Kind, Template: p.template.Name, Text: Secret(judge)})
 			if err != nil {
-				return false, fmt.Errorf("sms: content policy: %w", err)
+				return false, &policyError{err}
 			}
 			judged[judge] = ruling
 		case gw == nil:
@@ -254,6 +254,13 @@ func (s *Service) submit(ctx context.Context, ref Ref) (moved bool, err error) {
 		}
 	}
 }
+
+// A policyError keeps the words of a content policy, which may quote the text,
+// out of texts and logs; errors.Unwrap gives them to whoever asks.
+type policyError struct{ err error }
+
+func (*policyError) Error() string   { return "sms: content policy failed" }
+func (e *policyError) Unwrap() error { return e.err }
 
 // begin commits that the text is about to leave, and what it will be known by.
 func (s *Service) begin(ctx context.Context, tx *storage.Tx, ref Ref, r *row, p ready, gw Gateway, key string) (Submission, error) {
@@ -293,7 +300,8 @@ func (s *Service) handOver(ctx context.Context, ref Ref, gw Gateway, sub Submiss
 	res, err := callGateway(call, gw, sub)
 	cancel()
 	if err != nil {
-		s.log.WarnContext(ctx, "sms: gateway", "gateway", gw.Name(), "key", sub.Key, "disposition", string(res.Disposition), "err", err)
+		// Never its words: a gateway's error may quote number and text.
+		s.log.WarnContext(ctx, "sms: gateway failed", "gateway", gw.Name(), "key", sub.Key, "disposition", string(res.Disposition), "code", res.Code)
 	}
 	// What the provider was told cannot be taken back: keep the answer even if
 	// the caller is about to leave.

@@ -253,7 +253,7 @@ func (s *Service) poll(ctx context.Context, since time.Time) {
 			err = s.Receipts(ctx, g.Name(), got)
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "sms: poll", "gateway", g.Name(), "err", err)
+			s.log.WarnContext(ctx, "sms: poll failed", "gateway", g.Name()) // not its words
 		}
 	}
 }
