@@ -41,7 +41,7 @@ func TestCorpusCost(t *testing.T) {
 	t.Logf("peak %s", strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
 }
 
-// TestChildCost asks everything of every hostile file.
+// TestChildCost asks everything of every file.
 func TestChildCost(t *testing.T) {
 	if os.Getenv("COUNTERSIGN_CHILD_COST") == "" {
 		t.Skip("runs as a child of TestCorpusCost")
@@ -50,7 +50,7 @@ func TestChildCost(t *testing.T) {
 	var worst time.Duration
 	var which string
 	files := 0
-	for _, category := range []string{"malformed", "encrypted", "attack"} {
+	for _, category := range []string{"malformed", "encrypted", "attack", "signed", "plain"} {
 		for _, e := range manifest(t, category) {
 			b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(e.Path)))
 			require.NoError(t, err)
