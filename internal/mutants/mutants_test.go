@@ -33,7 +33,7 @@ func TestMutants(t *testing.T) {
 		}},
 		{"membership", []string{
 			"money.go", "timeline.go", "catalogue.go", "check.go", "order.go", "pay.go", "refund.go", "upgrade.go", "status.go",
-			"link.go", "remind.go", "member.go",
+			"link.go", "remind.go", "member.go", "claw.go",
 		}},
 	} {
 		dir, only, some := strings.Cut(os.Getenv("COUNTERSIGN_MUTANTS"), "/")
