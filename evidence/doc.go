@@ -61,6 +61,17 @@
 //   - Keep ids that are not personal: they stand in events in the clear.
 //   - Erase people through [Log.EraseSubject], which tells the chains first.
 //
+// # What is left of the erased
+//
+// After [Log.EraseSubject] nothing of a person is reached through Store, tiles,
+// bundles or reports made later. Bytes that a database has let go of stay in its
+// files until they are overwritten, sealed under a key that is gone: bbolt reuses
+// free pages and never shrinks its file (copy it with bbolt's compact command);
+// PostgreSQL keeps dead rows until VACUUM, and its write-ahead log until it is
+// recycled; InnoDB purges deleted rows in the background and keeps redo and binary
+// logs by their settings; SQLite keeps free pages unless secure_delete is on or
+// VACUUM runs. Backups are the host's: see package privacy.
+//
 // # What is not promised
 //
 // That what people typed is true (T55). That an operator who holds the log's
