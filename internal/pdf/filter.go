@@ -70,19 +70,25 @@ func tooLarge(op string) error {
 	return limit(op, -1, "stream decodes to too many bytes")
 }
 
-var inflaters sync.Pool
+// inflater is a decoder with its buffer, kept for the next stream.
+type inflater struct {
+	in byteReader
+	z  io.ReadCloser
+}
+
+var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
 // noData is a reader at its end.
 type noData struct{}
 
 func (noData) Read([]byte) (int, error) { return 0, io.EOF }
 
-func (noData) ReadByte() (byte, error) { return 0, io.EOF }
-
 // inflate decodes zlib data. Neither the header nor the checksum is insisted
 // on: as with other readers, what can be decoded counts.
 func inflate(r io.Reader, n, most int64) ([]byte, error) {
-	br := newByteReader(r)
+	f := inflaters.Get().(*inflater)
+	br := &f.in
+	br.reset(r)
 	for range 4 { // end-of-line marks too many before the data
 		c, err := br.peek()
 		if err != nil || !isSpace(c) || c == 0 {
@@ -94,16 +100,14 @@ func inflate(r io.Reader, n, most int64) ([]byte, error) {
 	if err == nil && head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
 		br.pos += 2
 	}
-	z, _ := inflaters.Get().(io.ReadCloser)
-	if z == nil {
-		z = flate.NewReader(br)
-	} else if err := z.(flate.Resetter).Reset(br, nil); err != nil {
+	if f.z == nil {
+		f.z = flate.NewReader(br)
+	} else if err := f.z.(flate.Resetter).Reset(br, nil); err != nil {
 		return nil, malformed("flate", -1, "cannot begin")
 	}
 	defer func() {
-		if z.(flate.Resetter).Reset(noData{}, nil) == nil { // lets go of the data
-			inflaters.Put(z)
-		}
+		br.reset(noData{}) // lets go of the data
+		inflaters.Put(f)
 	}()
 	out := make([]byte, 0, min(most, max(512, min(n, 1<<20)*4)))
 	for {
@@ -115,7 +119,7 @@ func inflate(r io.Reader, n, most int64) ([]byte, error) {
 			copy(grown, out)
 			out = grown
 		}
-		k, err := z.Read(out[len(out):cap(out)])
+		k, err := f.z.Read(out[len(out):cap(out)])
 		out = out[:len(out)+k]
 		if int64(len(out)) > most {
 			return nil, tooLarge("flate")
@@ -142,7 +146,17 @@ type byteReader struct {
 }
 
 func newByteReader(r io.Reader) *byteReader {
-	return &byteReader{r: r, buf: make([]byte, 0, 4<<10)}
+	b := new(byteReader)
+	b.reset(r)
+	return b
+}
+
+// reset begins with another reader.
+func (b *byteReader) reset(r io.Reader) {
+	if cap(b.buf) < 4<<10 {
+		b.buf = make([]byte, 0, 4<<10)
+	}
+	*b = byteReader{r: r, buf: b.buf[:0]}
 }
 
 func (b *byteReader) fill() error {
