@@ -13,6 +13,11 @@
 // examples/quickstart. A real-name envelope asks for more: a code to view by, and
 // [Service.StartCheck] before the signature.
 //
+// [Service.ApplyReport] issues a paid report on an envelope (出证),
+// [Service.Receipt] gives a party what it holds against any other story,
+// [Service.CancelAccount] closes an account, and [Service.ErasePerson] forgets a
+// person in everything that is kept.
+//
 // # Vocabulary
 //
 // An envelope holds documents and recipients (参与方); a recipient who signs is a
@@ -21,7 +26,8 @@
 // revoke (撤销) voids the signatures made, to close (关闭) keeps them. The base
 // revision of a document is made before the first signature and holds every
 // field of every recipient. An intent proof is what a person's one-time code
-// earns: it is bound to the base revisions, and used once. A check compares a
+// earns: it is bound to the base revisions and to what the signer fills in, and
+// used once. A check compares a
 // real name (实名) with an authoritative source; it counts for every envelope of
 // the account, 365 days at most.
 //
