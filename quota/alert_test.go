@@ -3,6 +3,7 @@ package quota_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,4 +173,29 @@ func TestForecast_counts_what_can_be_spent_H50(t *testing.T) {
 	_, err = k.BeginRefund(t.Context(), quota.RefundRequest{Tenant: tenant, ID: "r", Account: account, Lots: []quota.LotID{"d"}})
 	require.NoError(t, err)
 	assert.Equal(t, noon.Add(5*day), forecast()[0].Runway)
+}
+
+// TestAlerts_H50_are_forgotten_with_their_lot: an account does not grow with the
+// lots it had.
+func TestAlerts_H50_are_forgotten_with_their_lot(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	lot := k.lot("a", 2, 60)
+	k.lot("b", 20, 300)
+	k.at = lot.Until.Add(-time.Hour)
+	k.sweep()
+	marks := func() int {
+		var out strings.Builder
+		require.NoError(t, k.Export(t.Context(), tenant, &out))
+		for line := range strings.Lines(out.String()) {
+			if strings.HasPrefix(line, `{"account"`) {
+				return strings.Count(line, `"rule":"ending`)
+			}
+		}
+		return -1
+	}
+	assert.Equal(t, 3, marks())
+	k.at = lot.Until
+	k.sweep()
+	k.grant(quota.GrantRequest{ID: "c", Units: 1, Until: k.at.Add(100 * day)})
+	assert.Zero(t, marks())
 }
