@@ -260,12 +260,15 @@ func TestPerfBalanceOfLongJournal(t *testing.T) {
 	table := `"` + c.Prefix + `entry"`
 	for at, part := 100, 0; at < entries; at += part {
 		part = min(1_000_000, entries-at)
-		_, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %[1]s SELECT tenant, kind, id, %d + n, at, data FROM %[1]s, generate_series(1, %d) AS n WHERE id = 'a1' AND seq = 2",
+		_, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %[1]s SELECT tenant, kind, id, %[2]d + n, at, data FROM %[1]s, generate_series(1, %[3]d) AS n WHERE id = 'a1' AND seq = 2",
 			table, at, part))
 		require.NoError(t, err)
 	}
 	_, err := db.ExecContext(t.Context(), "VACUUM ANALYZE "+table)
 	require.NoError(t, err)
+	var n int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table+" WHERE id = 'a1'").Scan(&n))
+	require.GreaterOrEqual(t, n, entries-100)
 	plain, err := quota.New(quota.Config{Store: s})
 	require.NoError(t, err)
 	latency := map[quota.AccountID][]time.Duration{}
