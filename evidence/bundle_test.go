@@ -59,3 +59,17 @@ func TestBundle(t *testing.T) {
 		assert.Equal(t, evidence.DocsDigests, r.Claim.Docs)
 	})
 }
+
+// What a document was before an event is what the event before left it as.
+func TestT12DocumentBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	a, b, c := evidence.DigestsOf([]byte("a")), evidence.DigestsOf([]byte("b")), evidence.DigestsOf([]byte("c"))
+	for i, d := range []evidence.DocChange{{After: a}, {Before: a, After: b}, {Before: a, After: c}} {
+		d.ID, d.Rev = "nda", i
+		must(w.log.Append(w.ctx, evidence.Draft{Tenant: "acme", Env: "e", Type: "document.uploaded", Actor: evidence.Actor{ID: "hr"}, Docs: []evidence.DocChange{d}}))
+	}
+	r := verify(t, w.export("e", &evidence.ExportOptions{DigestsOnly: true}), &evidence.VerifyOptions{Keys: w.trust()})
+	assert.Equal(t, evidence.Failed, r.Verdict)
+	assert.EqualValues(t, 3, r.FirstBad, troubles(r))
+}

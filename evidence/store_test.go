@@ -100,8 +100,8 @@ func firstBad(t *testing.T, w *world, env string) uint64 {
 	return r.FirstBad
 }
 
-// Invariant 9: any change to a stored event is found and located.
-func TestStoredEvents(t *testing.T) {
+// P07, invariant 9: any change to a stored event is found and located.
+func TestP07StoredEvents(t *testing.T) {
 	t.Parallel()
 	w, l := lyingWorld(t)
 	w.envelope("nda-17")

@@ -253,6 +253,7 @@ func (v *verifier) documents() {
 	if v.m == nil {
 		return
 	}
+	v.befores()
 	seen := map[int]bool{}
 	for _, f := range finalDocs(v.list) {
 		path := docPath(f.ID, f.Rev)
@@ -288,6 +289,26 @@ func (v *verifier) documents() {
 	for i, e := range v.c.entries {
 		if strings.HasPrefix(e.name, "docs/") && !seen[i] {
 			v.fail(CodeDocument, 0, e.name, "no event ends with these bytes")
+		}
+	}
+}
+
+// befores holds what an event says that a document was before it against what an
+// earlier event left it as.
+func (v *verifier) befores() {
+	left := map[string]Digest{}
+	for i := range v.list {
+		e := &v.list[i]
+		for _, d := range e.Docs {
+			if last, ok := left[d.ID]; ok && !d.Before.IsZero() && !d.Before.Equal(last) {
+				v.fail(CodeDocument, e.Seq, docPath(d.ID, d.Rev), "it was something else before than an earlier event left")
+				v.r.bad(e.Seq)
+			}
+		}
+		for _, d := range e.Docs {
+			if !d.After.IsZero() {
+				left[d.ID] = d.After
+			}
 		}
 	}
 }
