@@ -150,6 +150,10 @@ func TestAsOf_checkpoints(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, st.Lines)
 	assert.Equal(t, early, st.Opening[0].Available, "no checkpoint later than what was known")
+	req.From, req.KnownAt = noon.Add(100*time.Minute+time.Microsecond), noon.Add(900*time.Minute)
+	st, err = k.Statement(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, early, st.Opening[0].Available, "nor later than the window, whatever is known")
 	k.verify()
 }
 
