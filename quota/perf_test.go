@@ -67,20 +67,20 @@ func TestPerf_memory_pairs(t *testing.T) {
 	flatBooks(n, holds, journal)
 	arrays := cpuRate(n, func() { flatBooks(n, holds, journal) })
 	named := cpuRate(n, func() { flat(n) })
-	perfLine("quota.pair.floor", "flat books: named holds in a map, growing, against arrays that are there", named, arrays, "-")
+	perfLine("L0", "flat books: named holds in a map, growing, against arrays that are there", named, arrays, "-")
 	for _, c := range []struct {
 		id, what       string
 		callers, batch int
 	}{
-		{"quota.pair.memory", "hold and capture in memory, one caller", 1, 1},
-		{"quota.pair.memory.256", "hold and capture in memory, 256 callers", 256, 1},
-		{"quota.pair.memory.many", "hold and capture in memory, 100 in a commit", 1, 100},
+		{"L1", "hold and capture in memory, one caller", 1, 1},
+		{"L2", "hold and capture in memory, 256 callers", 256, 1},
+		{"L3", "hold and capture in memory, 100 in a commit", 1, 100},
 	} {
 		rate := cpuRate(n, func() {
 			l := perfLedger(t, storage.Group(new(storage.Mem), nil), 1)
 			runPairs(t, l, 1, c.callers, c.batch, n)
 		})
-		perfLine(c.id, c.what+", against named flat books", rate, named, ">= 300000/s and 0.05 of the flat loop")
+		perfLine(c.id, c.what+", against named flat books", rate, named, ">= 300000/s; 0.05")
 	}
 }
 
@@ -162,9 +162,9 @@ func TestPerf_bolt_durable(t *testing.T) {
 		id, what          string
 		accounts, callers int
 	}{
-		{"quota.bolt.hot.1", "bolt, durable, one account, 1 caller", 1, 1},
-		{"quota.bolt.hot.256", "bolt, durable, one account, 256 callers", 1, 256},
-		{"quota.bolt.many.256", "bolt, durable, 10000 accounts, 256 callers", 10_000, 256},
+		{"L4", "bolt, durable, one account, 1 caller", 1, 1},
+		{"L5", "bolt, durable, one account, 256 callers", 1, 256},
+		{"L6", "bolt, durable, 10000 accounts, 256 callers", 10_000, 256},
 	} {
 		dir := t.TempDir()
 		s, err := boltstore.Open(filepath.Join(dir, "store.db"), nil)
@@ -202,7 +202,7 @@ func TestPerf_bolt_durable(t *testing.T) {
 			n = int(count.Load())
 			rate := float64(n) / time.Since(start).Seconds()
 			what := map[bool]string{false: "holds", true: "holds and captures, each counted"}[capture]
-			perfLine(c.id, c.what+", "+what+", against syncs of 8 kB", rate, (before+syncRate(t, dir))/2, ">= 20000/s on one account with 256 callers, 3 per sync")
+			perfLine(c.id, c.what+", "+what+", against syncs of 8 kB", rate, (before+syncRate(t, dir))/2, ">= 20000/s; 3 (256 callers, one account)")
 		}
 		require.NoError(t, g.Close())
 		require.NoError(t, s.Close())
