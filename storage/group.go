@@ -182,6 +182,7 @@ type call struct {
 	// What follows is the worker's until done is closed.
 	want     []Key // to have in memory before fn runs
 	make     []Key // to presume absent unless they are in memory
+	strayed  bool  // moved to the shard of what it writes
 	tries    int
 	misses   int
 	unknowns int

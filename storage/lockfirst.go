@@ -82,10 +82,9 @@ func (l *lanes) close(sh *shard) {
 	}
 }
 
-// laneOf returns the lane that what a run wrote belongs to, if it is another
-// than the shard.
+// laneOf returns the lane that what a run in no lane wrote belongs to.
 func (sh *shard) laneOf(tx *Tx) *shard {
-	if sh.lane || sh.g.lanes.n.Load() == 0 {
+	if sh.g.lanes.n.Load() == 0 {
 		return nil
 	}
 	for _, s := range tx.order {

@@ -25,6 +25,7 @@ type round struct {
 	trust bool      // that keys which calls mean to create are absent
 	held  []refusal // calls whose answers wait for the commit
 	again []*call   // to run in the next round
+	moved []*call   // to run in another shard
 	bytes int       // of what is to be committed
 
 	reader GetFunc // of the transaction that the functions run in; nil: the store's
@@ -44,6 +45,7 @@ type cell struct {
 	valid bool  // a Get depends on base
 	blind bool  // base is presumed absent, by a Create
 	uses  int   // calls that wrote it
+	owner int32 // the shard, from 1, whose calls write it; 0: unknown
 	parts []int // the parts that used it; once it is written one that stands for all
 }
 
@@ -59,7 +61,7 @@ func (r *round) cell(k Key) *cell {
 	c, r.spare = &r.spare[0], r.spare[1:]
 	c.base.Key, c.now.Key = k, k
 	if e, ok := r.sh.g.cache.get(k); ok {
-		c.base, c.now, c.val, c.at, c.known = e.rec, e.rec, e.val, e.at, true
+		c.base, c.now, c.val, c.at, c.known, c.owner = e.rec, e.rec, e.val, e.at, true, e.shard
 		r.seen.hits++
 	} else {
 		r.seen.misses++
@@ -124,10 +126,31 @@ func (r *round) rescue() {
 		select {
 		case <-c.done:
 		default:
-			rest = append(rest, c)
+			if !slices.Contains(r.moved, c) {
+				rest = append(rest, c)
+			}
 		}
 	}
 	r.sh.again(rest)
+}
+
+// elsewhere returns the shard in which a call must run, if it is another: the
+// lane of what it writes, or, at most once, the shard whose calls write that,
+// which it would race.
+func (r *round) elsewhere(c *call, tx *Tx) *shard {
+	if r.sh.lane {
+		return nil
+	}
+	if l := r.sh.laneOf(tx); l != nil || c.strayed {
+		return l
+	}
+	for _, s := range tx.order {
+		if o := s.cell.owner; s.plan.op != opNone && o > 0 && o != r.sh.index+1 {
+			c.strayed = true
+			return &r.sh.g.shards[o-1]
+		}
+	}
+	return nil
 }
 
 // recall is Tx.recall in a group.
@@ -347,8 +370,9 @@ func (r *round) accept(c *call, tx *Tx) {
 		keys += r.parts[p].keys
 		size += r.parts[p].size
 	}
-	if l := r.sh.laneOf(tx); l != nil {
-		l.join(c)
+	if sh := r.elsewhere(c, tx); sh != nil {
+		r.moved = append(r.moved, c)
+		sh.join(c)
 		return
 	}
 	if (keys > MaxKeys && len(joined) > 0) || r.undoes(tx) {
