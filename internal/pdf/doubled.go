@@ -45,8 +45,8 @@ func doubled(o Object, depth int) bool {
 // says, 0 if it has none. Readers that find it right take the cross-reference
 // section at the front of the file for the newest (ISO 32000-2 annex F).
 func (d *Doc) Linearized() int64 {
-	o, _, _, err := d.indirectAt(d.header, false)
-	dict, ok := o.(*Dict)
+	x, err := d.indirectAt(d.header, false)
+	dict, ok := x.obj.(*Dict)
 	if err != nil || !ok || !dict.Has("Linearized") {
 		return 0
 	}

@@ -52,53 +52,60 @@ func (d *Doc) valueAt(off int64) (o Object, start, end int64, err error) {
 	return o, start, end, syntax("object", off, err)
 }
 
-// indirectAt reads the indirect object whose number stands at or after off. end
-// is behind endobj, or behind the value if that is missing, or where the data
-// of a stream begins.
-func (d *Doc) indirectAt(off int64, crypt bool) (o Object, ref Ref, end int64, err error) {
+// placed is an indirect object as it stands at a place in the file.
+type placed struct {
+	ref    Ref
+	obj    Object
+	end    int64 // behind endobj, behind the value if that is missing, or where a stream's data begins
+	closed bool  // endobj or stream follows the value
+}
+
+// indirectAt reads the indirect object whose number stands at or after off.
+func (d *Doc) indirectAt(off int64, crypt bool) (x placed, err error) {
 	err = d.view(off, func(b []byte, whole bool) error {
 		r, i, err := objectHeader(b, whole)
 		if err != nil {
 			return err
 		}
-		ref = r
+		x = placed{ref: r}
 		s, e, err := skipValue(b, i, whole, d.opt.Limits.Nesting)
 		if err != nil {
 			return err
 		}
 		if string(b[s:e]) == "endobj" { // nothing between obj and endobj
-			o, end = Null{}, off+int64(e)
+			x.obj, x.end = Null{}, off+int64(e)
 			return nil
 		}
 		k, ks, ke, err := next(b, e, whole)
 		if err != nil {
 			return err
 		}
-		end = off + int64(e)
+		x.end = off + int64(e)
 		stream := false
 		if k == kKeyword {
 			switch word := b[ks:ke]; {
 			case string(word) == "endobj":
-				end = off + int64(ke)
+				x.end, x.closed = off+int64(ke), true
 			case string(word) == "stream":
 				stream = true
-				if end = dataStart(b, ke); end < 0 {
+				start := dataStart(b, ke)
+				if start < 0 {
 					if !whole {
 						return errShort
 					}
-					end = int64(len(b))
+					start = int64(len(b))
 				}
-				end += off
+				x.end, x.closed = off+start, true
 			}
 		}
-		org := origin{doc: d, ref: ref, crypt: crypt}
-		o = parseValue(append([]byte(nil), b[s:e]...), 0, e-s, org, off+int64(s), false)
-		if dict, ok := o.(*Dict); ok && stream {
-			o = &Stream{Dict: dict, org: org, start: end, length: -1}
+		org := origin{doc: d, ref: r, crypt: crypt}
+		x.obj = parseValue(append([]byte(nil), b[s:e]...), 0, e-s, org, off+int64(s), false)
+		if dict, ok := x.obj.(*Dict); ok && stream {
+			x.obj = &Stream{Dict: dict, org: org, start: x.end, length: -1}
 		}
 		return nil
 	})
-	return o, ref, end, syntax("object", off, err)
+	return x, syntax("object", off, err)
 }
 
 // objectHeader reads "n g obj" and returns the position behind it.
@@ -177,12 +184,12 @@ func (d *Doc) load(ref Ref) (Object, error) {
 	if !ok || e.Kind == Free || e.Ref.Gen != ref.Gen {
 		return Null{}, nil
 	}
-	o, err := d.loadEntry(e)
+	c, err := d.loadEntry(e)
 	if err != nil {
 		return nil, inObject(err, ref)
 	}
 	size := int64(64)
-	switch v := o.(type) {
+	switch v := c.obj.(type) {
 	case *Dict:
 		v.scan()
 		size += int64(len(v.src)) + 48*int64(len(v.entries))
@@ -194,20 +201,54 @@ func (d *Doc) load(ref Ref) (Object, error) {
 	case String:
 		size += int64(len(v.B))
 	}
-	d.cache.objects.put(ref.Num, cached{ref, o}, size)
-	return o, nil
+	d.cache.objects.put(ref.Num, c, size)
+	return c.obj, nil
 }
 
-func (d *Doc) loadEntry(e Entry) (Object, error) {
+func (d *Doc) loadEntry(e Entry) (cached, error) {
 	if e.Kind == Compressed {
-		return d.loadCompressed(e)
+		o, err := d.loadCompressed(e)
+		return cached{ref: e.Ref, obj: o}, err
 	}
 	crypt := d.crypt != nil && e.Ref != d.crypt.ref
-	o, at, _, err := d.indirectAt(e.Offset, crypt)
-	if errors.Is(err, errNoObject) || err == nil && at != e.Ref {
-		return nil, malformed("object", e.Offset, "another object, or none, where the cross-reference points")
+	if o := d.borrow(e, crypt); o != nil {
+		return cached{ref: e.Ref, obj: o}, nil
 	}
-	return o, err
+	x, err := d.indirectAt(e.Offset, crypt)
+	if errors.Is(err, errNoObject) || err == nil && x.ref != e.Ref {
+		return cached{}, malformed("object", e.Offset, "another object, or none, where the cross-reference points")
+	}
+	c := cached{ref: e.Ref, obj: x.obj}
+	if x.closed {
+		c.from, c.end = e.Offset, x.end
+	}
+	return c, err
+}
+
+// borrow returns the object of e as the document read it that d was opened from,
+// nil if it did not. What stands whole within both reads the same in both.
+func (d *Doc) borrow(e Entry, crypt bool) Object {
+	file := d.src.file
+	if file == d {
+		return nil
+	}
+	c, ok := file.cache.objects.get(e.Ref.Num)
+	if !ok || c.ref != e.Ref || c.end == 0 || c.from != e.Offset || c.end >= d.src.size {
+		return nil
+	}
+	o := fresh(c.obj)
+	org := origin{doc: d, ref: e.Ref, crypt: crypt}
+	switch v := o.(type) {
+	case *Dict:
+		v.org = org
+	case *Array:
+		v.org = org
+	case *Stream:
+		v.org, v.Dict.org, v.length = org, org, -1
+	default: // a string would be decrypted already
+		return nil
+	}
+	return o
 }
 
 // fresh returns a copy the caller may change.
@@ -337,8 +378,9 @@ func (d *Doc) objStream(num uint32) (*objstm, error) {
 }
 
 type cached struct {
-	ref Ref
-	obj Object
+	ref       Ref
+	obj       Object
+	from, end int64 // where it stands in the file, 0 if not surely the same for every length of it
 }
 
 // cache keeps decoded object streams and parsed objects.

@@ -150,11 +150,11 @@ func (d *Doc) repairTrailer(at []int64) (streams []uint32, err error) {
 		if !bytes.Contains(b, []byte("XRef")) && !bytes.Contains(b, []byte("ObjStm")) {
 			continue
 		}
-		o, _, _, err := d.indirectAt(order[i].off, false)
+		x, err := d.indirectAt(order[i].off, false)
 		if CodeOf(err) == CodeIO || CodeOf(err) == CodeLimit {
 			return nil, err
 		}
-		st, ok := o.(*Stream)
+		st, ok := x.obj.(*Stream)
 		if !ok || err != nil {
 			continue
 		}

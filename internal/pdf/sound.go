@@ -71,10 +71,10 @@ func first2(a, b error) error {
 // file stands between them, so that the second is of a later revision.
 func (d *Doc) settled(x doubt) (bool, error) {
 	if !x.packed {
-		a, ra, _, err1 := d.indirectAt(x.first, false)
-		b, rb, _, err2 := d.indirectAt(x.then, false)
-		if err1 == nil && err2 == nil && ra == rb {
-			if same, err := Equal(d, a, d, b); err == nil && same {
+		a, err1 := d.indirectAt(x.first, false)
+		b, err2 := d.indirectAt(x.then, false)
+		if err1 == nil && err2 == nil && a.ref == b.ref {
+			if same, err := Equal(d, a.obj, d, b.obj); err == nil && same {
 				return true, nil
 			}
 		}
@@ -104,18 +104,18 @@ func (d *Doc) apart() (rewrite []Ref, err error) {
 	}
 	slices.Sort(starts)
 	for _, e := range list {
-		o, ref, end, err := d.indirectAt(e.Offset, d.crypt != nil && e.Ref != d.crypt.ref)
-		if err != nil || ref != e.Ref {
+		x, err := d.indirectAt(e.Offset, d.crypt != nil && e.Ref != d.crypt.ref)
+		if err != nil || x.ref != e.Ref {
 			return nil, d.unreadable(e.Ref.Num, err)
 		}
-		dict, _ := o.(*Dict)
-		if s, ok := o.(*Stream); ok {
+		dict, _ := x.obj.(*Dict)
+		if s, ok := x.obj.(*Stream); ok {
 			dict = s.Dict
 			span, err := s.DataSpan()
 			if err != nil {
 				return nil, d.unreadable(e.Ref.Num, err)
 			}
-			end = span.End()
+			x.end = span.End()
 			if n, err := d.LookupInt(dict, "Length", -1); err != nil || n != span.Len {
 				rewrite = append(rewrite, e.Ref)
 			}
@@ -124,7 +124,7 @@ func (d *Doc) apart() (rewrite []Ref, err error) {
 			return nil, unsound(e.Ref.Num, "a signature in a damaged file")
 		}
 		i, _ := slices.BinarySearch(starts, e.Offset+1)
-		if i < len(starts) && starts[i] < end {
+		if i < len(starts) && starts[i] < x.end {
 			return nil, unsound(e.Ref.Num, "another object stands within the object")
 		}
 	}

@@ -3,11 +3,11 @@ package pdf
 // readXRefStream reads the cross-reference stream whose object begins at off
 // (ISO 32000-2 7.5.8).
 func (d *Doc) readXRefStream(off int64) (*section, error) {
-	o, ref, _, err := d.indirectAt(off, false)
+	x, err := d.indirectAt(off, false)
 	if err != nil {
 		return nil, err
 	}
-	st, ok := o.(*Stream)
+	st, ok := x.obj.(*Stream)
 	if !ok {
 		return nil, malformed("xref", off, "no cross-reference section")
 	}
@@ -32,7 +32,7 @@ func (d *Doc) readXRefStream(off int64) (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &section{kind: XStream, off: off, end: span.End(), trailer: st.Dict, ref: ref, data: data}
+	s := &section{kind: XStream, off: off, end: span.End(), trailer: st.Dict, ref: x.ref, data: data}
 	w, ok := ints(st.Dict.Get("W"))
 	if !ok || len(w) < 3 {
 		return nil, malformed("xref", off, "/W is no array of three integers")
