@@ -92,7 +92,7 @@ func TestP17EraseAnySubset(t *testing.T) {
 		}
 		for _, tenant := range []string{"acme", "_"} {
 			for _, kind := range []string{"evidence.chain", "evidence.mark", "evidence.erased", "evidence.tile", "evidence.leaves", "evidence.anchor", "evidence.tree", "evidence.newest",
-				"privacy.seed", "privacy.alias", "privacy.subject", "privacy.tenant"} {
+				"privacy.seed", "privacy.env", "privacy.alias", "privacy.subject", "privacy.tenant"} {
 				for x, err := range storage.Scan(w.ctx, w.mem, tenant, kind, "") {
 					require.NoError(t, err)
 					reach = append(reach, x.Data)

@@ -216,7 +216,7 @@ func TestCanary(t *testing.T) {
 	var store bytes.Buffer
 	for _, tenant := range []string{"acme", "_"} {
 		for _, kind := range []string{"evidence.chain", "evidence.mark", "evidence.tree", "evidence.tile", "evidence.leaves", "evidence.anchor", "evidence.newest",
-			"privacy.subject", "privacy.seed", "privacy.value", "privacy.alias", "privacy.access", "privacy.tenant"} {
+			"privacy.subject", "privacy.seed", "privacy.env", "privacy.value", "privacy.alias", "privacy.access", "privacy.tenant"} {
 			recs, err := w.mem.List(w.ctx, tenant, kind, "", 1000)
 			require.NoError(t, err)
 			for _, r := range recs {

@@ -309,8 +309,7 @@ func (l *Log) commit(tx *storage.Tx, e *Event, d Draft) ([]Committed, error) {
 	if len(d.Personal) == 0 {
 		return nil, nil
 	}
-	var subjects []privacy.Subject
-	fields := map[privacy.Subject][]privacy.Committing{}
+	parties := make([]privacy.Party, 0, 4)
 	for _, p := range d.Personal {
 		if p.Subject.Tenant != d.Tenant || p.Value == nil {
 			return nil, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
@@ -319,20 +318,20 @@ func (l *Log) commit(tx *storage.Tx, e *Event, d Draft) ([]Committed, error) {
 		if f == "" {
 			f = p.Value.Field()
 		}
-		if fields[p.Subject] == nil {
-			subjects = append(subjects, p.Subject)
+		i := slices.IndexFunc(parties, func(o privacy.Party) bool { return o.Subject == p.Subject })
+		if i < 0 {
+			i = len(parties)
+			parties = append(parties, privacy.Party{Subject: p.Subject, Values: make([]privacy.Committing, 0, 4)})
 		}
-		fields[p.Subject] = append(fields[p.Subject], privacy.Committing{Field: f, Value: p.Value})
+		parties[i].Values = append(parties[i].Values, privacy.Committing{Field: f, Value: p.Value})
 	}
-	out := make([]Committed, 0, len(d.Personal))
-	for _, s := range subjects {
-		list, err := l.vault.CommitNewTx(tx, s, privacy.Context{Env: d.Env, Seq: e.Seq}, fields[s])
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range list {
-			out = append(out, Committed{Field: c.Field, C: c.C, K: c.K})
-		}
+	list, err := l.vault.CommitNewTx(tx, privacy.Context{Env: d.Env, Seq: e.Seq}, parties)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Committed, len(list))
+	for i, c := range list {
+		out[i] = Committed{Field: c.Field, C: c.C, K: c.K}
 	}
 	return out, nil
 }

@@ -2,12 +2,14 @@ package privacy
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
+	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -66,17 +68,20 @@ const (
 	commitLabel = "countersign/commit/v1"
 )
 
-func salt(seed []byte, f Field) []byte { return saltOf(extract(seed), f) }
+func salt(seed []byte, f Field) []byte {
+	out := saltOf(extract(seed), f)
+	return out[:]
+}
 
 // extract is the first half of HKDF (RFC 5869 §2.2) without a salt, which all
 // fields of a seed share; saltOf is the other.
-func extract(seed []byte) []byte { return hmac256(make([]byte, sha256.Size), seed) }
+func extract(seed []byte) [sha256.Size]byte { return hmac256(make([]byte, sha256.Size), seed) }
 
-func saltOf(prk []byte, f Field) []byte {
-	return hmac256(prk, append(lp(append(make([]byte, 0, 96), saltLabel...), string(f)), 1))
+func saltOf(prk [sha256.Size]byte, f Field) [sha256.Size]byte {
+	return hmac256(prk[:], append(lp(append(make([]byte, 0, 96), saltLabel...), string(f)), 1))
 }
 
-func commitment(salt []byte, c Context, f Field, value string) []byte {
+func commitment(salt []byte, c Context, f Field, value string) [sha256.Size]byte {
 	b := lp(append(make([]byte, 0, 256), commitLabel...), c.Env)
 	b = binary.BigEndian.AppendUint64(b, c.Seq)
 	return hmac256(salt, lp(lp(b, string(f)), value))
@@ -84,41 +89,27 @@ func commitment(salt []byte, c Context, f Field, value string) []byte {
 
 // hmac256 is HMAC-SHA-256 (RFC 2104) under a key of 32 bytes in one call: an event
 // has a dozen of them, and most of what crypto/hmac does for one is making room.
-func hmac256(key, msg []byte) []byte {
-	var pad [sha256.BlockSize]byte
-	copy(pad[:], key)
+func hmac256(key, msg []byte) [sha256.Size]byte {
+	var room [320]byte
+	pad := room[:sha256.BlockSize]
+	copy(pad, key)
 	for i := range pad {
 		pad[i] ^= 0x36
 	}
-	inner := sha256.Sum256(append(append(make([]byte, 0, 512), pad[:]...), msg...))
+	inner := sha256.Sum256(append(pad, msg...))
 	for i := range pad {
 		pad[i] ^= 0x36 ^ 0x5c
 	}
-	var outer [sha256.BlockSize + sha256.Size]byte
-	copy(outer[:], pad[:])
-	copy(outer[sha256.BlockSize:], inner[:])
-	sum := sha256.Sum256(outer[:])
-	return sum[:]
+	return sha256.Sum256(append(pad, inner[:]...))
 }
 
 // Opens reports whether o opens commitment c at place at. Moved to another
 // event, envelope or field it does not.
 func (o Opening) Opens(c []byte, at Context) bool {
 	salt := o.Salt()
-	return len(salt) == sha256.Size && hmac.Equal(c, commitment(salt, at, o.Field, o.Clear()))
+	sum := commitment(salt, at, o.Field, o.Clear())
+	return len(salt) == sha256.Size && hmac.Equal(c, sum[:])
 }
-
-// seedRecord is the sealed seed and values of one subject at one event.
-type seedRecord struct {
-	C []byte `json:"c"`
-}
-
-type seedBody struct {
-	Seed   []byte           `json:"seed"`
-	Values map[Field]string `json:"values"`
-}
-
-var seeds = storage.Kind[seedRecord]{Name: "privacy.seed", Schema: 1}
 
 // aliasRecord leads from an alias in an event to the subject.
 type aliasRecord struct {
@@ -126,14 +117,6 @@ type aliasRecord struct {
 }
 
 var aliases = storage.Kind[aliasRecord]{Name: "privacy.alias", Schema: 1}
-
-func seedID(subject string, c Context) string {
-	return storage.JoinID(subject, c.Env, fmt.Sprintf("%016x", c.Seq))
-}
-
-func seedAAD(s Subject, c Context) []byte {
-	return lps("countersign/seed/v1", s.Tenant, seeds.Name, s.ID, c.Env, fmt.Sprintf("%016x", c.Seq))
-}
 
 // CommitTx makes a commitment to a value for one event and keeps seed and value
 // sealed under the subject's key, all in the caller's commit. Nothing is
@@ -156,41 +139,133 @@ type Committing struct {
 // CommitAllTx is [Vault.CommitTx] for several fields of one subject, which it
 // seals together; the commitments come in the order of list.
 func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
-	return v.commitAll(tx, s, c, list, false)
+	return v.commit(tx, c, []Party{{s, list}}, false)
 }
 
-// CommitNewTx is [Vault.CommitAllTx] for a place where nothing was committed of
-// the subject yet, which it takes on trust instead of reading: if something was,
-// the commit conflicts and, tried again, fails with storage.ErrExists.
-func (v *Vault) CommitNewTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
-	return v.commitAll(tx, s, c, list, true)
+// A Party is a subject with what is to be committed to of it.
+type Party struct {
+	Subject Subject
+	Values  []Committing
 }
 
-func (v *Vault) commitAll(tx *storage.Tx, s Subject, c Context, list []Committing, fresh bool) ([]Commitment, error) {
-	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || len(list) == 0 {
+// CommitNewTx is [Vault.CommitAllTx] for all subjects of an event to which nothing
+// was committed yet, each named once and all of one tenant; the commitments come
+// in the order of the parties. That the event is new it takes on trust instead of
+// reading: if it is not, the commit conflicts and, tried again, fails with
+// storage.ErrExists.
+func (v *Vault) CommitNewTx(tx *storage.Tx, c Context, parties []Party) ([]Commitment, error) {
+	return v.commit(tx, c, parties, true)
+}
+
+func (v *Vault) commit(tx *storage.Tx, c Context, parties []Party, fresh bool) ([]Commitment, error) {
+	if c.Env == "" || len(c.Env) > MaxID || c.Seq == 0 || len(parties) == 0 {
 		return nil, fmt.Errorf("%w: commitment", ErrInvalid)
 	}
-	for _, p := range list {
-		if err := checkValue(s, p.Field, p.Value); err != nil {
-			return nil, err
+	tenant, total := parties[0].Subject.Tenant, 0
+	for i := range parties {
+		p := &parties[i]
+		if p.Subject.Tenant != tenant || len(p.Values) == 0 {
+			return nil, fmt.Errorf("%w: commitment", ErrInvalid)
 		}
-		if p.Value.Class() == ClassBiometric {
-			return nil, fmt.Errorf("%w: commitment to biometrics", ErrInvalid)
+		total += len(p.Values)
+		for _, x := range p.Values {
+			if err := checkValue(p.Subject, x.Field, x.Value); err != nil {
+				return nil, err
+			}
+			if x.Value.Class() == ClassBiometric {
+				return nil, fmt.Errorf("%w: commitment to biometrics", ErrInvalid)
+			}
+			if err := v.mayKeep(tx, p.Subject, x.Value); err != nil {
+				return nil, err
+			}
 		}
-		if err := v.mayKeep(tx, s, p.Value); err != nil {
+	}
+	keys, err := v.tenant(tenant)
+	if err != nil {
+		return nil, err
+	}
+	known, err := placesOf(tx, c.Env, parties)
+	if err != nil {
+		return nil, err
+	}
+	var row eventSeeds
+	stored := false
+	if !fresh {
+		if row, stored, err = readSeeds(tx, tenant, c); err != nil {
 			return nil, err
 		}
 	}
-	alias, err := v.Alias(s, c.Env)
+	out := make([]Commitment, 0, total)
+	sums := make([]byte, 0, total*sha256.Size)
+	room := make([]byte, 0, 512) // for what is to be sealed
+	for i := range parties {
+		p := &parties[i]
+		key, err := v.evidenceKeyTx(tx, keys, p.Subject)
+		if err != nil {
+			return nil, err
+		}
+		alias := keys.aliasOf(p.Subject.ID, c.Env)
+		name := hex.EncodeToString(alias[:])
+		if !known[i] {
+			if err := placeTx(tx, p.Subject, c.Env, name); err != nil {
+				return nil, err
+			}
+		}
+		var body seedBody
+		if !fresh {
+			if body, err = v.takeSeed(tx, &row, p.Subject, c); err != nil {
+				return nil, err
+			}
+		}
+		if body.Seed == nil {
+			body.Seed = make([]byte, 32)
+			_, _ = rand.Read(body.Seed)
+		}
+		prk := extract(body.Seed)
+		for _, x := range p.Values {
+			text := x.Value.clearText()
+			if !body.add(x.Field, text) {
+				return nil, ErrConflict
+			}
+			s := saltOf(prk, x.Field)
+			sum := commitment(s[:], c, x.Field, text)
+			sums = append(sums, sum[:]...)
+			out = append(out, Commitment{Field: x.Field, C: sums[len(sums)-sha256.Size : len(sums) : len(sums)], K: name})
+		}
+		room = body.encode(room[:0])
+		sealed, err := v.suite.sealWith(key, evidenceKeyID, room, seedAAD(p.Subject, c))
+		if err != nil {
+			return nil, fmt.Errorf("privacy: seed: %w", err)
+		}
+		if !row.add(alias, sealed) {
+			return nil, fmt.Errorf("%w: subject named twice", ErrInvalid)
+		}
+	}
+	key := seedKey(tenant, c)
+	if stored {
+		return out, tx.Put(key, row.encode(), time.Time{})
+	}
+	return out, tx.Create(key, row.encode(), time.Time{})
+}
+
+// evidenceKeyTx is the key for what events commit to of a subject, made where
+// there is none; the commit depends on the subject's record.
+func (v *Vault) evidenceKeyTx(tx *storage.Tx, keys *tenantKeys, s Subject) (cipher.AEAD, error) {
+	rec, _, err := tx.Value(subjects.Key(s.Tenant, s.ID), subjectCodec)
 	if err != nil {
 		return nil, err
+	}
+	if rec, ok := rec.(*subjectRecord); ok && rec.EV != nil {
+		if rec.State == Erasing || rec.State == Shredded {
+			return nil, ErrErased
+		}
+		return v.evidenceKey(keys, s, rec.EV)
 	}
 	x, err := v.openSubject(tx, s, true)
 	if err != nil {
 		return nil, err
 	}
-	key, err := x.evidence(true)
-	if err != nil {
+	if _, err := x.evidence(true); err != nil {
 		return nil, err
 	}
 	if x.fresh {
@@ -198,65 +273,7 @@ func (v *Vault) commitAll(tx *storage.Tx, s Subject, c Context, list []Committin
 			return nil, err
 		}
 	}
-	body := seedBody{Seed: make([]byte, 32), Values: map[Field]string{}}
-	var row seedRecord
-	ok := false
-	if !fresh {
-		if row, ok, err = seeds.Get(tx, s.Tenant, seedID(s.ID, c)); err != nil {
-			return nil, err
-		}
-	}
-	if ok {
-		if body, err = v.openSeed(x, c, row); err != nil {
-			return nil, err
-		}
-	} else {
-		_, _ = rand.Read(body.Seed)
-		if _, known, err := aliases.Get(tx, s.Tenant, storage.JoinID(c.Env, alias)); err != nil {
-			return nil, err
-		} else if !known {
-			if err := aliases.Create(tx, s.Tenant, storage.JoinID(c.Env, alias), aliasRecord{s.ID}); err != nil {
-				return nil, err
-			}
-		}
-	}
-	out := make([]Commitment, 0, len(list))
-	prk := extract(body.Seed)
-	for _, p := range list {
-		if _, dup := body.Values[p.Field]; dup {
-			return nil, ErrConflict
-		}
-		text := p.Value.clearText()
-		body.Values[p.Field] = text
-		out = append(out, Commitment{Field: p.Field, C: commitment(saltOf(prk, p.Field), c, p.Field, text), K: alias})
-	}
-	plain, err := json.Marshal(body)
-	if err != nil {
-		return nil, fmt.Errorf("privacy: seed: %w", err)
-	}
-	if row.C, err = v.suite.seal(key, evidenceKeyID, plain, seedAAD(s, c)); err != nil {
-		return nil, fmt.Errorf("privacy: seed: %w", err)
-	}
-	if fresh {
-		return out, seeds.Create(tx, s.Tenant, seedID(s.ID, c), row)
-	}
-	return out, seeds.Put(tx, s.Tenant, seedID(s.ID, c), row)
-}
-
-func (v *Vault) openSeed(x *subject, c Context, row seedRecord) (seedBody, error) {
-	key, err := x.evidence(false)
-	if err != nil {
-		return seedBody{}, err
-	}
-	plain, err := v.suite.open(key, evidenceKeyID, row.C, seedAAD(x.s, c))
-	if err != nil {
-		return seedBody{}, err
-	}
-	var body seedBody
-	if err := json.Unmarshal(plain, &body); err != nil || len(body.Seed) != 32 || body.Values == nil {
-		return seedBody{}, ErrKey // never quote what was sealed
-	}
-	return body, nil
+	return v.suite.aead(x.ev)
 }
 
 // OpenTx reveals what commitments of one subject at one event stand for, fields
@@ -295,20 +312,13 @@ func (v *Vault) OpenTx(ctx context.Context, tx *storage.Tx, tenant string, c Con
 		// Erased by the date, though no sweep has told the chains yet.
 		return nil, fmt.Errorf("%w: %w", ErrErased, ErrRestricted)
 	}
-	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, c))
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, ErrNotFound
-	}
-	body, err := v.openSeed(x, c, row)
+	body, err := v.openSeed(tx, x, c)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Opening, 0, len(fields))
 	for _, f := range fields {
-		val, ok := body.Values[f]
+		val, ok := body.get(f)
 		if !ok {
 			return nil, ErrNotFound
 		}
@@ -343,18 +353,11 @@ func (v *Vault) KeptTx(tx *storage.Tx, tenant string, at Context, c Commitment) 
 	if err != nil {
 		return err
 	}
-	row, ok, err := seeds.Get(tx, tenant, seedID(s.ID, at))
+	body, err := v.openSeed(tx, x, at)
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return ErrNotFound
-	}
-	body, err := v.openSeed(x, at, row)
-	if err != nil {
-		return err
-	}
-	val, ok := body.Values[c.Field]
+	val, ok := body.get(c.Field)
 	if !ok {
 		return ErrNotFound
 	}

@@ -271,62 +271,69 @@ func (v *Vault) EraseSubject(ctx context.Context, s Subject) (Receipt, error) {
 		return out, err
 	}
 	out.Backups = out.At.AddDate(0, 0, 30)
-	kinds := []string{values.Name}
-	if out.State == Shredded {
-		kinds = append(kinds, seeds.Name)
+	if out.State != Shredded {
+		out.Rows, err = v.sweep(ctx, s, values.Name)
+		return out, err
 	}
-	out.Rows, err = v.sweep(ctx, s, kinds)
+	v.forgetKeys(s)
+	for _, kind := range []string{values.Name, seedKind} {
+		n, err := v.sweep(ctx, s, kind)
+		if out.Rows += n; err != nil {
+			return out, err
+		}
+	}
+	n, err := v.sweepSeeds(ctx, s)
+	out.Rows += n
 	return out, err
 }
 
 // sweep removes sealed rows whose keys are gone. Nothing can have come since:
 // every writer of rows checks the subject's record.
-func (v *Vault) sweep(ctx context.Context, s Subject, kinds []string) (int, error) {
+func (v *Vault) sweep(ctx context.Context, s Subject, kind string) (int, error) {
 	removed := 0
 	prefix := storage.JoinPrefix(s.ID)
-	for _, kind := range kinds {
-		after := prefix
-		for {
-			page, err := v.store.List(ctx, s.Tenant, kind, after, 256)
-			if err != nil {
-				return removed, err
+	for after := prefix; ; {
+		page, err := v.store.List(ctx, s.Tenant, kind, after, 256)
+		if err != nil {
+			return removed, err
+		}
+		n := 0
+		for n < len(page) && strings.HasPrefix(page[n].Key.ID, prefix) {
+			n++
+		}
+		if n == 0 {
+			return removed, nil
+		}
+		after = page[n-1].Key.ID
+		gone := 0
+		err = storage.Update(ctx, v.store, func(tx *storage.Tx) error {
+			gone = 0
+			if _, _, err := subjects.Get(tx, s.Tenant, s.ID); err != nil { // checked with the deletes
+				return err
 			}
-			n := 0
-			for n < len(page) && strings.HasPrefix(page[n].Key.ID, prefix) {
-				n++
-			}
-			if n == 0 {
-				break
-			}
-			after = page[n-1].Key.ID
-			gone := 0
-			err = storage.Update(ctx, v.store, func(tx *storage.Tx) error {
-				gone = 0
-				if _, _, err := subjects.Get(tx, s.Tenant, s.ID); err != nil { // checked with the deletes
+			for _, r := range page[:n] {
+				if kind == seedKind && !isOldSeed(r.Key.ID) {
+					continue // an event's, of an envelope whose id is the subject's
+				}
+				now, err := tx.Get(r.Key)
+				if err != nil {
 					return err
 				}
-				for _, r := range page[:n] {
-					now, err := tx.Get(r.Key)
-					if err != nil {
-						return err
-					}
-					if now[0].Version == 0 {
-						continue
-					}
-					gone++
-					if err := tx.Delete(r.Key); err != nil {
-						return err
-					}
+				if now[0].Version == 0 {
+					continue
 				}
-				return nil
-			})
-			if err != nil {
-				return removed, err
+				gone++
+				if err := tx.Delete(r.Key); err != nil {
+					return err
+				}
 			}
-			removed += gone
+			return nil
+		})
+		if err != nil {
+			return removed, err
 		}
+		removed += gone
 	}
-	return removed, nil
 }
 
 // Due lists subjects, of all tenants, whose erasure is due: cancelled and cooled

@@ -116,7 +116,7 @@ func fingerprint(key []byte) string {
 type Suite struct {
 	ID      string                                // at most 32 bytes
 	KeySize int                                   // bytes used of a 32-byte key; 0 is 32
-	New     func(key []byte) (cipher.AEAD, error) // 12-byte nonce or longer
+	New     func(key []byte) (cipher.AEAD, error) // 12-byte nonce or longer; safe for concurrent use
 }
 
 var aesGCM = Suite{ID: "aes256gcm", New: func(key []byte) (cipher.AEAD, error) {
@@ -142,12 +142,16 @@ func (s Suite) seal(key []byte, keyID string, plain, aad []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	out := append([]byte{sealedFormat, byte(len(s.ID))}, s.ID...)
+	return s.sealWith(a, keyID, plain, aad)
+}
+
+func (s Suite) sealWith(a cipher.AEAD, keyID string, plain, aad []byte) ([]byte, error) {
+	out := make([]byte, 0, 3+len(s.ID)+len(keyID)+a.NonceSize()+len(plain)+a.Overhead())
+	out = append(append(out, sealedFormat, byte(len(s.ID))), s.ID...)
 	out = append(append(out, byte(len(keyID))), keyID...)
-	nonce := make([]byte, a.NonceSize())
+	nonce := out[len(out) : len(out)+a.NonceSize()]
 	_, _ = rand.Read(nonce)
-	out = append(out, nonce...)
-	return a.Seal(out, nonce, plain, aad), nil
+	return a.Seal(out[:len(out)+len(nonce)], nonce, plain, aad), nil
 }
 
 func (s Suite) open(key []byte, keyID string, sealed, aad []byte) ([]byte, error) {

@@ -1,11 +1,9 @@
 package privacy
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -58,6 +56,15 @@ type subjectRecord struct {
 }
 
 var subjects = storage.Kind[subjectRecord]{Name: "privacy.subject", Schema: 1, Due: subjectRecord.due}
+
+// subjectCodec lets records that are read with every event stay decoded.
+var subjectCodec = &storage.Codec{
+	Encode: func(v any) ([]byte, error) { return subjects.Encode(*v.(*subjectRecord)) },
+	Decode: func(r storage.Record) (any, error) {
+		v, err := subjects.Decode(r)
+		return &v, err
+	},
+}
 
 // due is when a sweep finds something to erase; see [Vault.Due].
 func (r subjectRecord) due() time.Time {
@@ -150,9 +157,13 @@ func (v *Vault) openSubject(tx *storage.Tx, s Subject, create bool) (*subject, e
 	return x, nil
 }
 
+func subjectKeyAAD(s Subject, name string) []byte {
+	return lps("countersign/subject-key/v1", s.Tenant, s.ID, name)
+}
+
 // unwrap opens a wrapped key, or makes one where there is none.
 func (x *subject) unwrap(wrapped *[]byte, kek []byte, name string, create bool) ([]byte, error) {
-	aad := lps("countersign/subject-key/v1", x.s.Tenant, x.s.ID, name)
+	aad := subjectKeyAAD(x.s, name)
 	if *wrapped != nil {
 		return x.v.suite.open(kek, name, *wrapped, aad)
 	}
@@ -239,29 +250,6 @@ func (v *Vault) changeTx(tx *storage.Tx, s Subject, f func(*subjectRecord, time.
 	return subjects.Put(tx, s.Tenant, s.ID, rec)
 }
 
-// Envelopes lists the envelopes whose events hold commitments of a subject.
-func (v *Vault) Envelopes(ctx context.Context, s Subject) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		last := ""
-		for item, err := range seeds.Scan(ctx, v.store, s.Tenant, storage.JoinPrefix(s.ID)) {
-			if err != nil {
-				yield("", err)
-				return
-			}
-			parts, err := storage.SplitID(item.ID)
-			if err != nil || len(parts) != 3 {
-				yield("", fmt.Errorf("privacy: seed id: %w", storage.ErrCorrupt))
-				return
-			}
-			if parts[1] != last {
-				if last = parts[1]; !yield(last, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // Alias is the name of a subject inside one envelope's evidence: equal within
 // the envelope, unrelated across envelopes, and no way back to the subject
 // without the tenant's key. It fails with [ErrLocked].
@@ -270,5 +258,6 @@ func (v *Vault) Alias(s Subject, env string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(mac(k.alias, "countersign/alias/v1", env, s.ID)[:16]), nil
+	alias := k.aliasOf(s.ID, env)
+	return hex.EncodeToString(alias[:]), nil
 }

@@ -125,6 +125,14 @@ func New(c Config) (*Vault, error) {
 type tenantKeys struct {
 	kek, bio            []byte // wrap the subjects' keys
 	index, alias, blind []byte // derived from one key that never rotates
+	kept                keyCache
+}
+
+// aliasOf is what [Vault.Alias] writes in hexadecimal.
+func (k *tenantKeys) aliasOf(subject, env string) (out [aliasSize]byte) {
+	sum := hmac256(k.alias, lp(lp(lp(make([]byte, 0, 192), "countersign/alias/v1"), env), subject))
+	copy(out[:], sum[:])
+	return out
 }
 
 type wrappedKey struct {

@@ -52,7 +52,7 @@ func everything(t *testing.T, m storage.Store) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	for _, tenant := range []string{"acme", "other", "_"} {
-		for _, kind := range []string{"privacy.tenant", "privacy.subject", "privacy.value", "privacy.seed", "privacy.alias", "privacy.access"} {
+		for _, kind := range []string{"privacy.tenant", "privacy.subject", "privacy.value", "privacy.seed", "privacy.alias", "privacy.env", "privacy.access"} {
 			recs, err := m.List(t.Context(), tenant, kind, "", 1000)
 			require.NoError(t, err)
 			for _, r := range recs {
