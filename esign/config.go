@@ -59,6 +59,10 @@ type Config struct {
 	Now func() time.Time
 	// Logger is told about work that failed and will be tried again; nil is silent.
 	Logger *slog.Logger
+	// Observer is told how often and how long the store is used, and by reason what
+	// was refused, charged and free; nil: nothing is measured. Package
+	// storage/observe has two. Quota.Observer and Membership.Observer go before it.
+	Observer storage.Observer
 }
 
 // Policy holds a deployment's choices. The zero Policy is the default of every
@@ -220,7 +224,7 @@ func New(c Config) (*Service, error) {
 	if s.keys == nil {
 		s.keys = issuer{s, c.Identity.CA}
 	}
-	s.store = storage.Group(c.Store, nil)
+	s.store = storage.Group(c.Store, &storage.GroupOptions{Observer: c.Observer})
 	return s, s.compose(c)
 }
 
@@ -267,6 +271,12 @@ func (s *Service) compose(c Config) (err error) {
 		return err
 	}
 	c.Quota.Store, c.Quota.Now = s.store, s.now
+	if c.Quota.Observer == nil {
+		c.Quota.Observer = c.Observer
+	}
+	if c.Membership.Observer == nil {
+		c.Membership.Observer = c.Observer
+	}
 	channels := maps.Clone(c.Quota.Channels)
 	for name, ch := range s.policy.Channels {
 		if name == ChannelWeChat || name == ChannelSMS {

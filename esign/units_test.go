@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"expvar"
 	"io"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/countersign/countersign/membership"
 	"github.com/countersign/countersign/quota"
 	"github.com/countersign/countersign/storage"
+	"github.com/countersign/countersign/storage/observe"
 )
 
 // purchase buys an item for an account, once.
@@ -189,4 +191,21 @@ func TestSendTx_Hard37_RolledBackLeavesNothing(t *testing.T) {
 	env, err := svc.Get(ctx, actor("hr"), "e1")
 	require.NoError(t, err)
 	assert.Equal(t, esign.StateDraft, env.State)
+}
+
+// TestObserver_Forwarded has one observer hear of the store and of decisions.
+func TestObserver_Forwarded(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	vars := new(expvar.Map).Init()
+	c := w.config(w.store, w.blobs)
+	c.Observer = observe.Expvar(vars)
+	svc, err := esign.New(c)
+	require.NoError(t, err)
+	w.buy(svc, "hr")
+	w.grant(svc, "hr", quota.UnitSign, 3)
+	w.send(svc, "e1", w.invitee("li", 1, esign.ChannelApp))
+	for _, name := range []string{"storage.round.n", "membership.decision.charged.n", "quota.units.grant.n"} {
+		assert.NotNil(t, vars.Get(name), name)
+	}
 }

@@ -60,7 +60,7 @@ func (d Decision) Line(slot quota.SlotID, channel quota.Channel) quota.LineReque
 // Check answers what [Service.CheckTx] would decide now, and records nothing.
 func (s *Service) Check(ctx context.Context, req CheckRequest) (Decision, error) {
 	return view(ctx, s, req, func(ctx context.Context, tx *storage.Tx, req CheckRequest) (Decision, error) {
-		return s.decide(ctx, tx, req, false)
+		return s.observe(s.decide(ctx, tx, req, false))
 	})
 }
 
@@ -83,7 +83,27 @@ func (s *Service) Check(ctx context.Context, req CheckRequest) (Decision, error)
 // is suspended or terminated, but never for signing as recipient and for export
 // (D22), and with [ErrRequest]. Whether there are units enough quota.Reserve says.
 func (s *Service) CheckTx(ctx context.Context, tx *storage.Tx, req CheckRequest) (Decision, error) {
-	return s.decide(ctx, tx, req, true)
+	return s.observe(s.decide(ctx, tx, req, true))
+}
+
+// observe tells the observer of a decision. One that is run again, since its
+// commit lost a race, counts again.
+func (s *Service) observe(d Decision, err error) (Decision, error) {
+	if s.cfg.Observer == nil {
+		return d, err
+	}
+	m := storage.Measure{Name: storage.MeasureDecision, N: 1, Labels: []storage.Label{{Key: "decision", Value: "charged"}}}
+	var denied *DeniedError
+	switch {
+	case errors.As(err, &denied):
+		m.Labels = []storage.Label{{Key: "decision", Value: "denied"}, {Key: "reason", Value: string(denied.Reason)}}
+	case err != nil:
+		return d, err
+	case d.Free != "":
+		m.Labels = []storage.Label{{Key: "decision", Value: "free"}, {Key: "reason", Value: d.Free}}
+	}
+	s.cfg.Observer.Observe(m)
+	return d, err
 }
 
 // kinds maps features to what they are charged as.

@@ -53,6 +53,8 @@ type Config struct {
 	// RefundUntil returns the end of the window in which an unused purchase may
 	// be returned; nil is [quota.SevenDays].
 	RefundUntil func(paid time.Time) time.Time
+	// Observer is told of decisions and their reasons; nil: nothing is measured.
+	Observer storage.Observer
 }
 
 // A Service sells memberships and packages and decides what is free. It holds no

@@ -54,6 +54,9 @@ const (
 	// MeasureUnits is N units that a call of package quota moved. Label "entry":
 	// "grant", "hold", "capture", "release" or "forfeit".
 	MeasureUnits = "quota.units"
+	// MeasureDecision is a decision of package membership; N is 1. Labels
+	// "decision": "free", "charged" or "denied", and "reason" of what is not charged.
+	MeasureDecision = "membership.decision"
 )
 
 const slowFunction = 5 * time.Millisecond
