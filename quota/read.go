@@ -261,7 +261,7 @@ func (l *Ledger) Quote(ctx context.Context, req ReserveRequest) (Quote, error) {
 
 // QuoteTx is [Ledger.Quote] within a commit.
 func (l *Ledger) QuoteTx(ctx context.Context, tx *storage.Tx, req ReserveRequest) (Quote, error) {
-	if err := checkReserve(req); err != nil {
+	if err := checkReserve(&req); err != nil {
 		return Quote{}, err
 	}
 	now := tx.Now(l.cfg.Now)

@@ -54,7 +54,7 @@ var reserves = newTasks[ReserveRequest, Hold]()
 
 // ReserveTx is [Ledger.Reserve] within a commit.
 func (l *Ledger) ReserveTx(ctx context.Context, tx *storage.Tx, req ReserveRequest) (Hold, error) {
-	return l.reserve(tx, req, false)
+	return l.reserve(tx, &req, false)
 }
 
 // A ChargeRequest asks to use units at once.
@@ -76,43 +76,29 @@ func (l *Ledger) Charge(ctx context.Context, req ChargeRequest) (Hold, error) {
 
 // ChargeTx is [Ledger.Charge] within a commit.
 func (l *Ledger) ChargeTx(ctx context.Context, tx *storage.Tx, req ChargeRequest) (Hold, error) {
-	return l.reserve(tx, ReserveRequest{Tenant: req.Tenant, ID: req.ID, Account: req.Account, Ref: req.Ref, Lines: req.Lines, Actor: req.Actor}, true)
+	return l.reserve(tx, &ReserveRequest{Tenant: req.Tenant, ID: req.ID, Account: req.Account, Ref: req.Ref, Lines: req.Lines, Actor: req.Actor}, true)
 }
 
 // ReserveMany reserves each request on its own, all in one commit: a refusal
 // of one leaves the others. Answers and errors are in the order of the requests.
 func (l *Ledger) ReserveMany(ctx context.Context, reqs []ReserveRequest) ([]Hold, []error, error) {
-	return many(ctx, l, reqs, l.ReserveTx)
+	return many(ctx, l, reqs, func(b *books, req *ReserveRequest) (Hold, error) { return b.reserve(req, false) })
 }
 
-// many runs independent requests in one commit.
-func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(context.Context, *storage.Tx, Q) (A, error)) (answers []A, errs []error, err error) {
-	err = storage.Update(ctx, l.cfg.Store, func(tx *storage.Tx) error {
-		answers, errs = make([]A, len(reqs)), make([]error, len(reqs))
-		for i, req := range reqs {
-			errs[i] = tx.Sub(func() error {
-				var err error
-				answers[i], err = do(ctx, tx, req)
-				return err
-			})
-			if errs[i] != nil && Code(errs[i]) == "" {
-				return errs[i] // not a refusal: the store failed
-			}
-		}
-		return nil
-	})
+func (l *Ledger) reserve(tx *storage.Tx, req *ReserveRequest, charge bool) (Hold, error) {
+	b := books{l: l, tx: tx}
+	hold, err := b.reserve(req, charge)
+	if err == nil {
+		err = b.close()
+	}
 	if err != nil {
-		return nil, nil, err
+		return Hold{}, err
 	}
-	for i := range answers {
-		if l.cfg.Observer != nil {
-			l.measure(answers[i], errs[i])
-		}
-	}
-	return answers, errs, nil
+	b.free()
+	return hold, nil
 }
 
-func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold, error) {
+func (b *books) reserve(req *ReserveRequest, charge bool) (Hold, error) {
 	if err := checkReserve(req); err != nil {
 		return Hold{}, err
 	}
@@ -120,8 +106,8 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 	if charge {
 		op = "charge"
 	}
-	want := digest(directIntent(op, &req))
-	rec, err := holds.own(tx, req.Tenant, string(req.ID))
+	want := digest(directIntent(op, req))
+	rec, err := holds.own(b.tx, req.Tenant, string(req.ID))
 	if err != nil {
 		return Hold{}, err
 	}
@@ -129,25 +115,24 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		if rec.Intent != want {
 			return Hold{}, fmt.Errorf("%w: hold", ErrIntentMismatch)
 		}
-		return l.first(rec), nil
+		return b.l.first(rec), nil
 	}
-	rec = holds.spare.Get().(*holdRecord)
-	*rec = holdRecord{Intent: want, Charged: charge, Opened: make([]Channel, 0, len(req.Lines))}
-	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rev: 1}
-	now := tx.Now(l.cfg.Now)
-	lines, version, err := l.price(req.Lines, now, 1)
+	now := b.tx.Now(b.l.cfg.Now)
+	lines, version, err := b.l.price(req.Lines, now, 1)
 	if err != nil {
 		return Hold{}, err
 	}
-	rec.Lines, rec.Rates = lines, version
-	for _, line := range req.Lines {
-		rec.Opened = append(rec.Opened, line.Channel)
+	rec = holds.spare.Get().(*holdRecord)
+	*rec = holdRecord{Intent: want, Charged: charge, Opened: rec.Opened[:0]}
+	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rates: version, Lines: lines, Rev: 1}
+	for i := range req.Lines {
+		rec.Opened = append(rec.Opened, req.Lines[i].Channel)
 	}
 	if req.TTL > 0 {
 		rec.Expires = expiry(now, req.TTL)
 	}
 	if paid(lines) {
-		o, err := l.open(tx, req.Tenant, req.Account, false)
+		o, err := b.open(req.Tenant, req.Account)
 		if errors.Is(err, errNoAccount) {
 			_, err = (&journal{head: &head{}, at: now}).plan(asks(lines))
 			return Hold{}, err
@@ -159,43 +144,53 @@ func (l *Ledger) reserve(tx *storage.Tx, req ReserveRequest, charge bool) (Hold,
 		if req.TTL > 0 {
 			rec.Expires = expiry(now, req.TTL) // from the account's instant, which may be later
 		}
-		if err := o.take(&rec.Hold, rec.Lines, charge, req.Actor); err != nil {
+		if err := o.pays(lines); err != nil {
 			return Hold{}, err
 		}
-		if err := l.save(tx, o); err != nil {
+		b.changed = true
+		if err := o.take(&rec.Hold, lines, charge, req.Actor); err != nil {
 			return Hold{}, err
 		}
-		o.free()
+		if err := b.book(o); err != nil {
+			return Hold{}, err
+		}
 	}
-	for i := range rec.Lines {
-		rec.Lines[i].Held = now
+	for i := range lines {
+		lines[i].Held = now
 		if charge {
-			rec.Lines[i].State, rec.Lines[i].Settled = Captured, now
+			lines[i].State, lines[i].Settled = Captured, now
 		}
 	}
-	if err := holds.create(tx, req.Tenant, string(req.ID), rec); err != nil {
+	b.changed = true
+	if err := holds.create(b.tx, req.Tenant, string(req.ID), rec); err != nil {
 		return Hold{}, err
 	}
 	hold := rec.Hold
-	holds.free(rec)
+	rec.Lines = nil // which are the caller's now
+	freeHold(rec)
 	return hold, nil
 }
 
-// take pays for lines of a hold from the account's lots, and captures them at
-// once if asked to.
-func (o *opened) take(h *Hold, lines []Line, charge bool, actor string) error {
+// pays finds the lots that pay for lines, or says why none do.
+func (o *opened) pays(lines []Line) error {
 	if o.Suspended != "" {
 		return ErrSuspended
 	}
-	if !o.serve(lines) {
-		planned, err := o.plan(asks(lines))
-		if err != nil {
-			return err
-		}
-		for i := range lines {
-			lines[i].From = planned[i]
-		}
+	if o.serve(lines) {
+		return nil
 	}
+	planned, err := o.plan(asks(lines))
+	if err != nil {
+		return err
+	}
+	for i := range lines {
+		lines[i].From = planned[i]
+	}
+	return nil
+}
+
+// take takes what pays for lines of a hold, and captures it at once if asked to.
+func (o *opened) take(h *Hold, lines []Line, charge bool, actor string) error {
 	for i := range lines {
 		line := &lines[i]
 		for k := range line.From {
@@ -276,7 +271,7 @@ func paid(lines []Line) bool {
 	return slices.ContainsFunc(lines, func(line Line) bool { return line.Units > 0 })
 }
 
-func checkReserve(req ReserveRequest) error {
+func checkReserve(req *ReserveRequest) error {
 	if err := checkIDs(req.Tenant, req.ID); err != nil {
 		return err
 	}

@@ -57,22 +57,23 @@ var (
 
 // CaptureTx is [Ledger.Capture] within a commit.
 func (l *Ledger) CaptureTx(ctx context.Context, tx *storage.Tx, req CaptureRequest) (Settlement, error) {
+	return l.settled(tx, func(b *books) (Settlement, error) { return b.capture(&req) })
+}
+
+// CaptureMany captures each request on its own, all in one commit; see
+// [Ledger.ReserveMany].
+func (l *Ledger) CaptureMany(ctx context.Context, reqs []CaptureRequest) ([]Settlement, []error, error) {
+	return many(ctx, l, reqs, (*books).capture)
+}
+
+func (b *books) capture(req *CaptureRequest) (Settlement, error) {
 	if err := checkSettle(req.Tenant, req.ID, req.Hold, req.Slots, req.Actor); err != nil {
 		return Settlement{}, err
 	}
 	if len(req.Slots) == 0 {
 		return Settlement{}, badRequest("slots", "required")
 	}
-	sum := directIntent("capture", &req)
-	return storage.OnceWith(tx, ops.Key(req.Tenant, req.ID), sum, &settlements, func() (Settlement, error) {
-		return l.settle(tx, settling{req.Tenant, req.Hold, req.Slots, "", req.Actor})
-	})
-}
-
-// CaptureMany captures each request on its own, all in one commit; see
-// [Ledger.ReserveMany].
-func (l *Ledger) CaptureMany(ctx context.Context, reqs []CaptureRequest) ([]Settlement, []error, error) {
-	return many(ctx, l, reqs, l.CaptureTx)
+	return b.settle(settling{req.Tenant, req.ID, directIntent("capture", req), req.Hold, req.Slots, "", req.Actor})
 }
 
 // A ReleaseRequest ends lines without a signature.
@@ -96,35 +97,56 @@ func (l *Ledger) Release(ctx context.Context, req ReleaseRequest) (Settlement, e
 
 // ReleaseTx is [Ledger.Release] within a commit.
 func (l *Ledger) ReleaseTx(ctx context.Context, tx *storage.Tx, req ReleaseRequest) (Settlement, error) {
+	return l.settled(tx, func(b *books) (Settlement, error) { return b.release(&req) })
+}
+
+// ReleaseMany releases each request on its own, all in one commit; see
+// [Ledger.ReserveMany].
+func (l *Ledger) ReleaseMany(ctx context.Context, reqs []ReleaseRequest) ([]Settlement, []error, error) {
+	return many(ctx, l, reqs, (*books).release)
+}
+
+func (b *books) release(req *ReleaseRequest) (Settlement, error) {
 	if err := checkSettle(req.Tenant, req.ID, req.Hold, req.Slots, req.Actor); err != nil {
 		return Settlement{}, err
 	}
 	if !req.Cause.known() {
 		return Settlement{}, badRequest("cause", "unknown")
 	}
-	sum := directIntent("release", &req)
-	return storage.OnceWith(tx, ops.Key(req.Tenant, req.ID), sum, &settlements, func() (Settlement, error) {
-		return l.settle(tx, settling{req.Tenant, req.Hold, req.Slots, req.Cause, req.Actor})
-	})
-}
-
-// ReleaseMany releases each request on its own, all in one commit; see
-// [Ledger.ReserveMany].
-func (l *Ledger) ReleaseMany(ctx context.Context, reqs []ReleaseRequest) ([]Settlement, []error, error) {
-	return many(ctx, l, reqs, l.ReleaseTx)
+	return b.settle(settling{req.Tenant, req.ID, directIntent("release", req), req.Hold, req.Slots, req.Cause, req.Actor})
 }
 
 // settling is a Capture (no cause) or a Release.
 type settling struct {
 	tenant string
+	id     string
+	intent [32]byte
 	hold   HoldID
 	slots  []SlotID
 	cause  Cause
 	actor  string
 }
 
-func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
-	rec, err := l.loadHold(tx, s.tenant, s.hold)
+// settled runs one Capture or Release.
+func (l *Ledger) settled(tx *storage.Tx, do func(*books) (Settlement, error)) (Settlement, error) {
+	b := books{l: l, tx: tx}
+	st, err := do(&b)
+	if err == nil {
+		err = b.close()
+	}
+	if err != nil {
+		return Settlement{}, err
+	}
+	b.free()
+	return st, nil
+}
+
+func (b *books) settle(s settling) (Settlement, error) {
+	return storage.OnceWith(b.tx, ops.Key(s.tenant, s.id), s.intent, &settlements, func() (Settlement, error) { return b.settleHold(&s) })
+}
+
+func (b *books) settleHold(s *settling) (Settlement, error) {
+	rec, err := b.l.loadHold(b.tx, s.tenant, s.hold)
 	if err != nil {
 		return Settlement{}, err
 	}
@@ -133,21 +155,21 @@ func (l *Ledger) settle(tx *storage.Tx, s settling) (Settlement, error) {
 	if err != nil {
 		return Settlement{}, err
 	}
-	st, err := l.settleLines(tx, &rec.Hold, lines, s)
+	st, err := b.settleLines(&rec.Hold, lines, s)
 	if err != nil || len(lines) == 0 {
 		return st, err
 	}
 	rec.Rev++
-	if err := holds.keep(tx, s.tenant, string(s.hold), rec); err != nil {
+	if err := holds.keep(b.tx, s.tenant, string(s.hold), rec); err != nil {
 		return Settlement{}, err
 	}
-	holds.free(rec) // st shares nothing with it
+	freeHold(rec) // st shares nothing with it
 	return st, nil
 }
 
 // settleLines settles lines of a hold on the accounts that paid for them.
-func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling) (Settlement, error) {
-	now := tx.Now(l.cfg.Now)
+func (b *books) settleLines(h *Hold, lines []*Line, s *settling) (Settlement, error) {
+	now := b.tx.Now(b.l.cfg.Now)
 	var few [4]*opened
 	order := few[:0] // the accounts that paid: one, but for holds of signers who pay
 	for _, line := range lines {
@@ -158,7 +180,7 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 		if paying(order, payer) != nil {
 			continue
 		}
-		o, err := l.openExact(tx, s.tenant, payer, false)
+		o, err := b.exact(s.tenant, payer)
 		if errors.Is(err, errNoAccount) {
 			err = fmt.Errorf("%w: quota: account of a held line is missing", storage.ErrCorrupt)
 		}
@@ -173,9 +195,10 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 	if !h.Expires.IsZero() && !now.Before(h.Expires) {
 		return Settlement{}, ErrHoldExpired
 	}
+	b.changed = true
 	st := Settlement{Hold: h.ID, At: now, Lines: make([]SettledLine, 0, len(lines))}
 	for _, line := range lines {
-		done, err := l.settleLine(paying(order, line.payer(h)), h, line, s)
+		done, err := b.l.settleLine(paying(order, line.payer(h)), h, line, s)
 		if err != nil {
 			return Settlement{}, err
 		}
@@ -183,20 +206,23 @@ func (l *Ledger) settleLines(tx *storage.Tx, h *Hold, lines []*Line, s settling)
 		st.Lines = append(st.Lines, done)
 	}
 	for _, o := range order {
-		if err := l.save(tx, o); err != nil {
+		if err := b.book(o); err != nil {
 			return Settlement{}, err
 		}
+	}
+	if !slices.ContainsFunc(order, func(o *opened) bool { return o.MergedInto != "" }) {
+		return st, nil
+	}
+	if err := b.close(); err != nil {
+		return Settlement{}, err
 	}
 	for _, o := range order {
 		if o.MergedInto == "" {
 			continue
 		}
-		if err := l.forward(tx, s.tenant, o.Account); err != nil {
+		if err := b.l.forward(b.tx, s.tenant, o.Account); err != nil {
 			return Settlement{}, err
 		}
-	}
-	for _, o := range order {
-		o.free()
 	}
 	return st, nil
 }
@@ -210,7 +236,7 @@ func paying(accounts []*opened, id AccountID) *opened {
 	return nil
 }
 
-func (l *Ledger) settleLine(o *opened, h *Hold, line *Line, s settling) (SettledLine, error) {
+func (l *Ledger) settleLine(o *opened, h *Hold, line *Line, s *settling) (SettledLine, error) {
 	done := SettledLine{Slot: line.Slot, Units: line.Units}
 	switch {
 	case s.cause == "":
@@ -387,7 +413,11 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		if err != nil {
 			return Amendment{}, err
 		}
-		a.Removed, err = l.settleLines(tx, &rec.Hold, lines, settling{req.Tenant, req.Hold, req.Remove, Removed, req.Actor})
+		b := books{l: l, tx: tx}
+		a.Removed, err = b.settleLines(&rec.Hold, lines, &settling{tenant: req.Tenant, cause: Removed, actor: req.Actor})
+		if err == nil {
+			err = b.close()
+		}
 		if err != nil {
 			return Amendment{}, err
 		}
@@ -402,6 +432,9 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		}
 		if !rec.Expires.IsZero() && !o.at.Before(rec.Expires) {
 			return Amendment{}, ErrHoldExpired
+		}
+		if err := o.pays(a.Added); err != nil {
+			return Amendment{}, err
 		}
 		if err := o.take(&rec.Hold, a.Added, false, req.Actor); err != nil {
 			return Amendment{}, err

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"iter"
-	"math"
 	"sync"
 	"time"
 
@@ -25,31 +22,34 @@ import (
 // it as JSON. Data that begins with a brace is read as JSON of the same types.
 const wireMark = 0x81
 
-// A writer appends fields.
-type writer struct{ b []byte }
+// What follows appends fields to b.
 
-func (w *writer) num(n int64)   { w.b = binary.AppendVarint(w.b, n) }
-func (w *writer) unum(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
-func (w *writer) text(s string) { w.unum(uint64(len(s))); w.b = append(w.b, s...) }
+func putNum(b []byte, n int64) []byte   { return binary.AppendVarint(b, n) }
+func putUnum(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) }
 
-func (w *writer) bit(v bool) {
-	if v {
-		w.b = append(w.b, 1)
-		return
+func putText[S ~string](b []byte, s S) []byte {
+	if len(s) < 0x80 { // a length of one byte, as nearly all are
+		return append(append(b, byte(len(s))), s...)
 	}
-	w.b = append(w.b, 0)
+	return append(putUnum(b, uint64(len(s))), s...)
 }
 
-func (w *writer) time(t time.Time) {
+func putBit(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func putTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
-		w.num(0)
-		return
+		return append(b, 0)
 	}
 	n := t.UnixMicro()
 	if n >= 0 {
 		n++
 	}
-	w.num(n)
+	return putNum(b, n)
 }
 
 // A reader takes fields off; after a failure it yields zeros, and err tells. It
@@ -141,22 +141,31 @@ func (r *reader) count() int {
 	return int(n)
 }
 
-// list and unlist write and read a list; an empty one is nil again.
-func list[T any](w *writer, in []T, put func(*writer, *T)) {
-	w.unum(uint64(len(in)))
+// putList and getList write and read a list. Members are read into the memory of
+// old, of which nothing else remains; an empty list is nil again if old is.
+func putList[T any](b []byte, in []T, put func([]byte, *T) []byte) []byte {
+	b = putUnum(b, uint64(len(in)))
 	for i := range in {
-		put(w, &in[i])
+		b = put(b, &in[i])
 	}
+	return b
 }
 
-func unlist[T any](r *reader, get func(*reader, *T)) []T {
+func getList[T any](r *reader, old []T, get func(*reader, *T)) []T {
 	n := r.count()
 	if n == 0 {
-		return nil
+		return old[:0]
 	}
-	out := make([]T, 0, min(n, 32)) // a length that lies must not cost memory
+	if cap(old) == 0 {
+		old = make([]T, 0, min(n, 32)) // a length that lies must not cost memory
+	}
+	out := old[:0]
 	for range n {
-		out = append(out, *new(T))
+		if len(out) < cap(out) {
+			out = out[:len(out)+1] // what the member has of memory is used again
+		} else {
+			out = append(out, *new(T))
+		}
 		if get(r, &out[len(out)-1]); r.err != nil {
 			return nil
 		}
@@ -164,21 +173,28 @@ func unlist[T any](r *reader, get func(*reader, *T)) []T {
 	return out
 }
 
-func putText[S ~string](w *writer, s *S) { w.text(string(*s)) }
+func putTexts[S ~string](b []byte, in []S) []byte {
+	b = putUnum(b, uint64(len(in)))
+	for _, s := range in {
+		b = putText(b, s)
+	}
+	return b
+}
+
 func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
 
 // packed is a storage.Kind in the compact form. Values with a clone function stay
 // decoded in the memory of a group; others are decoded by every read.
 type packed[T any] struct {
 	storage.Kind[T]
-	put   func(*writer, *T)
+	put   func([]byte, *T) []byte
 	get   func(*reader, *T)
 	clone func(T) T
 	codec *storage.Codec // of *T
 	spare *sync.Pool     // of *T
 }
 
-func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
+func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
 	k := packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
@@ -196,21 +212,11 @@ func pack[T any](kind storage.Kind[T], put func(*writer, *T), get func(*reader, 
 
 func (k packed[T]) Encode(v T) ([]byte, error) { return k.encode(&v), nil }
 
-func (k packed[T]) encode(v *T) []byte {
-	w := writers.Get().(*writer)
-	w.b = binary.AppendUvarint(append(w.b[:0], wireMark), uint64(k.Schema))
-	k.put(w, v)
-	out := bytes.Clone(w.b)
-	w.free()
-	return out
-}
+func (k packed[T]) encode(v *T) []byte { return bytes.Clone(k.append(make([]byte, 0, 512), v)) }
 
-var writers = sync.Pool{New: func() any { return &writer{make([]byte, 0, 1024)} }}
-
-func (w *writer) free() {
-	if cap(w.b) <= 64<<10 {
-		writers.Put(w)
-	}
+// append appends the form of v to b.
+func (k packed[T]) append(b []byte, v *T) []byte {
+	return k.put(putUnum(append(b, wireMark), uint64(k.Schema)), v)
 }
 
 func (k packed[T]) Decode(rec storage.Record) (v T, err error) {
@@ -272,13 +278,6 @@ func (k packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.PutValue(k.Key(tenant, id), k.codec, v, k.due(*v))
 }
 
-// free gives the memory back of a value without a clone function, which is
-// neither used nor kept any more. What it points to may be.
-func (k packed[T]) free(v *T) {
-	*v = *new(T)
-	k.spare.Put(v)
-}
-
 // create is Create of v itself, which must not change any more.
 func (k packed[T]) create(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.CreateValue(k.Key(tenant, id), k.codec, v, k.due(*v))
@@ -311,229 +310,4 @@ func (k packed[T]) Scan(ctx context.Context, s storage.Store, tenant, prefix str
 			}
 		}
 	}
-}
-
-func putLot(w *writer, l *Lot) {
-	w.text(string(l.ID))
-	w.text(string(l.Unit))
-	list(w, l.Scope, putText[ChargeKind])
-	w.num(int64(l.Priority))
-	w.text(string(l.Source))
-	w.time(l.From)
-	w.time(l.Until)
-	w.text(l.Order)
-	for _, n := range [...]Units{l.Granted, l.Held, l.Used, l.Expired, l.Clawed} {
-		w.num(int64(n))
-	}
-	w.bit(l.Frozen)
-	w.bit(l.Clawing)
-	w.text(l.Refund)
-	w.time(l.FirstUse)
-	list(w, l.Lapse, func(w *writer, p *Lapse) { w.time(p.At); w.num(int64(p.Units)) })
-	w.time(l.Credited)
-}
-
-func getLot(r *reader, l *Lot) {
-	l.ID, l.Unit = LotID(r.text()), Unit(r.text())
-	l.Scope = unlist(r, getText[ChargeKind])
-	p := r.num()
-	if p < math.MinInt16 || p > math.MaxInt16 {
-		r.fail()
-	}
-	l.Priority, l.Source = int16(p), Source(r.text())
-	l.From, l.Until, l.Order = r.time(), r.time(), r.text()
-	for _, n := range [...]*Units{&l.Granted, &l.Held, &l.Used, &l.Expired, &l.Clawed} {
-		*n = Units(r.num())
-	}
-	l.Frozen, l.Clawing, l.Refund, l.FirstUse = r.bit(), r.bit(), r.text(), r.time()
-	l.Lapse = unlist(r, func(r *reader, p *Lapse) { p.At, p.Units = r.time(), Units(r.num()) })
-	l.Credited = r.time()
-}
-
-// boundHead is no less than the bytes that putHead writes: ten for every number
-// and every length.
-func boundHead(h *head) int {
-	n := 100 + len(h.Account) + len(h.Suspended) + len(h.MergedInto)
-	for i := range h.Lots {
-		l := &h.Lots[i]
-		n += 200 + len(l.ID) + len(l.Unit) + len(l.Source) + len(l.Order) + len(l.Refund) + 20*len(l.Lapse)
-		for _, s := range l.Scope {
-			n += 10 + len(s)
-		}
-	}
-	for i := range h.Usage {
-		n += 30 + len(h.Usage[i].Unit)
-	}
-	for i := range h.Marks {
-		n += 30 + len(h.Marks[i].Rule) + len(h.Marks[i].Unit) + len(h.Marks[i].Lot)
-	}
-	return n
-}
-
-func putHead(w *writer, h *head) {
-	w.text(string(h.Account))
-	w.unum(h.Seq)
-	w.time(h.Last)
-	list(w, h.Lots, putLot)
-	list(w, h.Usage, func(w *writer, d *dayUse) { w.num(d.Day); w.text(string(d.Unit)); w.num(int64(d.Units)) })
-	list(w, h.Marks, func(w *writer, m *mark) { w.text(string(m.Rule)); w.text(string(m.Unit)); w.text(string(m.Lot)) })
-	w.text(h.Suspended)
-	w.text(string(h.MergedInto))
-}
-
-func getHead(r *reader, h *head) {
-	h.Account, h.Seq, h.Last = AccountID(r.text()), r.unum(), r.time()
-	h.Lots = unlist(r, getLot)
-	h.Usage = unlist(r, func(r *reader, d *dayUse) { d.Day, d.Unit, d.Units = r.num(), Unit(r.text()), Units(r.num()) })
-	h.Marks = unlist(r, func(r *reader, m *mark) { m.Rule, m.Unit, m.Lot = AlertRule(r.text()), Unit(r.text()), LotID(r.text()) })
-	h.Suspended, h.MergedInto = r.text(), AccountID(r.text())
-}
-
-func putHold(w *writer, h *holdRecord) {
-	w.text(string(h.ID))
-	w.text(string(h.Account))
-	w.text(h.Ref)
-	w.num(int64(h.Rates))
-	list(w, h.Lines, putLine)
-	w.time(h.Expires)
-	w.unum(h.Rev)
-	w.text(string(h.Intent[:]))
-	list(w, h.Opened, putText[Channel])
-	w.bit(h.Charged)
-}
-
-func getHold(r *reader, h *holdRecord) {
-	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
-	h.Lines = unlist(r, getLine)
-	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.digest()
-	h.Opened = unlist(r, getText[Channel])
-	h.Charged = r.bit()
-}
-
-func putLine(w *writer, l *Line) {
-	for _, s := range [...]string{string(l.Slot), string(l.Kind), string(l.Unit), string(l.Channel), string(l.State), l.Free, string(l.Account), string(l.Cause)} {
-		w.text(s)
-	}
-	w.num(int64(l.Units))
-	w.bit(l.Sticky)
-	list(w, l.From, func(w *writer, s *Slice) { w.text(string(s.Lot)); w.num(int64(s.Units)); w.unum(s.Entry) })
-	w.time(l.Held)
-	w.time(l.Settled)
-	w.unum(l.Since)
-}
-
-func getLine(r *reader, l *Line) {
-	l.Slot, l.Kind, l.Unit, l.Channel = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Channel(r.text())
-	l.State, l.Free, l.Account, l.Cause = LineState(r.text()), r.text(), AccountID(r.text()), Cause(r.text())
-	l.Units, l.Sticky = Units(r.num()), r.bit()
-	l.From = unlist(r, func(r *reader, s *Slice) { s.Lot, s.Units, s.Entry = LotID(r.text()), Units(r.num()), r.unum() })
-	l.Held, l.Settled, l.Since = r.time(), r.time(), r.unum()
-}
-
-func putEntry(w *writer, e *Entry) {
-	w.unum(e.Seq)
-	w.time(e.Effective)
-	w.time(e.Recorded)
-	for _, s := range [...]string{string(e.Kind), string(e.Lot), string(e.Hold), string(e.Slot), string(e.Debit), string(e.Credit), e.Actor, e.Reason} {
-		w.text(s)
-	}
-	w.num(int64(e.Units))
-	w.unum(e.Reverses)
-	w.time(e.Expires)
-	w.bit(e.State != nil)
-	if e.State != nil {
-		putLot(w, e.State)
-	}
-}
-
-func getEntry(r *reader, e *Entry) {
-	e.Seq, e.Effective, e.Recorded = r.unum(), r.time(), r.time()
-	e.Kind, e.Lot, e.Hold, e.Slot = EntryKind(r.text()), LotID(r.text()), HoldID(r.text()), SlotID(r.text())
-	e.Debit, e.Credit, e.Actor, e.Reason = Book(r.text()), Book(r.text()), r.text(), r.text()
-	e.Units, e.Reverses, e.Expires = Units(r.num()), r.unum(), r.time()
-	if r.bit() {
-		e.State = new(Lot)
-		getLot(r, e.State)
-	}
-}
-
-// entrySchema is the version of stored entries.
-const entrySchema = 1
-
-func encodeEntry(e *Entry) ([]byte, error) { return appendEntry(nil, e), nil }
-
-func appendEntry(b []byte, e *Entry) []byte {
-	w := writer{append(b, wireMark, entrySchema)}
-	putEntry(&w, e)
-	return w.b
-}
-
-// entryFrame is an entry as JSON.
-type entryFrame struct {
-	Schema int   `json:"v"`
-	Data   Entry `json:"d"`
-}
-
-func decodeEntry(data []byte) (Entry, error) {
-	if len(data) > 0 && data[0] == wireMark {
-		var e Entry
-		r := reader{b: string(data[1:])}
-		r.schema(entrySchema)
-		getEntry(&r, &e)
-		return e, r.end()
-	}
-	var f entryFrame
-	if json.Unmarshal(data, &f) != nil || f.Schema != entrySchema {
-		return Entry{}, fmt.Errorf("%w: quota: entry does not decode", storage.ErrCorrupt)
-	}
-	return f.Data, nil
-}
-
-// A digest is an intent as holds keep it; hexadecimal in JSON.
-type digest [32]byte
-
-func (d digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
-
-func (d *digest) UnmarshalText(b []byte) error {
-	if hex.DecodedLen(len(b)) != len(d) {
-		return hex.ErrLength
-	}
-	_, err := hex.Decode(d[:], b)
-	return err
-}
-
-// settlements is the compact form of the answers of [Ledger.Capture] and
-// [Ledger.Release], behind the intent. A field added later goes to the end.
-var settlements = storage.Answer[Settlement]{
-	Append: func(b []byte, s *Settlement) []byte {
-		w := &writer{b}
-		w.text(string(s.Hold))
-		w.time(s.At)
-		list(w, s.Lines, func(w *writer, l *SettledLine) {
-			w.text(string(l.Slot))
-			w.text(string(l.State))
-			w.num(int64(l.Units))
-			list(w, l.Returned, func(w *writer, r *Return) {
-				w.text(string(r.Lot))
-				w.num(int64(r.Units))
-				w.time(r.Until)
-				w.bit(r.Gone)
-			})
-		})
-		return w.b
-	},
-	Decode: func(b []byte) (s Settlement, err error) {
-		r := reader{b: string(b)}
-		s.Hold, s.At = HoldID(r.text()), r.time()
-		s.Lines = unlist(&r, func(r *reader, l *SettledLine) {
-			l.Slot, l.State, l.Units = SlotID(r.text()), LineState(r.text()), Units(r.num())
-			l.Returned = unlist(r, func(r *reader, ret *Return) {
-				ret.Lot, ret.Units, ret.Until, ret.Gone = LotID(r.text()), Units(r.num()), r.time(), r.bit()
-			})
-		})
-		if s.Lines == nil {
-			s.Lines = []SettledLine{} // of a release that found nothing held
-		}
-		return s, r.end()
-	},
 }

@@ -1,0 +1,323 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// opened is an account opened in a transaction.
+type opened struct {
+	journal
+	tenant string
+	fresh  bool // the record does not exist yet
+	booked bool // by one of several operations: it has to be kept
+}
+
+var openeds = sync.Pool{New: func() any { return new(opened) }}
+
+// free gives the memory back of an account that was saved and is not used any more.
+func (o *opened) free() {
+	clear(o.entries)
+	*o = opened{journal: journal{entries: o.entries[:0]}}
+	openeds.Put(o)
+}
+
+// errNoAccount says that an account has no record, so no lot either.
+var errNoAccount = errors.New("quota: no such account")
+
+const maxAliases = 16
+
+// open opens an account, following the alias of a merged one; with create an
+// absent account is started.
+func (l *Ledger) open(tx *storage.Tx, tenant string, id AccountID, create bool) (*opened, error) {
+	for range maxAliases {
+		o, err := l.openExact(tx, tenant, id, create)
+		if err != nil || o.MergedInto == "" {
+			return o, err
+		}
+		id = o.MergedInto
+	}
+	return nil, fmt.Errorf("%w: quota: merged accounts form a chain too long", storage.ErrCorrupt)
+}
+
+// openExact opens an account itself, even if it is merged.
+func (l *Ledger) openExact(tx *storage.Tx, tenant string, id AccountID, create bool) (*opened, error) {
+	h, err := heads.own(tx, tenant, string(id))
+	if err != nil {
+		return nil, err
+	}
+	fresh := h == nil
+	if fresh {
+		if !create {
+			return nil, errNoAccount
+		}
+		h = new(head)
+	}
+	h.Account = id
+	o := openeds.Get().(*opened)
+	o.tenant, o.fresh = tenant, fresh
+	return o, o.open(h, tx.Now(l.cfg.Now), l.cfg.OnExpired)
+}
+
+// books are the accounts that the operations of one commit have open.
+//
+// Operations that come together in one call, shared, find an account as the one
+// before left it: it is read and written back once, however many there are. For
+// this an operation is refused before it changes anything, or must not take part:
+// errApart.
+type books struct {
+	l       *Ledger
+	tx      *storage.Tx
+	shared  bool
+	changed bool // by the operation under way
+	list    []*opened
+	index   map[accountKey]*opened // of list, once it is long
+}
+
+type accountKey struct {
+	tenant string
+	id     AccountID
+}
+
+// fewBooks is how many accounts are found without an index.
+const fewBooks = 8
+
+// errApart says that operations cannot share their accounts: each of them has to
+// open and save its own, so that what a refused one changed can be taken back.
+var errApart = errors.New("quota: operations have to be done one by one")
+
+// find returns an account that is open.
+func (b *books) find(tenant string, id AccountID) *opened {
+	if b.index != nil {
+		return b.index[accountKey{tenant, id}]
+	}
+	for _, o := range b.list {
+		if o.Account == id && o.tenant == tenant {
+			return o
+		}
+	}
+	return nil
+}
+
+// exact opens an account that exists, or finds it open.
+func (b *books) exact(tenant string, id AccountID) (*opened, error) {
+	if o := b.find(tenant, id); o != nil {
+		o.finish()
+		return o, nil
+	}
+	o, err := b.l.openExact(b.tx, tenant, id, false)
+	if err != nil {
+		return nil, err
+	}
+	if b.shared && o.MergedInto != "" {
+		return nil, errApart // its units go on to another account, in the same commit
+	}
+	b.list = append(b.list, o)
+	if b.index == nil && len(b.list) > fewBooks {
+		b.index = make(map[accountKey]*opened)
+		for _, o := range b.list {
+			b.index[accountKey{o.tenant, o.Account}] = o
+		}
+	} else if b.index != nil {
+		b.index[accountKey{tenant, id}] = o
+	}
+	return o, nil
+}
+
+// open is exact, following the alias of a merged account.
+func (b *books) open(tenant string, id AccountID) (*opened, error) {
+	for range maxAliases {
+		o, err := b.exact(tenant, id)
+		if err != nil || o.MergedInto == "" {
+			return o, err
+		}
+		id = o.MergedInto
+	}
+	return nil, fmt.Errorf("%w: quota: merged accounts form a chain too long", storage.ErrCorrupt)
+}
+
+// book writes down what an operation did with an account.
+func (b *books) book(o *opened) error {
+	o.booked = true
+	return b.l.book(b.tx, o)
+}
+
+// close keeps the accounts, which must not be booked on any more.
+func (b *books) close() error {
+	for _, o := range b.list {
+		if !o.booked {
+			continue
+		}
+		if err := b.l.keep(b.tx, o); err != nil {
+			return err
+		}
+		o.booked = false
+	}
+	return nil
+}
+
+// free gives memory back: the accounts were kept, and are not used any more.
+func (b *books) free() {
+	for _, o := range b.list {
+		o.free()
+	}
+	b.list, b.index = nil, nil
+}
+
+// settleRecords brings the records of lots that came or went up to date.
+func (l *Ledger) settleRecords(tx *storage.Tx, o *opened) error {
+	o.finish()
+	// A commit has room for so many records; the rest of the finished lots stay
+	// in the head for the next one, where every read takes them as gone.
+	for len(o.gone) > maxFinished {
+		o.insert(o.gone[len(o.gone)-1])
+		o.gone = o.gone[:len(o.gone)-1]
+	}
+	for _, lot := range o.born {
+		if err := lots.Create(tx, o.tenant, string(lot.ID), lotRecord{Account: o.Account, Lot: lot}); err != nil {
+			return err
+		}
+	}
+	o.born = nil
+	for _, lot := range o.gone {
+		r, ok, err := lots.Get(tx, o.tenant, string(lot.ID))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%w: quota: record of a lot is missing", storage.ErrCorrupt)
+		}
+		r.End, r.Ended = &lot, o.at
+		if err := lots.Put(tx, o.tenant, string(lot.ID), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save writes an account back: lots that came or went, the journal, the head. The
+// account must not be booked on afterwards, but opened again.
+func (l *Ledger) save(tx *storage.Tx, o *opened) error {
+	if err := l.book(tx, o); err != nil {
+		return err
+	}
+	return l.keep(tx, o)
+}
+
+// book writes all that was done with an account, but its head.
+func (l *Ledger) book(tx *storage.Tx, o *opened) error {
+	if o.MergedInto != "" {
+		o.finish() // what is left of a lot here is not the lot, which lives on elsewhere
+	} else if err := l.settleRecords(tx, o); err != nil {
+		return err
+	}
+	if err := l.alert(tx, o); err != nil {
+		return err
+	}
+	key := heads.Key(o.tenant, string(o.Account))
+	p := scratch.Get().(*[]byte)
+	defer scratch.Put(p)
+	for i := range o.entries {
+		e := &o.entries[i]
+		*p = appendEntry((*p)[:0], e)
+		seq, err := tx.Append(key, *p)
+		if err != nil {
+			return err
+		}
+		if seq != e.Seq {
+			return fmt.Errorf("%w: quota: journal has %d entries, head says %d", storage.ErrCorrupt, seq-1, e.Seq-1)
+		}
+	}
+	before := o.Seq - uint64(len(o.entries))
+	for k := before/checkpointEntries + 1; k <= o.Seq/checkpointEntries; k++ {
+		if err := checkpoints.create(tx, o.tenant, checkpointID(o.Account, k), o.head); err != nil {
+			return err
+		}
+	}
+	clear(o.entries)
+	o.entries, o.gone = o.entries[:0], nil
+	return nil
+}
+
+// keep writes the head of an account, which must not change any more.
+func (l *Ledger) keep(tx *storage.Tx, o *opened) error {
+	o.quiet = l.cfg.NoAlerts
+	return heads.keep(tx, o.tenant, string(o.Account), o.head)
+}
+
+// many runs independent operations in one commit: on shared books, or, if they
+// have to be done apart, each on its own.
+func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(*books, *Q) (A, error)) (answers []A, errs []error, err error) {
+	err = storage.UpdateWith(ctx, l.cfg.Store, around(reqs), func(tx *storage.Tx) error {
+		answers, errs = make([]A, len(reqs)), make([]error, len(reqs))
+		err := tx.Sub(func() error {
+			b := books{l: l, tx: tx, shared: true}
+			for i := range reqs {
+				b.changed = false
+				answers[i], errs[i] = do(&b, &reqs[i])
+				switch {
+				case errs[i] == nil:
+				case Code(errs[i]) == "":
+					return errs[i] // not a refusal: the store failed
+				case b.changed:
+					return errApart
+				}
+			}
+			if err := b.close(); err != nil {
+				return err
+			}
+			b.free()
+			return nil
+		})
+		if err != errApart {
+			return err
+		}
+		for i := range reqs {
+			errs[i] = tx.Sub(func() (err error) {
+				b := books{l: l, tx: tx}
+				if answers[i], err = do(&b, &reqs[i]); err == nil {
+					err = b.close()
+				}
+				return err
+			})
+			if errs[i] != nil && Code(errs[i]) == "" {
+				return errs[i]
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range answers {
+		if l.cfg.Observer != nil {
+			l.measure(answers[i], errs[i])
+		}
+	}
+	return answers, errs, nil
+}
+
+// around are the keys that requests will read and create, if they are good and
+// not too many: a group then reads them together.
+func around[Q any](reqs []Q) *storage.UpdateOptions {
+	opts := &storage.UpdateOptions{Near: make([]storage.Key, 0, len(reqs)), Create: make([]storage.Key, 0, len(reqs))}
+	for i := range reqs {
+		r, ok := any(reqs[i]).(interface{ near() [2]storage.Key })
+		if !ok || len(opts.Create) == storage.MaxKeys {
+			return nil
+		}
+		keys := r.near()
+		if storage.CheckKeys(keys[:]...) != nil {
+			return nil
+		}
+		if i == 0 || keys[0] != opts.Near[len(opts.Near)-1] {
+			opts.Near = append(opts.Near, keys[0])
+		}
+		opts.Create = append(opts.Create, keys[1])
+	}
+	return opts
+}
