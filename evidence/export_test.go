@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
 )
 
 // WriteContainer lets tests write a bundle's container from any entries.
@@ -144,3 +145,21 @@ var (
 
 // TypeName is for the test that every type has its words.
 var TypeName = typeName
+
+// HeadJSON and MarkJSON give a stored head or watermark the form that releases
+// before wrote, in which tests change a member by its name; it reads as well.
+func HeadJSON(b []byte) []byte { return again(chains, b) }
+
+// MarkJSON is HeadJSON for watermarks.
+func MarkJSON(b []byte) []byte { return again(marks, b) }
+
+func again[T any](k packed[T], b []byte) []byte {
+	v, err := k.Decode(storage.Record{Data: b})
+	if err != nil {
+		panic(err)
+	}
+	if b, err = k.Kind.Encode(v); err != nil {
+		panic(err)
+	}
+	return b
+}

@@ -193,3 +193,14 @@ var testRoot = privacy.InsecureMemoryKey()
 func newTestKey(b byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32))
 }
+
+// named gives stored data the form in which members have names.
+func named(kind string, b []byte) []byte {
+	switch kind {
+	case "evidence.chain":
+		return evidence.HeadJSON(b)
+	case "evidence.mark":
+		return evidence.MarkJSON(b)
+	}
+	return b
+}

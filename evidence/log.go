@@ -188,7 +188,7 @@ type chainHead struct {
 	Due    time.Time   `json:"due,omitzero"`     // since when the tree lacks an event
 }
 
-var chains = storage.Kind[chainHead]{Name: "evidence.chain", Schema: 1, Due: func(h chainHead) time.Time { return h.Due }}
+var chains = pack(storage.Kind[chainHead]{Name: "evidence.chain", Schema: 1, Due: func(h chainHead) time.Time { return h.Due }}, false, putHead, getHead)
 
 // AppendTx adds an event to its envelope's chain in the caller's commit:
 // neither is there without the other. The tenant's keys must be unlocked if the

@@ -469,7 +469,7 @@ func mutateStore(rnd *rand.Rand, l *liar, theirs []storage.Entry) (string, found
 	record := func(kind string, of func(storage.Key) bool, f func([]byte) []byte) {
 		l.record = func(r storage.Record) storage.Record {
 			if r.Key.Kind == kind && (of == nil || of(r.Key)) {
-				r.Data = f(bytes.Clone(r.Data))
+				r.Data = f(named(kind, bytes.Clone(r.Data)))
 			}
 			return r
 		}

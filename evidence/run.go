@@ -49,9 +49,9 @@ func (l *Log) Run(ctx context.Context) error {
 				beatAt = now
 			}
 		}
-		n, sealed, serr := l.sequence(ctx)
+		did, serr := l.sequence(ctx, settled)
 		err = errors.Join(err, serr)
-		due = due || sealed
+		due = due || did.sealed
 		if now := l.now(); len(l.anchors) > 0 && (due || now.Sub(anchoredAt) >= anchorEvery) {
 			anchoredAt = now
 			if _, aerr := l.Anchor(ctx); aerr != nil {
@@ -72,7 +72,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case err != nil && ctx.Err() == nil:
 			l.log.ErrorContext(ctx, "evidence: background work", "error", err)
 			wait = min(2*wait, maxBackoff)
-		case n == maxStepEvents:
+		case did.more && did.events > 0:
 			wait = 0 // more is waiting
 		default:
 			wait = runEvery

@@ -154,7 +154,7 @@ func TestP07StoredEvents(t *testing.T) {
 	t.Run("head rolled back", func(t *testing.T) {
 		l.record = func(r storage.Record) storage.Record {
 			if mine(r.Key) {
-				r.Data = bytes.Replace(r.Data, []byte(`"seq":8`), []byte(`"seq":7`), 1)
+				r.Data = bytes.Replace(evidence.HeadJSON(r.Data), []byte(`"seq":8`), []byte(`"seq":7`), 1)
 			}
 			return r
 		}

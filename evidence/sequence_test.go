@@ -1,0 +1,64 @@
+package evidence
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/storage"
+)
+
+// The due mark of a chain that is being written stays until the chain is quiet;
+// marks that stay never keep others from their turn, and a step says when more
+// was due than it took.
+func TestDueMarksOfBusyChains(t *testing.T) {
+	t.Parallel()
+	mem, now := new(storage.Mem), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: mem, Now: clock})
+	require.NoError(t, err)
+	require.NoError(t, vault.Unlock(t.Context(), "acme"))
+	l, err := New(Config{LogSigner: ed25519.NewKeyFromSeed(make([]byte, 32)), Origin: "sign.example.com/log", Store: mem, Vault: vault, Now: clock})
+	require.NoError(t, err)
+	add := func(env string) {
+		_, err := l.Append(t.Context(), Draft{Tenant: "acme", Env: env, Type: "code.checked", Actor: Actor{ID: "li"}})
+		require.NoError(t, err)
+	}
+	due := func() int {
+		keys, err := mem.Due(t.Context(), chains.Name, now, 10_000)
+		require.NoError(t, err)
+		return len(keys)
+	}
+	step := func() stepped {
+		s, err := l.sequence(t.Context(), settled)
+		require.NoError(t, err)
+		return s
+	}
+	add("a")
+	assert.Equal(t, stepped{events: 1}, step())
+	assert.Equal(t, 1, due(), "just written")
+	assert.Equal(t, stepped{}, step())
+	now = now.Add(settled - time.Microsecond)
+	add("a")
+	assert.Equal(t, stepped{events: 1}, step())
+	now = now.Add(settled)
+	assert.Equal(t, stepped{}, step())
+	assert.Zero(t, due(), "quiet")
+
+	const many = maxStepChains + 10
+	for i := range many {
+		add(fmt.Sprintf("b%04d", i))
+	}
+	assert.Equal(t, stepped{events: maxStepChains, more: true}, step())
+	assert.Equal(t, 10, due(), "marks that stay would hide the rest")
+	assert.Equal(t, stepped{events: 10}, step())
+	n, err := l.Sequence(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	assert.Zero(t, due(), "Sequence waits for nobody")
+}
