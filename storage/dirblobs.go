@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +19,7 @@ import (
 // file system reuses them.
 type DirBlobs struct {
 	path string
+	disk disk
 	mu   sync.Mutex // of the rename that stands in for link
 }
 
@@ -44,10 +43,18 @@ func OpenDirBlobs(path string) (*DirBlobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage: open blobs: %w", err)
 	}
-	if err := makeDir(path); err != nil {
+	return openBlobsOn(osDisk{}, path)
+}
+
+func openBlobsOn(on disk, path string) (*DirBlobs, error) {
+	d := &DirBlobs{path: path, disk: on}
+	if err := d.makeDir(path); err != nil {
 		return nil, fmt.Errorf("storage: open blobs: %w", err)
 	}
-	names, err := os.ReadDir(path)
+	for dir := path; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		_ = on.SyncDir(filepath.Dir(dir)) // where that can be done: who made dir may have died before
+	}
+	names, err := on.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("storage: open blobs: %w", err)
 	}
@@ -56,10 +63,10 @@ func OpenDirBlobs(path string) (*DirBlobs, error) {
 			continue
 		}
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > tempAge {
-			_ = os.Remove(filepath.Join(path, e.Name())) // the next Open tries again
+			_ = on.Remove(filepath.Join(path, e.Name())) // the next Open tries again
 		}
 	}
-	return &DirBlobs{path: path}, nil
+	return d, nil
 }
 
 // Create implements [Blobs]. File and directory are synced.
@@ -68,14 +75,14 @@ func (d *DirBlobs) Create(ctx context.Context, id string, r io.Reader) (size int
 		return 0, err
 	}
 	name := d.file(id)
-	if _, err := os.Lstat(name); err == nil {
+	if _, err := d.disk.Lstat(name); err == nil {
 		return 0, fmt.Errorf("%w: blob", ErrExists)
 	}
-	tmp, err := os.CreateTemp(d.path, tempPrefix+"*") // mode 0600
+	tmp, err := d.disk.CreateTemp(d.path, tempPrefix+"*")
 	if err != nil {
 		return 0, fmt.Errorf("storage: create blob: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer d.disk.Remove(tmp.Name())
 	defer tmp.Close()
 	size, err = io.Copy(tmp, ctxReader{ctx, r})
 	if err != nil {
@@ -85,14 +92,14 @@ func (d *DirBlobs) Create(ctx context.Context, id string, r io.Reader) (size int
 		return 0, fmt.Errorf("storage: create blob: %w", err)
 	}
 	if dir := filepath.Dir(name); dir != d.path {
-		if err := makeDir(dir); err != nil {
+		if err := d.makeDir(dir); err != nil {
 			return 0, fmt.Errorf("storage: create blob: %w", err)
 		}
 	}
 	if err := d.place(tmp.Name(), name); err != nil {
 		return 0, err
 	}
-	if err := syncDir(filepath.Dir(name)); err != nil {
+	if err := d.syncNames(name); err != nil {
 		return 0, fmt.Errorf("%w: create blob: %w", ErrUnknown, err)
 	}
 	return size, nil
@@ -101,16 +108,16 @@ func (d *DirBlobs) Create(ctx context.Context, id string, r io.Reader) (size int
 // place gives a finished file its name unless the name is taken. Link decides
 // between processes; where the file system has none, rename decides within ours.
 func (d *DirBlobs) place(tmp, name string) error {
-	err := os.Link(tmp, name)
+	err := d.disk.Link(tmp, name)
 	if err == nil {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, lerr := os.Lstat(name); lerr == nil {
+	if _, lerr := d.disk.Lstat(name); lerr == nil {
 		return fmt.Errorf("%w: blob", ErrExists)
 	}
-	if err := os.Rename(tmp, name); err != nil {
+	if err := d.disk.Rename(tmp, name); err != nil {
 		return fmt.Errorf("storage: create blob: %w", err)
 	}
 	return nil
@@ -124,7 +131,7 @@ func (d *DirBlobs) Open(ctx context.Context, id string) (Blob, error) {
 	if err := CheckBlob(id); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(d.file(id))
+	f, err := d.disk.Open(d.file(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: blob", ErrNotFound)
 	}
@@ -148,12 +155,9 @@ func (d *DirBlobs) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	name := d.file(id)
-	err := os.Remove(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(name))
+	err := d.disk.Remove(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // who removed it may have died before syncing
+		err = d.syncNames(name)
 	}
 	if err != nil {
 		return fmt.Errorf("storage: delete blob: %w", err)
@@ -164,27 +168,10 @@ func (d *DirBlobs) Delete(ctx context.Context, id string) error {
 // List implements [Blobs]. Every page reads all names of the directory.
 func (d *DirBlobs) List(ctx context.Context, after string, limit int) ([]string, error) {
 	var ids []string
-	err := filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(d.path, path)
-		if err != nil || rel == "." {
-			return err
-		}
-		if e.IsDir() {
-			if !strings.HasPrefix(rel, blobPrefix) || !strings.HasSuffix(rel, folderMark) {
-				return fs.SkipDir
-			}
-			return nil
-		}
+	err := d.walk(ctx, "", func(rel string) {
 		if id, ok := idOf(rel); ok && id > after {
 			ids = append(ids, id)
 		}
-		return nil
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -194,6 +181,30 @@ func (d *DirBlobs) List(ctx context.Context, after string, limit int) ([]string,
 	}
 	slices.Sort(ids)
 	return slices.Clone(ids[:min(len(ids), PageSize(limit))]), nil
+}
+
+// walk calls f with the path of each file of blobs below a folder.
+func (d *DirBlobs) walk(ctx context.Context, folder string, f func(rel string)) error {
+	names, err := d.disk.ReadDir(filepath.Join(d.path, folder))
+	if err != nil && !(folder != "" && errors.Is(err, fs.ErrNotExist)) {
+		return err
+	}
+	for _, e := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rel := filepath.Join(folder, e.Name())
+		switch {
+		case !strings.HasPrefix(rel, blobPrefix):
+		case !e.IsDir():
+			f(rel)
+		case strings.HasSuffix(rel, folderMark):
+			if err := d.walk(ctx, rel, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // file returns the path of a blob. Ids become names that every file system
@@ -245,7 +256,7 @@ func idOf(rel string) (id string, ok bool) {
 }
 
 type fileBlob struct {
-	f    *os.File
+	f    diskFile
 	size int64
 }
 
@@ -253,33 +264,33 @@ func (b *fileBlob) ReadAt(p []byte, off int64) (int, error) { return b.f.ReadAt(
 func (b *fileBlob) Size() int64                             { return b.size }
 func (b *fileBlob) Close() error                            { return b.f.Close() }
 
-// makeDir creates a directory and its parents, and syncs whichever got a new
-// entry.
-func makeDir(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+// makeDir creates a directory and its parents.
+func (d *DirBlobs) makeDir(path string) error {
+	if info, err := d.disk.Stat(path); err == nil && info.IsDir() {
 		return nil
 	}
 	parent := filepath.Dir(path)
 	if parent != path {
-		if err := makeDir(parent); err != nil {
+		if err := d.makeDir(parent); err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := d.disk.Mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(parent)
+	return d.disk.SyncDir(parent)
 }
 
-// syncDir makes names in a directory durable. Windows has no such call: NTFS
-// logs them.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// syncNames makes the name of a blob durable, and those of the folders it is in,
+// which another process may have made and not synced.
+func (d *DirBlobs) syncNames(name string) error {
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		err := d.disk.SyncDir(dir)
+		if dir == d.path {
+			return err
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // deleting what never was
+			return err
+		}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

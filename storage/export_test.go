@@ -23,3 +23,12 @@ func Cached(g *Grouped) (records int, bytes int64) {
 	}
 	return len(g.cache.records), bytes
 }
+
+// TempFile and DiskFile are the files of a disk.
+type (
+	TempFile = tempFile
+	DiskFile = diskFile
+)
+
+// OpenBlobsOn opens the blobs of a directory on another disk than the machine's.
+func OpenBlobsOn(d disk, path string) (*DirBlobs, error) { return openBlobsOn(d, path) }
