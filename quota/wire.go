@@ -198,6 +198,7 @@ func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, get func(*re
 	k := packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
+		Append: func(b []byte, v any) []byte { return k.append(b, v.(*T)) },
 		Decode: func(r storage.Record) (any, error) {
 			v := k.spare.Get().(*T)
 			return v, k.decode(r, v)

@@ -135,6 +135,8 @@ func checkPart(name, s string, limit int) error {
 	switch {
 	case s == "":
 		return fmt.Errorf("%w: empty %s", ErrKey, name)
+	case len(s) <= limit && plain(s):
+		return nil
 	case len(s) > limit:
 		return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, name, len(s), limit)
 	case !utf8.ValidString(s):
@@ -143,6 +145,16 @@ func checkPart(name, s string, limit int) error {
 		return fmt.Errorf("%w: %s contains NUL", ErrKey, name)
 	}
 	return nil
+}
+
+// plain is true of ASCII without NUL, as nearly all keys are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i]-1 >= utf8.RuneSelf-1 {
+			return false
+		}
+	}
+	return true
 }
 
 // PageSize is the number of elements that a page asked for with limit holds at

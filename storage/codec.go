@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"time"
@@ -21,6 +22,9 @@ type Codec struct {
 	// than Bound returns. [Mem] then encodes a value only once somebody reads its
 	// record.
 	Bound func(v any) int
+	// Append, if set, appends what Encode returns to b, which it must not keep. It
+	// promises that Encode succeeds.
+	Append func(b []byte, v any) []byte
 	// Own keeps nothing decoded: every read decodes, every write encodes at
 	// once, and values are the caller's to change. It is for compact forms of
 	// kinds of which there are many records, each used a few times.
@@ -46,6 +50,9 @@ func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
 	if r, err = s.full(); err != nil {
 		return nil, 0, err
 	}
+	if s.plan.op == opPut && tx.mem != nil {
+		r.Data = bytes.Clone(r.Data) // out of the arena, which serves others later
+	}
 	if v, err = c.Decode(r); err != nil {
 		return nil, 0, err
 	}
@@ -67,7 +74,7 @@ func (tx *Tx) PutValue(key Key, c *Codec, v any, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	p, err := planned(key, c, v, due)
+	p, err := tx.planned(key, c, v, due)
 	if err != nil {
 		return err
 	}
@@ -80,7 +87,7 @@ func (tx *Tx) CreateValue(key Key, c *Codec, v any, due time.Time) error {
 	if err := tx.writable(key, nil); err != nil {
 		return err
 	}
-	p, err := planned(key, c, v, due)
+	p, err := tx.planned(key, c, v, due)
 	if err != nil {
 		return err
 	}
@@ -88,12 +95,20 @@ func (tx *Tx) CreateValue(key Key, c *Codec, v any, due time.Time) error {
 }
 
 // planned is the write of a value.
-func planned(k Key, c *Codec, v any, due time.Time) (plan, error) {
-	if !c.Own {
-		return plan{val: &value{codec: c, v: v}, due: due}, nil
+func (tx *Tx) planned(k Key, c *Codec, v any, due time.Time) (p plan, err error) {
+	p.due = DueMicros(due)
+	switch {
+	case !c.Own:
+		p.val = &value{codec: c, v: v}
+	case c.Append == nil:
+		p.data, err = encoded(k.Kind, c, v)
+	default:
+		p.data = tx.made(c.Append(tx.room(), v))
+		if len(p.data) > MaxData {
+			err = tooLarge(k.Kind, p.data)
+		}
 	}
-	data, err := encoded(k.Kind, c, v)
-	return plan{data: data, due: due}, err
+	return p, err
 }
 
 // settle encodes a planned value unless that can wait.

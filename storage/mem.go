@@ -19,6 +19,7 @@ type Mem struct {
 	recent [16]atomic.Pointer[memKind] // some of kinds, found without hashing
 	due    map[string]*ordered[memDue]
 	spare  []memRecord // made together; never used twice
+	block  []byte      // of Data: what was written together lies together
 }
 
 var _ Store = (*Mem)(nil)
@@ -28,13 +29,14 @@ type memRange struct{ tenant, kind string }
 // memKind is the records of one tenant and kind. It is never removed.
 type memKind struct {
 	memRange
-	records map[string]*memRecord
+	records memIndex
 	created uint64          // records so far: while it stays, what was absent is
 	ids     ordered[string] // of records, but those in fresh
-	fresh   []string        // created since ids was last needed
+	fresh   []*memRecord    // created since ids was last needed
 }
 
 type memRecord struct {
+	id      string
 	version uint64 // 0: it was deleted, and is in no kind
 	due     int64  // microseconds; 0 is never
 	data    []byte // never changed; nil if only val is there
@@ -117,7 +119,7 @@ func compareMemDue(a, b memDue) int {
 // kind returns the records of a tenant and kind, nil without any. The caller
 // holds the lock.
 func (m *Mem) kind(tenant, kind string) *memKind {
-	at := &m.recent[(len(tenant)+5*len(kind)+int(kind[len(kind)-1]))%len(m.recent)]
+	at := &m.recent[recentKind(tenant, kind)]
 	if k := at.Load(); k != nil && k.kind == kind && k.tenant == tenant {
 		return k
 	}
@@ -126,6 +128,11 @@ func (m *Mem) kind(tenant, kind string) *memKind {
 		at.Store(k)
 	}
 	return k
+}
+
+// recentKind is where a kind, which is not empty, is in Mem.recent, if it is.
+func recentKind(tenant, kind string) int {
+	return (len(tenant) + 5*len(kind) + int(kind[len(kind)-1])) % len(Mem{}.recent)
 }
 
 // makeKind is kind, which it makes if need be. The caller may write.
@@ -137,14 +144,14 @@ func (m *Mem) makeKind(tenant, kind string) *memKind {
 		m.kinds = make(map[memRange]*memKind)
 		m.due = make(map[string]*ordered[memDue])
 	}
-	k := &memKind{memRange: memRange{tenant, kind}, records: make(map[string]*memRecord), ids: ordered[string]{compare: strings.Compare}}
+	k := &memKind{memRange: memRange{tenant, kind}, ids: ordered[string]{compare: strings.Compare}}
 	m.kinds[k.memRange] = k
 	return k
 }
 
 func (m *Mem) find(k Key) *memRecord {
 	if in := m.kind(k.Tenant, k.Kind); in != nil {
-		return in.records[k.ID]
+		return in.records.get(k.ID, hashID(k.ID))
 	}
 	return nil
 }
@@ -264,22 +271,41 @@ func (m *Mem) apply(b *Batch, found []*memRecord) {
 		case w.Delete:
 			m.remove(w.Key, r)
 		default:
-			m.write(w.Key, r, w.Expect+1, DueMicros(w.Due), bytes.Clone(w.Data), nil)
+			m.write(w.Key, hashID(w.Key.ID), r, w.Expect+1, DueMicros(w.Due), m.own(w.Data), nil)
 		}
 	}
 	m.appendAll(b.Entries)
 }
 
+// memBlockBytes bounds what a record keeps from being freed besides its own bytes.
+const memBlockBytes = 4 << 10
+
+// own copies Data to where it stays.
+func (m *Mem) own(data []byte) []byte {
+	switch {
+	case data == nil:
+		return nil
+	case len(data) > memBlockBytes/4:
+		return bytes.Clone(data)
+	case len(m.block)+len(data) > cap(m.block):
+		m.block = make([]byte, 0, memBlockBytes)
+	}
+	n := len(m.block)
+	m.block = append(m.block, data...)
+	return m.block[n:len(m.block):len(m.block)]
+}
+
 // write stores a record over r, or creates it if r is nil. The data is not copied.
-func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte, val *value) *memRecord {
+func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64, data []byte, val *value) *memRecord {
 	if r == nil {
 		in := m.makeKind(k.Tenant, k.Kind)
 		if len(m.spare) == 0 {
-			m.spare = make([]memRecord, 16)
+			m.spare = make([]memRecord, 32)
 		}
 		r, m.spare = &m.spare[0], m.spare[1:]
-		in.records[k.ID] = r
-		in.fresh = append(in.fresh, k.ID)
+		r.id = k.ID
+		in.records.add(r, hash)
+		in.fresh = append(in.fresh, r)
 		in.created++
 	}
 	if r.due != due {
@@ -291,7 +317,7 @@ func (m *Mem) write(k Key, r *memRecord, version uint64, due int64, data []byte,
 
 func (m *Mem) remove(k Key, r *memRecord) {
 	in := m.kind(k.Tenant, k.Kind)
-	delete(in.records, k.ID)
+	in.records.remove(r)
 	in.sorted().remove(k.ID)
 	if r.due != 0 {
 		m.moveDue(k, r.due, 0)
@@ -315,8 +341,8 @@ func (m *Mem) appendAll(entries []Entry) {
 
 // sorted returns all ids in order. The caller may write.
 func (k *memKind) sorted() *ordered[string] {
-	for _, id := range k.fresh {
-		k.ids.insert(id)
+	for _, r := range k.fresh {
+		k.ids.insert(r.id)
 	}
 	k.fresh = nil
 	return &k.ids
@@ -411,7 +437,7 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 			return false
 		}
 		k := Key{Tenant: tenant, Kind: kind, ID: id}
-		out = append(out, in.records[id].record(k))
+		out = append(out, in.records.get(id, hashID(id)).record(k))
 		return true
 	})
 	return out, nil

@@ -10,6 +10,18 @@ type memSlot struct {
 	rec     *memRecord // nil: absent
 }
 
+// known returns the records of a key's tenant and kind, if they were asked for
+// before. It takes no lock.
+func (m *Mem) known(k Key) *memKind {
+	if k.Kind == "" {
+		return nil
+	}
+	if in := m.recent[recentKind(k.Tenant, k.Kind)].Load(); in != nil && in.kind == k.Kind && in.tenant == k.Tenant {
+		return in
+	}
+	return nil
+}
+
 // fill makes a slot known. It does not wait.
 func (m *Mem) fill(s *slot) {
 	m.mu.RLock()
@@ -20,10 +32,12 @@ func (m *Mem) fill(s *slot) {
 func (m *Mem) look(s *slot) {
 	k := &s.rec.Key
 	s.known, s.cached = true, false
-	if s.mem.kind = m.kind(k.Tenant, k.Kind); s.mem.kind == nil {
-		return
+	if s.mem.kind == nil {
+		if s.mem.kind = m.kind(k.Tenant, k.Kind); s.mem.kind == nil {
+			return
+		}
 	}
-	r := s.mem.kind.records[k.ID]
+	r := s.mem.kind.records.get(k.ID, s.hash)
 	if s.mem.rec = r; r == nil {
 		s.mem.created = s.mem.kind.created
 		return
@@ -73,11 +87,12 @@ func (m *Mem) unchanged(s *slot) bool {
 	if s.mem.kind != nil && s.mem.kind.created == s.mem.created {
 		return true
 	}
-	return m.find(s.rec.Key) == nil
+	k := &s.rec.Key
+	in := m.kind(k.Tenant, k.Kind)
+	return in == nil || in.records.get(k.ID, s.hash) == nil
 }
 
-// commit is Commit of what a run wrote: Data that nobody will change, checked
-// before.
+// commit is Commit of what a run wrote, checked before.
 func (m *Mem) commit(ctx context.Context, tx *Tx, shard int32) (ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -107,7 +122,7 @@ func (m *Mem) commit(ctx context.Context, tx *Tx, shard int32) (ok bool, err err
 	for _, s := range tx.order {
 		switch {
 		case s.plan.op == opPut:
-			r := m.write(s.rec.Key, s.mem.rec, s.rec.Version+1, DueMicros(s.plan.due), s.plan.data, s.plan.val)
+			r := m.write(s.rec.Key, s.hash, s.mem.rec, s.rec.Version+1, s.plan.due, m.own(s.plan.data), s.plan.val)
 			if r.shard == 0 {
 				r.shard = shard
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"sync"
 )
 
 // Once runs fn unless key already holds an answer, which it then returns: a
@@ -53,7 +52,10 @@ func OnceWith[T any](tx *Tx, key Key, intent [32]byte, form *Answer[T], fn func(
 			return zero, err
 		}
 	} else {
-		data = keepForm(intent, form, &answer)
+		if err := tx.writable(key, nil); err != nil {
+			return zero, err
+		}
+		data = tx.made(appendForm(tx.room(), intent, form, &answer))
 	}
 	if err := tx.writable(key, data); err != nil {
 		return zero, err
@@ -132,22 +134,13 @@ func AnswerData[T any](r Record, form *Answer[T]) ([]byte, error) {
 	if json.Unmarshal(rest, &answer) != nil {
 		return nil, fmt.Errorf("%w: answer of %s does not decode", ErrCorrupt, r.Key.Kind)
 	}
-	return keepForm(sum, form, &answer), nil
+	return appendForm(nil, sum, form, &answer), nil
 }
 
-func keepForm[T any](intent [32]byte, form *Answer[T], answer *T) []byte {
-	p := forms.Get().(*[]byte)
-	b := append((*p)[:0], AnswerMark, onceSchema)
-	b = form.Append(append(b, intent[:]...), answer)
-	data := bytes.Clone(b)
-	if cap(b) <= maxKept {
-		*p = b
-		forms.Put(p)
-	}
-	return data
+// appendForm appends an answer in a form of its own, as it is kept, to b.
+func appendForm[T any](b []byte, intent [32]byte, form *Answer[T], answer *T) []byte {
+	return form.Append(append(append(b, AnswerMark, onceSchema), intent[:]...), answer)
 }
-
-var forms = sync.Pool{New: func() any { return new([]byte) }}
 
 // keepJSON is an answered, as JSON.
 func keepJSON(key Key, intent [32]byte, answer any) ([]byte, error) {

@@ -23,16 +23,14 @@ type txRun struct {
 	mem      *Mem // the store, if it is one and no round reads for the run
 	readOnly bool
 	done     bool
-	subs     int           // Subs that are open; undo is kept only for them
-	cache    *recordSet    // what an earlier run learnt
-	round    *round        // of a group: it has the records, and reads what is missing between runs
-	missing  []Key         // that the round lacked
-	slots    map[Key]*slot // once there are many
-	recent   [4]*slot      // found last, once there are many
-	turn     uint8         // of recent
-	order    []*slot       // in the order of first use, so that a run repeats exactly
+	subs     int        // Subs that are open; undo is kept only for them
+	cache    *recordSet // what an earlier run learnt
+	round    *round     // of a group: it has the records, and reads what is missing between runs
+	missing  []Key      // that the round lacked
+	index    []uint32   // of order, by hash, once there are many: see find
+	order    []*slot    // in the order of first use, so that a run repeats exactly
 	entries  []Entry
-	arena    []byte // of the entries' Data
+	arena    []byte // of Data
 	undo     []undo // pending states before they changed, for Sub
 	now      time.Time
 	err      error // the first error of a read; ends the run whatever fn returns
@@ -51,7 +49,7 @@ var txRuns = sync.Pool{New: func() any {
 	return &txRun{order: make([]*slot, 0, fewSlots), undo: make([]undo, 0, fewSlots)}
 }}
 
-const maxKept = 64 << 10 // bytes of an arena that is used again
+const maxKept = 256 << 10 // bytes of an arena that is used again
 
 // release gives the memory of a run back, once nothing refers to its slots.
 func (tx *Tx) release() {
@@ -71,54 +69,14 @@ func (tx *Tx) release() {
 	for i := range r.blocks {
 		clear(r.blocks[i][:min(max(n-fewSlots-i*slotBlock, 0), slotBlock)])
 	}
-	clear(r.slots)
-	if n <= fewSlots {
-		r.slots = nil
-	}
+	r.index = r.index[:0]
 	clear(r.order)
 	clear(r.undo[:cap(r.undo)])
 	clear(r.entries)
 	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
-	r.readOnly, r.done, r.subs, r.now, r.recent = false, false, 0, time.Time{}, [4]*slot{}
+	r.readOnly, r.done, r.subs, r.now = false, false, 0, time.Time{}
 	r.order, r.entries, r.arena, r.undo = r.order[:0], r.entries[:0], r.arena[:0], r.undo[:0]
 	txRuns.Put(r)
-}
-
-// slot is what a run knows and plans about one key.
-type slot struct {
-	rec    Record // as the store had it, if known
-	val    *value // of rec, if it was decoded, or not encoded yet
-	known  bool
-	cached bool  // known from an earlier run or the group, not read in this one
-	shared bool  // written, but not yet committed, by another call of the round
-	valid  bool  // Get read it: the commit depends on its version
-	seen   bool  // Get or Peek read it: a refusal may rest on it
-	guess  bool  // known by presumption alone, for somebody means to create it
-	cell   *cell // of the round
-	mem    memSlot
-	plan   plan
-}
-
-// plan is what the commit is to do with one key.
-type plan struct {
-	op      op
-	data    []byte
-	val     *value // instead of data
-	due     time.Time
-	entries uint64 // appended so far
-}
-
-type op uint8
-
-const (
-	opNone op = iota
-	opPut
-	opDelete
-)
-
-type undo struct {
-	slot *slot
-	plan plan
 }
 
 var errTxDone = fmt.Errorf("%w: the transaction has ended", ErrClosed)
@@ -127,66 +85,6 @@ func newTx(ctx context.Context, s Store, cache *recordSet) *Tx {
 	r := txRuns.Get().(*txRun)
 	r.ctx, r.store, r.cache = ctx, s, cache
 	return &Tx{r}
-}
-
-// find returns the slot of a key, nil if the run has not used it.
-func (tx *Tx) find(k Key) *slot {
-	if len(tx.order) <= fewSlots {
-		for _, s := range tx.order {
-			if s.rec.Key.ID == k.ID && s.rec.Key == k {
-				return s
-			}
-		}
-		return nil
-	}
-	for _, s := range tx.recent {
-		if s != nil && s.rec.Key.ID == k.ID && s.rec.Key == k {
-			return s
-		}
-	}
-	s := tx.slots[k]
-	if s != nil {
-		tx.remember(s)
-	}
-	return s
-}
-
-func (tx *Tx) remember(s *slot) {
-	tx.recent[tx.turn%4] = s
-	tx.turn++
-}
-
-func (tx *Tx) slot(k Key) (*slot, error) {
-	if s := tx.find(k); s != nil {
-		return s, nil
-	}
-	if err := checkKey(k); err != nil {
-		return nil, err
-	}
-	var s *slot
-	switch n := len(tx.order); {
-	case n < fewSlots:
-		s = &tx.first[n]
-	case n == fewSlots:
-		if tx.slots == nil {
-			tx.slots = make(map[Key]*slot, 4*fewSlots)
-		}
-		for _, o := range tx.order {
-			tx.slots[o.rec.Key] = o
-		}
-		fallthrough
-	default:
-		block := (n - fewSlots) / slotBlock
-		if block == len(tx.blocks) {
-			tx.blocks = append(tx.blocks, make([]slot, slotBlock))
-		}
-		s = &tx.blocks[block][(n-fewSlots)%slotBlock]
-		tx.slots[k] = s
-		tx.remember(s)
-	}
-	s.rec.Key = k
-	tx.order = append(tx.order, s)
-	return s, nil
 }
 
 // recall fills a slot without I/O, if it can.
@@ -280,40 +178,10 @@ func (tx *Tx) fetch(missing []Key, peek bool) error {
 		return err
 	}
 	for i, k := range missing {
-		s := tx.find(k)
+		s := tx.find(k, hashID(k.ID))
 		s.rec, s.known = recs[i], true
 	}
 	return nil
-}
-
-// view is the record as the run sees it: its own writes included. If there is
-// a value, Data may be nil.
-func (s *slot) view() (Record, *value) {
-	r, val := s.rec, s.val
-	switch s.plan.op {
-	case opPut:
-		if !s.shared || r.Version == 0 {
-			r.Version++
-		}
-		r.Seq += s.plan.entries
-		r.Data, r.Due, val = s.plan.data, DueTime(DueMicros(s.plan.due)), s.plan.val
-	case opDelete:
-		r, val = Record{Key: r.Key}, nil
-	case opNone:
-		r.Seq += s.plan.entries
-	}
-	return r, val
-}
-
-// full is view with its Data, which must not be changed.
-func (s *slot) full() (Record, error) {
-	r, val := s.view()
-	if r.Data != nil || val == nil {
-		return r, nil
-	}
-	var err error
-	r.Data, err = val.encode(r.Key.Kind)
-	return r, err
 }
 
 // Get returns one record per key, in order; absent ones have Version 0. What
@@ -360,7 +228,7 @@ func (tx *Tx) Create(key Key, data []byte, due time.Time) error {
 	if err := tx.writable(key, data); err != nil {
 		return err
 	}
-	return tx.create(key, plan{data: bytes.Clone(data), due: due})
+	return tx.create(key, plan{data: tx.own(data), due: DueMicros(due)})
 }
 
 func (tx *Tx) create(key Key, p plan) error {
@@ -387,7 +255,7 @@ func (tx *Tx) Put(key Key, data []byte, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	tx.put(s, plan{data: bytes.Clone(data), due: due})
+	tx.put(s, plan{data: tx.own(data), due: DueMicros(due)})
 	return nil
 }
 
@@ -426,12 +294,7 @@ func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
 	tx.change(s)
 	s.plan.entries++
 	seq = s.rec.Seq + s.plan.entries
-	if n := len(tx.arena) + len(data); n > cap(tx.arena) {
-		tx.arena = make([]byte, 0, max(len(data), min(2*n, maxKept)))
-	}
-	n := len(tx.arena)
-	tx.arena = append(tx.arena, data...)
-	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: tx.arena[n:len(tx.arena):len(tx.arena)]})
+	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: tx.stash(data)})
 	return seq, nil
 }
 
@@ -583,7 +446,7 @@ func (tx *Tx) batch() (b Batch, err error) {
 		w := Write{Key: s.rec.Key, Expect: s.rec.Version}
 		switch s.plan.op {
 		case opPut:
-			w.Data, w.Due = s.plan.data, s.plan.due
+			w.Data, w.Due = s.plan.data, DueTime(s.plan.due)
 			if s.plan.val != nil {
 				if w.Data, err = s.plan.val.encode(w.Key.Kind); err != nil {
 					return Batch{}, err

@@ -263,7 +263,7 @@ func (u *updater) confirm(tx *Tx) (moved bool, err error) {
 		u.cache = nil
 		for _, k := range keys {
 			u.cache = new(recordSet)
-			u.cache.set(tx.find(k).rec)
+			u.cache.set(tx.find(k, hashID(k.ID)).rec)
 		}
 		return false, nil
 	}
@@ -275,7 +275,7 @@ func (u *updater) confirm(tx *Tx) (moved bool, err error) {
 		if r := u.cache.get(k); r != nil {
 			version = r.Version
 		}
-		moved = moved || version != tx.find(k).rec.Version
+		moved = moved || version != tx.find(k, hashID(k.ID)).rec.Version
 	}
 	return moved, nil
 }
