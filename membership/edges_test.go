@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign/countersign/membership"
 	"github.com/countersign/countersign/quota"
+	"github.com/countersign/countersign/storage"
 )
 
 // Edges that a change of one comparison would move, see internal/mutants.
@@ -510,4 +511,47 @@ func TestUpgrade_units_are_cut_and_rounded_up(t *testing.T) {
 	k.buy("old", "li", "personal")
 	k.at = noon.Add(365 * day / 2)
 	assert.Equal(t, quota.Units(3), k.upgrade("up", "li", "team", membership.ProrateCharge).Summary.Lots[0].Units)
+}
+
+func TestCatalogue_longest_term(t *testing.T) {
+	for days, want := range map[int]error{36600: nil, 36601: membership.ErrRequest} {
+		cat := dated()
+		cat.Items[0].Term = quota.Term{Days: days}
+		_, err := membership.New(membership.Config{Store: new(storage.Mem), Catalogue: cat, Ledger: newKit(t, nil).ledger, Terms: newKit(t, nil).terms})
+		require.ErrorIs(t, err, want, "%d days", days)
+	}
+}
+
+func TestTerm_has_ended_at_its_end_M3(t *testing.T) {
+	k := newKit(t, nil)
+	k.buy("o1", "li", "team")
+	m := k.member("li")
+	lane := m.Lane(membership.Team)
+	end := lane.End()
+	try := func(id string) (extend, seat error) {
+		_, extend = k.Extend(t.Context(), membership.ExtendRequest{Tenant: tenant, ID: "x" + id, Account: "li", Type: membership.Team, Term: quota.Term{Days: 1}, Reason: "outage", Actor: "ops"})
+		_, seat = k.GiveSeat(t.Context(), membership.SeatRequest{Tenant: tenant, ID: "s" + id, Team: "li", Account: "wang"})
+		return extend, seat
+	}
+	k.at = end
+	extend, seat := try("late")
+	require.ErrorIs(t, extend, membership.ErrState)
+	require.ErrorIs(t, seat, membership.ErrState)
+	k.at = end.Add(-time.Microsecond)
+	extend, seat = try("in time")
+	require.NoError(t, extend)
+	require.NoError(t, seat)
+}
+
+// An upgrade waits for its payment while the plan it leads to is bought otherwise.
+func TestUpgrade_paid_after_the_other_plan(t *testing.T) {
+	for mode, want := range map[membership.UpgradeMode]error{membership.ProrateCharge: membership.ErrPaymentMismatch, membership.Convert: nil} {
+		k := upgradeKit(t)
+		k.buy("old", "li", "personal")
+		o, _, err := k.Upgrade(t.Context(), k.upgrade("up", "li", "team", mode))
+		require.NoError(t, err)
+		k.buy("bought", "li", "team")
+		_, err = k.pay("up", o.Price)
+		require.ErrorIs(t, err, want, "%s", mode)
+	}
 }
