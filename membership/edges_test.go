@@ -555,3 +555,11 @@ func TestUpgrade_paid_after_the_other_plan(t *testing.T) {
 		require.ErrorIs(t, err, want, "%s", mode)
 	}
 }
+
+func TestUpgrade_to_a_plan_as_dear(t *testing.T) {
+	cat := dated()
+	cat.Prices[1].Money = cat.Prices[0].Money // team as personal
+	k := newKit(t, func(c *membership.Config) { c.Catalogue = cat })
+	k.buy("old", "li", "personal")
+	assert.Equal(t, cny(0), k.upgrade("up", "li", "team", membership.ProrateCharge).Summary.Price)
+}
