@@ -73,12 +73,9 @@ type Auth struct {
 	NotAfter    time.Time // its end
 }
 
-// A Committed is a commitment to a personal value; see privacy.Commitment.
-type Committed struct {
-	Field privacy.Field
-	C     []byte // 32 bytes
-	K     string // alias of the subject in this envelope
-}
+// A Committed is a commitment to a personal value: its field, 32 bytes, and the
+// alias of the subject in this envelope.
+type Committed = privacy.Commitment
 
 // Before names a timestamp token over a checkpoint.
 type Before struct {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -186,7 +187,13 @@ type chainHead struct {
 	At     time.Time   `json:"at"`
 	Sealed uint64      `json:"sealed,omitempty"` // seq of the newest chain seal
 	Due    time.Time   `json:"due,omitzero"`     // since when the tree lacks an event
+	// Known are the aliases of subjects that events committed to something of, or
+	// the first of them: the vault need not look for those.
+	Known []string `json:"known,omitempty"`
 }
+
+// maxKnown bounds the aliases in a head.
+const maxKnown = 16
 
 var chains = pack(storage.Kind[chainHead]{Name: "evidence.chain", Schema: 1, Due: func(h chainHead) time.Time { return h.Due }}, false, putHead, getHead)
 
@@ -276,12 +283,15 @@ func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
 	if err := e.check(); err != nil {
 		return Ref{}, err
 	}
-	if e.Personal, err = l.commit(tx, &e, d); err != nil {
+	if e.Personal, err = l.commit(tx, &e, d, &h); err != nil {
 		return Ref{}, err
 	}
-	if e.raw, err = e.encode(make([]byte, 0, 1024)); err != nil {
+	room := raws.Get().(*[]byte)
+	defer raws.Put(room)
+	if e.raw, err = e.encode((*room)[:0]); err != nil {
 		return Ref{}, err
 	}
+	*room = e.raw[:0]
 	key := chains.Key(d.Tenant, d.Env)
 	seq, err := tx.Append(key, e.raw)
 	if err != nil {
@@ -303,37 +313,54 @@ func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
 	return Ref{Tenant: d.Tenant, Env: d.Env, Seq: e.Seq, Hash: h.Hash}, nil
 }
 
+// raws are buffers for events, which the store copies.
+var raws = sync.Pool{New: func() any {
+	b := make([]byte, 0, 2048)
+	return &b
+}}
+
 // commit commits to the personal values of a draft, subject by subject; the
 // commitments stand in the order of the draft's subjects.
-func (l *Log) commit(tx *storage.Tx, e *Event, d Draft) ([]Committed, error) {
+func (l *Log) commit(tx *storage.Tx, e *Event, d Draft, h *chainHead) ([]Committed, error) {
 	if len(d.Personal) == 0 {
 		return nil, nil
 	}
-	parties := make([]privacy.Party, 0, 4)
-	for _, p := range d.Personal {
-		if p.Subject.Tenant != d.Tenant || p.Value == nil {
+	var room [4]privacy.Party
+	parties, values := room[:0], make([]privacy.Committing, 0, len(d.Personal))
+	for i := range d.Personal {
+		s := d.Personal[i].Subject
+		if s.Tenant != d.Tenant {
 			return nil, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
 		}
-		f := p.Field
-		if f == "" {
-			f = p.Value.Field()
+		if slices.ContainsFunc(parties, func(o privacy.Party) bool { return o.Subject == s }) {
+			continue
 		}
-		i := slices.IndexFunc(parties, func(o privacy.Party) bool { return o.Subject == p.Subject })
-		if i < 0 {
-			i = len(parties)
-			parties = append(parties, privacy.Party{Subject: p.Subject, Values: make([]privacy.Committing, 0, 4)})
+		from := len(values)
+		for j := i; j < len(d.Personal); j++ {
+			p := &d.Personal[j]
+			if p.Value == nil {
+				return nil, fmt.Errorf("%w: personal value of another tenant, or none", ErrDraft)
+			}
+			if p.Subject != s {
+				continue
+			}
+			f := p.Field
+			if f == "" {
+				f = p.Value.Field()
+			}
+			values = append(values, privacy.Committing{Field: f, Value: p.Value})
 		}
-		parties[i].Values = append(parties[i].Values, privacy.Committing{Field: f, Value: p.Value})
+		alias, err := l.vault.Alias(s, d.Env)
+		if err != nil {
+			return nil, err
+		}
+		known := slices.Contains(h.Known, alias)
+		if !known && len(h.Known) < maxKnown {
+			h.Known = append(slices.Clip(h.Known), alias)
+		}
+		parties = append(parties, privacy.Party{Subject: s, Values: values[from:len(values):len(values)], Known: known})
 	}
-	list, err := l.vault.CommitNewTx(tx, privacy.Context{Env: d.Env, Seq: e.Seq}, parties)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Committed, len(list))
-	for i, c := range list {
-		out[i] = Committed{Field: c.Field, C: c.C, K: c.K}
-	}
-	return out, nil
+	return l.vault.CommitNewTx(tx, privacy.Context{Env: d.Env, Seq: e.Seq}, parties)
 }
 
 func checkChain(tenant, env string) error {

@@ -46,7 +46,9 @@ func pack[T any](kind storage.Kind[T], own bool, put func([]byte, *T) []byte, ge
 	return k
 }
 
-func (k packed[T]) encode(v *T) []byte { return k.put([]byte{wireMark, wireSchema}, v) }
+func (k packed[T]) encode(v *T) []byte {
+	return k.put(append(make([]byte, 0, 160), wireMark, wireSchema), v)
+}
 
 func (k packed[T]) Decode(rec storage.Record) (v T, err error) {
 	if len(rec.Data) > 0 && rec.Data[0] == '{' {
@@ -107,7 +109,12 @@ func putHead(b []byte, h *chainHead) []byte {
 	b = binary.AppendUvarint(b, h.Seq)
 	b = binary.AppendUvarint(b, h.Sealed)
 	b = appendInstant(appendInstant(b, h.At), h.Due)
-	return append(binary.AppendUvarint(b, uint64(len(h.Hash))), h.Hash...)
+	b = append(binary.AppendUvarint(b, uint64(len(h.Hash))), h.Hash...)
+	b = binary.AppendUvarint(b, uint64(len(h.Known)))
+	for _, k := range h.Known { // as a text: half of it would not be worth the care
+		b = append(binary.AppendUvarint(b, uint64(len(k))), k...)
+	}
+	return b
 }
 
 func getHead(r *wireReader, h *chainHead) {
@@ -115,6 +122,14 @@ func getHead(r *wireReader, h *chainHead) {
 	h.At, h.Due = r.instant(), r.instant()
 	if h.Hash = r.take(r.num()); len(h.Hash) != sha256.Size {
 		r.fail()
+	}
+	n := r.num()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return
+	}
+	for ; n > 0 && !r.bad; n-- {
+		h.Known = append(h.Known, string(r.take(r.num())))
 	}
 }
 

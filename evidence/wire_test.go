@@ -28,6 +28,9 @@ func TestStoredForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := chainHead{Seq: rapid.Uint64().Draw(t, "seq"), Sealed: rapid.Uint64().Draw(t, "sealed"), At: instant.Draw(t, "at"), Due: instant.Draw(t, "due"),
 			Hash: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash")}
+		for range rapid.IntRange(0, 3).Draw(t, "known") {
+			h.Known = append(h.Known, rapid.StringMatching("[0-9a-f]{32}").Draw(t, "alias"))
+		}
 		m := watermark{Seq: rapid.Uint64().Draw(t, "n"), Runs: rapid.SliceOf(rapid.Custom(func(t *rapid.T) run {
 			return run{rapid.Uint64().Draw(t, "a"), rapid.Uint64().Draw(t, "b"), rapid.Uint64().Draw(t, "c")}
 		})).Draw(t, "runs")}
@@ -133,7 +136,7 @@ func TestEdge(t *testing.T) {
 
 // FuzzStoredForms: a head or watermark is read whole or refused.
 func FuzzStoredForms(f *testing.F) {
-	h := chainHead{Seq: 8, Hash: make([]byte, 32), At: time.UnixMicro(1), Sealed: 7}
+	h := chainHead{Seq: 8, Hash: make([]byte, 32), At: time.UnixMicro(1), Sealed: 7, Known: []string{"0123"}}
 	m := watermark{Seq: 8, Runs: []run{{1, 0, 8}}}
 	f.Add(chains.encode(&h))
 	f.Add(marks.encode(&m))

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -74,11 +73,16 @@ func salt(seed []byte, f Field) []byte {
 }
 
 // extract is the first half of HKDF (RFC 5869 §2.2) without a salt, which all
-// fields of a seed share; saltOf is the other.
+// fields of a seed share.
 func extract(seed []byte) [sha256.Size]byte { return hmac256(make([]byte, sha256.Size), seed) }
 
 func saltOf(prk [sha256.Size]byte, f Field) [sha256.Size]byte {
-	return hmac256(prk[:], append(lp(append(make([]byte, 0, 96), saltLabel...), string(f)), 1))
+	return expand(prk, lp(append(make([]byte, 0, 96), saltLabel...), string(f)))
+}
+
+// expand is the second half of HKDF for 32 bytes.
+func expand(prk [sha256.Size]byte, info []byte) [sha256.Size]byte {
+	return hmac256(prk[:], append(info, 1))
 }
 
 func commitment(salt []byte, c Context, f Field, value string) [sha256.Size]byte {
@@ -139,13 +143,17 @@ type Committing struct {
 // CommitAllTx is [Vault.CommitTx] for several fields of one subject, which it
 // seals together; the commitments come in the order of list.
 func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
-	return v.commit(tx, c, []Party{{s, list}}, false)
+	return v.commit(tx, c, []Party{{Subject: s, Values: list}}, false)
 }
 
 // A Party is a subject with what is to be committed to of it.
 type Party struct {
 	Subject Subject
 	Values  []Committing
+	// Known says that an earlier commit which this one builds on committed to
+	// something of the subject in the same envelope: that spares looking. An
+	// envelope's record that lists aliases knows.
+	Known bool
 }
 
 // CommitNewTx is [Vault.CommitAllTx] for all subjects of an event to which nothing
@@ -184,42 +192,42 @@ func (v *Vault) commit(tx *storage.Tx, c Context, parties []Party, fresh bool) (
 	if err != nil {
 		return nil, err
 	}
-	known, err := placesOf(tx, c.Env, parties)
+	known, err := placesOf(tx, keys, c.Env, parties)
 	if err != nil {
 		return nil, err
 	}
-	var row eventSeeds
+	w := sealers.Get().(*sealer)
+	defer w.free()
 	stored := false
 	if !fresh {
-		if row, stored, err = readSeeds(tx, tenant, c); err != nil {
+		if w.row, stored, err = readSeeds(tx, tenant, c); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]Commitment, 0, total)
 	sums := make([]byte, 0, total*sha256.Size)
-	room := make([]byte, 0, 512) // for what is to be sealed
 	for i := range parties {
 		p := &parties[i]
 		key, err := v.evidenceKeyTx(tx, keys, p.Subject)
 		if err != nil {
 			return nil, err
 		}
-		alias := keys.aliasOf(p.Subject.ID, c.Env)
-		name := hex.EncodeToString(alias[:])
+		at := keys.place(p.Subject.ID, c.Env)
 		if !known[i] {
-			if err := placeTx(tx, p.Subject, c.Env, name); err != nil {
+			if err := placeTx(tx, p.Subject, c.Env, at.name); err != nil {
 				return nil, err
 			}
 		}
-		var body seedBody
+		w.random = append(w.random[:0], make([]byte, 32+key.NonceSize())...)
+		_, _ = rand.Read(w.random)
+		body := seedBody{values: w.values[:0]}
 		if !fresh {
-			if body, err = v.takeSeed(tx, &row, p.Subject, c); err != nil {
+			if body, err = v.takeSeed(tx, &w.row, p.Subject, c); err != nil {
 				return nil, err
 			}
 		}
 		if body.Seed == nil {
-			body.Seed = make([]byte, 32)
-			_, _ = rand.Read(body.Seed)
+			body.Seed = w.random[:32]
 		}
 		prk := extract(body.Seed)
 		for _, x := range p.Values {
@@ -230,22 +238,24 @@ func (v *Vault) commit(tx *storage.Tx, c Context, parties []Party, fresh bool) (
 			s := saltOf(prk, x.Field)
 			sum := commitment(s[:], c, x.Field, text)
 			sums = append(sums, sum[:]...)
-			out = append(out, Commitment{Field: x.Field, C: sums[len(sums)-sha256.Size : len(sums) : len(sums)], K: name})
+			out = append(out, Commitment{Field: x.Field, C: sums[len(sums)-sha256.Size : len(sums) : len(sums)], K: at.name})
 		}
-		room = body.encode(room[:0])
-		sealed, err := v.suite.sealWith(key, evidenceKeyID, room, seedAAD(p.Subject, c))
-		if err != nil {
-			return nil, fmt.Errorf("privacy: seed: %w", err)
-		}
-		if !row.add(alias, sealed) {
+		w.values = body.values
+		w.plain = body.encode(w.plain[:0])
+		w.aad = appendSeedAAD(w.aad[:0], p.Subject, c)
+		from := len(w.sealed)
+		w.sealed = v.suite.sealWith(w.sealed, key, evidenceKeyID, w.random[32:], w.plain, w.aad)
+		if !w.row.add(at.alias, w.sealed[from:len(w.sealed):len(w.sealed)]) {
 			return nil, fmt.Errorf("%w: subject named twice", ErrInvalid)
 		}
 	}
-	key := seedKey(tenant, c)
-	if stored {
-		return out, tx.Put(key, row.encode(), time.Time{})
+	w.data = w.row.encode(w.data[:0])
+	if key := seedKey(tenant, c); stored {
+		err = tx.Put(key, w.data, time.Time{})
+	} else {
+		err = tx.Create(key, w.data, time.Time{})
 	}
-	return out, tx.Create(key, row.encode(), time.Time{})
+	return out, err
 }
 
 // evidenceKeyTx is the key for what events commit to of a subject, made where

@@ -3,6 +3,7 @@ package privacy
 import (
 	"bytes"
 	"crypto/cipher"
+	"encoding/hex"
 	"sync"
 )
 
@@ -76,4 +77,44 @@ func (v *Vault) forgetKeys(s Subject) {
 	if keys, err := v.tenant(s.Tenant); err == nil {
 		keys.kept.drop(s.ID)
 	}
+}
+
+// A place is where a subject stands in an envelope. It is no secret of the
+// subject's, only dear to compute; each subject's last is kept.
+type place struct {
+	env   string
+	alias [aliasSize]byte
+	name  string // the alias in hexadecimal
+}
+
+type placeCache struct {
+	mu sync.Mutex
+	m  map[string]place
+}
+
+func (k *tenantKeys) place(subject, env string) place {
+	c := &k.places
+	c.mu.Lock()
+	p, ok := c.m[subject]
+	c.mu.Unlock()
+	if ok && p.env == env {
+		return p
+	}
+	sum := hmac256(k.alias, lp(lp(lp(make([]byte, 0, 192), "countersign/alias/v1"), env), subject))
+	p = place{env: env}
+	copy(p.alias[:], sum[:])
+	p.name = hex.EncodeToString(p.alias[:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = map[string]place{}
+	}
+	for id := range c.m { // as in a keyCache
+		if len(c.m) < maxKeptKeys {
+			break
+		}
+		delete(c.m, id)
+	}
+	c.m[subject] = p
+	return p
 }

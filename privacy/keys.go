@@ -142,16 +142,16 @@ func (s Suite) seal(key []byte, keyID string, plain, aad []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return s.sealWith(a, keyID, plain, aad)
+	nonce := make([]byte, a.NonceSize())
+	_, _ = rand.Read(nonce)
+	return s.sealWith(make([]byte, 0, 3+len(s.ID)+len(keyID)+len(nonce)+len(plain)+a.Overhead()), a, keyID, nonce, plain, aad), nil
 }
 
-func (s Suite) sealWith(a cipher.AEAD, keyID string, plain, aad []byte) ([]byte, error) {
-	out := make([]byte, 0, 3+len(s.ID)+len(keyID)+a.NonceSize()+len(plain)+a.Overhead())
-	out = append(append(out, sealedFormat, byte(len(s.ID))), s.ID...)
-	out = append(append(out, byte(len(keyID))), keyID...)
-	nonce := out[len(out) : len(out)+a.NonceSize()]
-	_, _ = rand.Read(nonce)
-	return a.Seal(out[:len(out)+len(nonce)], nonce, plain, aad), nil
+// sealWith appends a sealed value; the nonce must be fresh.
+func (s Suite) sealWith(dst []byte, a cipher.AEAD, keyID string, nonce, plain, aad []byte) []byte {
+	dst = append(append(dst, sealedFormat, byte(len(s.ID))), s.ID...)
+	dst = append(append(dst, byte(len(keyID))), keyID...)
+	return a.Seal(append(dst, nonce...), nonce, plain, aad)
 }
 
 func (s Suite) open(key []byte, keyID string, sealed, aad []byte) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/storage"
@@ -128,12 +129,8 @@ func (e *eventSeeds) add(alias [aliasSize]byte, c []byte) bool {
 
 func (e *eventSeeds) remove(i int) { e.sealed = append(e.sealed[:i], e.sealed[i+1:]...) }
 
-func (e *eventSeeds) encode() []byte {
-	n := 8
-	for i := range e.sealed {
-		n += aliasSize + 4 + len(e.sealed[i].c)
-	}
-	b := binary.AppendUvarint(append(make([]byte, 0, n), seedMark, seedSchema), uint64(len(e.sealed)))
+func (e *eventSeeds) encode(dst []byte) []byte {
+	b := binary.AppendUvarint(append(dst, seedMark, seedSchema), uint64(len(e.sealed)))
 	for i := range e.sealed {
 		b = append(b, e.sealed[i].alias[:]...)
 		b = append(binary.AppendUvarint(b, uint64(len(e.sealed[i].c))), e.sealed[i].c...)
@@ -203,8 +200,8 @@ func seedKey(tenant string, c Context) storage.Key {
 	return storage.Key{Tenant: tenant, Kind: seedKind, ID: storage.JoinID(c.Env, seqID(c.Seq))}
 }
 
-func seedAAD(s Subject, c Context) []byte {
-	b := lp(make([]byte, 0, 256), "countersign/seed/v2")
+func appendSeedAAD(dst []byte, s Subject, c Context) []byte {
+	b := lp(dst, "countersign/seed/v2")
 	b = lp(lp(lp(b, s.Tenant), seedKind), s.ID)
 	return binary.BigEndian.AppendUint64(lp(b, c.Env), c.Seq)
 }
@@ -241,8 +238,8 @@ func (v *Vault) openSeed(tx *storage.Tx, x *subject, c Context) (seedBody, error
 	if err != nil {
 		return seedBody{}, err
 	}
-	if i := row.find(x.keys.aliasOf(x.s.ID, c.Env)); i >= 0 {
-		return v.unsealSeed(x, row.sealed[i].c, seedAAD(x.s, c))
+	if i := row.find(x.keys.place(x.s.ID, c.Env).alias); i >= 0 {
+		return v.unsealSeed(x, row.sealed[i].c, appendSeedAAD(nil, x.s, c))
 	}
 	old, ok, err := oldSeeds.Get(tx, x.s.Tenant, oldSeedID(x.s.ID, c))
 	if err != nil {
@@ -280,7 +277,7 @@ func (v *Vault) takeSeed(tx *storage.Tx, row *eventSeeds, s Subject, c Context) 
 	if err != nil {
 		return seedBody{}, err
 	}
-	if i := row.find(x.keys.aliasOf(s.ID, c.Env)); i >= 0 {
+	if i := row.find(x.keys.place(s.ID, c.Env).alias); i >= 0 {
 		row.remove(i)
 		return body, nil
 	}
@@ -296,32 +293,34 @@ type envRecord struct {
 var envs = storage.Kind[envRecord]{Name: "privacy.env", Schema: 1}
 
 // placesOf reports of which parties it is known that an envelope has seeds, and
-// reads what a commitment needs in one go.
-func placesOf(tx *storage.Tx, env string, parties []Party) ([]bool, error) {
-	keys := make([]storage.Key, 0, 16)
+// reads what a commitment needs of the others in one go.
+func placesOf(tx *storage.Tx, tenant *tenantKeys, env string, parties []Party) ([]bool, error) {
+	known := make([]bool, len(parties))
+	var keys []storage.Key
 	for i := range parties {
 		s := &parties[i].Subject
-		keys = append(keys, envs.Key(s.Tenant, storage.JoinID(s.ID, env)), subjects.Key(s.Tenant, s.ID))
+		if known[i] = parties[i].Known; !known[i] {
+			keys = append(keys, envs.Key(s.Tenant, storage.JoinID(s.ID, env)), aliases.Key(s.Tenant, storage.JoinID(env, tenant.place(s.ID, env).name)),
+				subjects.Key(s.Tenant, s.ID))
+		}
+	}
+	if keys == nil {
+		return known, nil
 	}
 	// An index record goes only after its subject's keys did, and the commit
 	// depends on the subject's record.
 	recs, err := tx.Peek(keys...)
-	if err != nil {
-		return nil, err
-	}
-	known := make([]bool, len(parties))
 	for i := range known {
-		known[i] = recs[2*i].Version > 0
+		if err == nil && !known[i] {
+			known[i], recs = recs[0].Version > 0, recs[3:]
+		}
 	}
-	return known, nil
+	return known, err
 }
 
 // placeTx notes that an envelope has seeds of a subject.
 func placeTx(tx *storage.Tx, s Subject, env, alias string) error {
 	index, id := storage.JoinID(s.ID, env), storage.JoinID(env, alias)
-	if _, err := tx.Peek(envs.Key(s.Tenant, index), aliases.Key(s.Tenant, id)); err != nil {
-		return err
-	}
 	_, ok, err := aliases.Get(tx, s.Tenant, id)
 	if err == nil && !ok {
 		err = aliases.Create(tx, s.Tenant, id, aliasRecord{s.ID})
@@ -434,10 +433,33 @@ func (v *Vault) sweepSeed(ctx context.Context, s Subject, key storage.Key, alias
 		if row.remove(i); len(row.sealed) == 0 {
 			return tx.Delete(key)
 		}
-		return tx.Put(key, row.encode(), time.Time{})
+		return tx.Put(key, row.encode(nil), time.Time{})
 	})
 	return removed, err
 }
 
 // isOldSeed reports whether an id is that of a seed of a release before.
 func isOldSeed(id string) bool { return strings.Count(id, "/") == 2 }
+
+// A sealer is memory to seal in. What is personal in it goes with every use.
+type sealer struct {
+	row                              eventSeeds
+	values                           []committed
+	random, plain, aad, sealed, data []byte
+}
+
+var sealers = sync.Pool{New: func() any {
+	return &sealer{plain: make([]byte, 0, 512), aad: make([]byte, 0, 256), sealed: make([]byte, 0, 1024), data: make([]byte, 0, 1024), random: make([]byte, 0, 64)}
+}}
+
+func (w *sealer) free() {
+	clear(w.values[:cap(w.values)])
+	clear(w.plain[:cap(w.plain)])
+	clear(w.random[:cap(w.random)])
+	clear(w.row.sealed[:cap(w.row.sealed)])
+	if cap(w.plain)+cap(w.sealed)+cap(w.data) > 64<<10 || cap(w.values)+cap(w.row.sealed) > 1000 {
+		return
+	}
+	w.row.sealed, w.values, w.sealed = w.row.sealed[:0], w.values[:0], w.sealed[:0]
+	sealers.Put(w)
+}

@@ -142,7 +142,7 @@ func TestEraseOneOfAnEvent(t *testing.T) {
 	people := []Subject{{"acme", "li"}, {"acme", "wang"}, {"acme", "wu"}}
 	var parties []Party
 	for _, s := range people {
-		parties = append(parties, Party{s, []Committing{{FieldPhone, phone(t, "13812345678")}}})
+		parties = append(parties, Party{Subject: s, Values: []Committing{{FieldPhone, phone(t, "13812345678")}}})
 	}
 	var list []Commitment
 	require.NoError(t, storage.Update(ctx, v.store, func(tx *storage.Tx) (err error) {
@@ -162,12 +162,12 @@ func TestEraseOneOfAnEvent(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, left, min(1, 2-n))
 	}
-	for _, bad := range [][]Party{nil, {{people[0], nil}}, {parties[0], {Subject{"other", "x"}, parties[0].Values}}, {parties[0], parties[0]}} {
+	for _, bad := range [][]Party{nil, {{Subject: people[0]}}, {parties[0], {Subject: Subject{"other", "x"}, Values: parties[0].Values}}, {parties[0], parties[0]}} {
 		err := storage.Update(ctx, v.store, func(tx *storage.Tx) error { _, err := v.CommitNewTx(tx, Context{"f", 1}, bad); return err })
 		require.Error(t, err)
 	}
 	require.ErrorIs(t, storage.Update(ctx, v.store, func(tx *storage.Tx) error {
-		_, err := v.CommitNewTx(tx, Context{"f", 1}, []Party{{Subject{"acme", "a"}, parties[0].Values}, {Subject{"acme", "a"}, parties[0].Values}})
+		_, err := v.CommitNewTx(tx, Context{"f", 1}, []Party{{Subject: Subject{"acme", "a"}, Values: parties[0].Values}, {Subject: Subject{"acme", "a"}, Values: parties[0].Values}})
 		return err
 	}), ErrInvalid)
 }
@@ -184,7 +184,7 @@ func TestShreddedKeyIsNotServed(t *testing.T) {
 	commit := func() error {
 		return storage.Update(ctx, g, func(tx *storage.Tx) error {
 			seq++
-			_, err := v.CommitNewTx(tx, Context{"e", seq}, []Party{{li, []Committing{{FieldPhone, phone(t, "13812345678")}}}})
+			_, err := v.CommitNewTx(tx, Context{"e", seq}, []Party{{Subject: li, Values: []Committing{{FieldPhone, phone(t, "13812345678")}}}})
 			return err
 		})
 	}
@@ -229,14 +229,14 @@ func FuzzSeeds(f *testing.F) {
 	row := eventSeeds{}
 	row.add([aliasSize]byte{1}, []byte("sealed"))
 	row.add([aliasSize]byte{2}, nil)
-	f.Add(row.encode())
+	f.Add(row.encode(nil))
 	body := seedBody{Seed: make([]byte, 32)}
 	body.add(FieldPhone, "13812345678")
 	f.Add(body.encode(nil))
 	f.Add([]byte(`{"seed":"` + strings.Repeat("A", 43) + `=","values":{"phone":"1"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if row, err := decodeSeeds(b); err == nil {
-			again, err := decodeSeeds(row.encode())
+			again, err := decodeSeeds(row.encode(nil))
 			require.NoError(t, err)
 			assert.Equal(t, len(row.sealed), len(again.sealed))
 		} else {

@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -258,6 +257,5 @@ func (v *Vault) Alias(s Subject, env string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	alias := k.aliasOf(s.ID, env)
-	return hex.EncodeToString(alias[:]), nil
+	return k.place(s.ID, env).name, nil
 }

@@ -125,14 +125,9 @@ func New(c Config) (*Vault, error) {
 type tenantKeys struct {
 	kek, bio            []byte // wrap the subjects' keys
 	index, alias, blind []byte // derived from one key that never rotates
+	blindPRK            [32]byte // what is derived from blind begins with it
 	kept                keyCache
-}
-
-// aliasOf is what [Vault.Alias] writes in hexadecimal.
-func (k *tenantKeys) aliasOf(subject, env string) (out [aliasSize]byte) {
-	sum := hmac256(k.alias, lp(lp(lp(make([]byte, 0, 192), "countersign/alias/v1"), env), subject))
-	copy(out[:], sum[:])
-	return out
+	places              placeCache
 }
 
 type wrappedKey struct {
@@ -222,12 +217,14 @@ func (v *Vault) Unlock(ctx context.Context, tenant string) error {
 	}); err != nil {
 		return fmt.Errorf("privacy: unwrap tenant key: %w", err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.keys[tenant] = &tenantKeys{kek: clear["kek"], bio: clear["bio"],
+	keys := &tenantKeys{kek: clear["kek"], bio: clear["bio"],
 		index: derive(clear["index"], "countersign/index/v1"),
 		alias: derive(clear["index"], "countersign/alias/v1"),
 		blind: derive(clear["index"], "countersign/blind/v1")}
+	keys.blindPRK = extract(keys.blind)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.keys[tenant] = keys
 	return nil
 }
 
@@ -534,7 +531,8 @@ func (v *Vault) BlindEnv(tenant, env string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return derive(k.blind, string(lp([]byte("countersign/blind-env/v1"), env))), nil
+	out := expand(k.blindPRK, lp(append(make([]byte, 0, 128), "countersign/blind-env/v1"...), env))
+	return out[:], nil
 }
 
 func checkValue(s Subject, f Field, val Value) error {
