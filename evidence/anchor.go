@@ -182,7 +182,7 @@ type anchorRecord struct {
 	Root    storage.Hex   `json:"root"`
 	Note    string        `json:"note"`
 	Receipt AnchorReceipt `json:"receipt"`
-	Sum     storage.Hex   `json:"sum,omitempty"` // SHA-256 of Receipt.Data: not every byte of a token is signed
+	Sum     storage.Hex   `json:"sum,omitempty"` // SHA-256 of the record without it; of Receipt.Data in old records
 	At      time.Time     `json:"at"`
 	Renewed []byte        `json:"ers,omitempty"` // evidence record (RFC 4998) over the checkpoint's body
 	Due     time.Time     `json:"due,omitzero"`  // when to ask for the final form, or to renew
@@ -193,7 +193,23 @@ var anchored = storage.Kind[anchorRecord]{Name: "evidence.anchor", Schema: 1, Du
 // whole reports whether a record, found under an id, is what was kept. The id
 // has the anchor's name.
 func (r anchorRecord) whole(id string) bool {
-	return id == anchorID(r.Size, r.Receipt.Anchor) && (len(r.Sum) == 0 || bytes.Equal(r.Sum, hashOf(r.Receipt.Data)))
+	return id == anchorID(r.Size, r.Receipt.Anchor) && (len(r.Sum) == 0 || bytes.Equal(r.Sum, r.sum()) || bytes.Equal(r.Sum, hashOf(r.Receipt.Data)))
+}
+
+// sum is over all of the record, as not every byte of a token is signed, and of
+// the rest none.
+func (r anchorRecord) sum() storage.Hex {
+	r.Sum = nil
+	b, err := anchored.Encode(r)
+	if err != nil { // a record of strings, numbers and times
+		panic("evidence: " + err.Error())
+	}
+	return hashOf(b)
+}
+
+func (r anchorRecord) summed() anchorRecord {
+	r.Sum = r.sum()
+	return r
 }
 
 func anchorID(size uint64, name string) string { return fmt.Sprintf("%016x-%s", size, name) }
@@ -251,14 +267,14 @@ func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) er
 		if err != nil || had { // another process anchored the same checkpoint
 			return err
 		}
-		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, Sum: hashOf(r.Data), At: now}
+		rec := anchorRecord{Size: cp.Size, Root: cp.Root, Note: string(cp.Note), Receipt: r, At: now}
 		switch {
 		case !r.Final:
 			rec.Due = now.Add(anchorEvery)
 		case r.Kind == kindToken && !until.IsZero():
 			rec.Due = l.renewAt("SHA-256", until)
 		}
-		if err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor), rec); err != nil {
+		if err = anchored.Create(tx, storage.Deployment, anchorID(cp.Size, r.Anchor), rec.summed()); err != nil {
 			return err
 		}
 		if cp.Size > n.Anchored {

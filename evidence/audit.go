@@ -33,8 +33,8 @@ type AuditOptions struct {
 // Audit re-reads chains from the store and judges them as [Verify] judges a
 // bundle: what was changed, removed, added or moved behind the Log's back is
 // named by Report.FirstBad, or, where it is no event, by the Path of a check:
-// "mark" for the index of a chain's leaves, "leaves" and "tiles" for the records
-// of the tree. Beyond a bundle it holds commitments against the vault: a value
+// "head" and "mark" for the records of a chain's end and of its leaves, "leaves"
+// and "tiles" for the records of the tree, "anchors" for what binds it outside. Beyond a bundle it holds commitments against the vault: a value
 // lost without an erasure on record is UNEXPLAINED_LOSS. It needs no trust, as
 // it speaks to the operator about the operator's own store.
 //
@@ -132,6 +132,9 @@ func (a *auditor) one(ctx context.Context) error {
 		return err
 	}
 	n := len(a.due)
+	if err := a.anchorsOf(ctx, a.due); err != nil {
+		return err
+	}
 	if err := a.leaves(ctx); err != nil {
 		return err
 	}
@@ -179,6 +182,9 @@ func (a *auditor) all(ctx context.Context) error {
 		return ErrNotFound
 	}
 	if err := a.leaves(ctx); err != nil {
+		return err
+	}
+	if err := a.allAnchors(ctx); err != nil {
 		return err
 	}
 	for _, code := range []string{CodeEvent, CodeChain, CodeSeal, CodeLeaf} {
@@ -229,15 +235,19 @@ func (a *auditor) vault(ctx context.Context, env string, events []Event) ([]faul
 // place finds where the leaves of a chain are, by its mark. It reports whether
 // the mark can be right at all.
 func (a *auditor) place(ctx context.Context, env string, raws [][]byte, sums [][sha256.Size]byte) (bool, error) {
-	recs, err := a.l.store.Get(ctx, []storage.Key{marks.Key(a.o.Tenant, env)})
+	recs, err := a.l.store.Get(ctx, []storage.Key{marks.Key(a.o.Tenant, env), chains.Key(a.o.Tenant, env)})
 	if err != nil {
 		return false, fmt.Errorf("evidence: read watermark: %w", err)
+	}
+	if head, err := chains.Decode(recs[1]); err != nil || !chains.spelled(recs[1], head) {
+		a.fault(env, Check{Code: CodeChain, Verdict: Failed, Path: "head", Detail: "the head is not spelled as it is written"})
+		return false, nil
 	}
 	if recs[0].Version == 0 {
 		return true, nil
 	}
 	mark, err := marks.Decode(recs[0])
-	if errors.Is(err, storage.ErrCorrupt) || err == nil && !mark.sound(uint64(len(raws)), a.tree.Size) {
+	if errors.Is(err, storage.ErrCorrupt) || err == nil && (!mark.sound(uint64(len(raws)), a.tree.Size) || !marks.spelled(recs[0], mark)) {
 		a.fault(env, Check{Code: CodeLeaf, Verdict: Failed, Path: "mark", Detail: "the index of leaves cannot be right"})
 		return false, nil
 	}

@@ -181,20 +181,21 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 		faults = append(faults, Check{Code: CodeContainer, Verdict: Failed, Path: path, Detail: detail})
 	}
 	central, local := c.readCentral(), c.readLocal()
-	switch {
-	case len(central) > 0 && (len(local) < len(central) || sameShape(central, local) || !inOrder(local)):
+	if len(central) > 0 && (sameShape(central, local) || c.sound(central) == len(central)) {
 		c.entries = central
 		for i := range min(len(local), len(central)) {
 			if local[i].name != central[i].name && local[i].at == central[i].at {
 				c.entries[i].alt = local[i].name
 			}
 		}
-	case len(local) > 0:
-		c.entries = local
-	default:
+	} else if c.entries = c.salvage(); c.sound(c.entries) < c.sound(central) {
+		c.entries = central
+	}
+	if len(c.entries) == 0 {
 		return nil, nil, fmt.Errorf("%w: no entries", ErrUnreadable)
 	}
-	// Build it again and compare.
+	// Build it again and compare. Whatever is out of place is named once: what
+	// follows is looked for behind it.
 	pos := int64(0)
 	var dir []byte
 	for i := range c.entries {
@@ -207,23 +208,23 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 		}
 		head := e.local(nil)
 		dir = e.central(dir, pos)
-		if got := c.bytes(pos, int64(len(head))); !bytes.Equal(got, head) {
+		if got := c.bytes(e.at-int64(len(head)), int64(len(head))); !bytes.Equal(got, head) {
 			fail(e.name, "local header")
 		}
 		if e.at != pos+int64(len(head)) {
 			fail(e.name, "position")
 		}
-		pos += int64(len(head)) + e.size
+		pos = e.at + e.size
 	}
 	for _, name := range c.index() {
 		fail(name, "twice")
 	}
-	if got := c.bytes(pos, int64(len(dir))); !bytes.Equal(got, dir) {
+	if got := c.bytes(pos, min(int64(len(dir)), max(0, c.size-pos))); !bytes.Equal(got, dir) {
 		// Name the entry whose directory record differs.
 		name, off := "", 0
 		for i := range c.entries {
 			n := centralSize + len(c.entries[i].name)
-			if off+n > len(got) || !bytes.Equal(got[off:off+n], dir[off:off+n]) {
+			if len(got) > 0 && (off+n > len(got) || !bytes.Equal(got[off:off+n], dir[off:off+n])) {
 				name = c.entries[i].name
 				break
 			}
@@ -287,6 +288,7 @@ func (c *container) readCentral() (list []entry) {
 		return nil
 	}
 	dir := c.bytes(at, size)
+	total := int64(0)
 	for range n {
 		if len(dir) < centralSize || le.Uint32(dir) != centralSig {
 			return nil
@@ -297,7 +299,9 @@ func (c *container) readCentral() (list []entry) {
 		}
 		e := entry{name: string(dir[centralSize : centralSize+nameLen]), crc: le.Uint32(dir[16:]), size: int64(le.Uint32(dir[24:]))}
 		e.at = int64(le.Uint32(dir[42:])) + localSize + int64(nameLen)
-		if e.at+e.size > at {
+		// Together they have no more bytes than the file, or reading them would
+		// take longer than the file is long.
+		if total += e.size; e.at+e.size > at || total > at {
 			return nil
 		}
 		list = append(list, e)
@@ -332,10 +336,6 @@ func (c *container) readLocal() (list []entry) {
 
 func sameShape(a, b []entry) bool {
 	return slices.EqualFunc(a, b, func(x, y entry) bool { return x.at == y.at && x.size == y.size })
-}
-
-func inOrder(list []entry) bool {
-	return slices.IsSortedFunc(list, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 }
 
 // open gives an entry by either of its names.

@@ -164,12 +164,12 @@ func (l *Log) upgrade(ctx context.Context) error {
 			if err != nil || !ok || now.Receipt.Final {
 				return err
 			}
-			now.Receipt, now.Sum = got, hashOf(got.Data)
+			now.Receipt = got
 			now.Due = tx.Now(l.now).Add(anchorEvery)
 			if got.Final {
 				now.Due = time.Time{}
 			}
-			return anchored.Put(tx, storage.Deployment, k.ID, now)
+			return anchored.Put(tx, storage.Deployment, k.ID, now.summed())
 		})
 		if err != nil {
 			return err

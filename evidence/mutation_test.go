@@ -3,7 +3,6 @@ package evidence_test
 import (
 	"bytes"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"testing"
 
@@ -12,10 +11,6 @@ import (
 
 	"github.com/countersign/countersign/evidence"
 )
-
-var mutations = flag.Int("mutations", 2000, "random mutations, a third of them of bundles and the rest of stores")
-
-var mutationSeed = flag.Uint64("mutation-seed", 21, "another seed gives other mutations")
 
 // A region is what a range of a bundle's bytes belongs to.
 type region struct {

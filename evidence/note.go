@@ -72,12 +72,18 @@ func strictBase64(s string) ([]byte, error) {
 	return b, nil
 }
 
-// signedBy reports whether v signed the note; false also if it did not try.
+// signedBy reports whether v signed the note; false also if it did not try. A line
+// that v's key made and that bears another key id was changed, as the id follows
+// from name and key: v tried, and the line is not good.
 func (n signedNote) signedBy(v note.Verifier) (tried, good bool) {
 	for _, s := range n.sigs {
-		if s.name == v.Name() && s.hash == v.KeyHash() {
+		switch {
+		case s.name != v.Name():
+		case s.hash == v.KeyHash():
 			tried = true
 			good = good || v.Verify([]byte(n.text), s.sig)
+		default:
+			tried = tried || v.Verify([]byte(n.text), s.sig)
 		}
 	}
 	return tried, good

@@ -146,7 +146,7 @@ func (l *Log) keepRenewed(ctx context.Context, id string, record []byte, due tim
 			rec.Renewed = record
 		}
 		rec.Due = due
-		return anchored.Put(tx, storage.Deployment, id, rec)
+		return anchored.Put(tx, storage.Deployment, id, rec.summed())
 	})
 }
 

@@ -241,7 +241,7 @@ func (l *Log) integrate(ctx context.Context, old treeHead, work []*pending) erro
 				return err
 			}
 		}
-		return trees.Put(tx, storage.Deployment, treeID, treeHead{Size: tree.size, Root: root[:], Note: string(signed), At: tx.Now(l.now)})
+		return trees.Put(tx, storage.Deployment, treeID, treeHead{Size: tree.size, Root: root[:], Note: string(signed)})
 	})
 }
 

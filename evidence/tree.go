@@ -39,8 +39,8 @@ const (
 type treeHead struct {
 	Size uint64      `json:"size"`
 	Root storage.Hex `json:"root"`
-	Note string      `json:"note"` // the signed checkpoint
-	At   time.Time   `json:"at"`
+	Note string      `json:"note"`        // the signed checkpoint
+	At   time.Time   `json:"at,omitzero"` // of old records
 }
 
 var trees = storage.Kind[treeHead]{Name: "evidence.tree", Schema: 1}
@@ -201,12 +201,8 @@ func (l *Log) head(ctx context.Context) (treeHead, error) {
 	// The log never builds on a head that it did not sign: who edits the store
 	// has no key.
 	cp, n, err := parseCheckpoint([]byte(h.Note))
-	if err == nil && cp.Origin == l.origin && cp.Size == h.Size && bytes.Equal(cp.Root, h.Root) {
-		for _, v := range l.keys {
-			if _, good := n.signedBy(v); good {
-				return h, nil
-			}
-		}
+	if err == nil && cp.Origin == l.origin && cp.Size == h.Size && bytes.Equal(cp.Root, h.Root) && l.signed(n) && spelled(trees, recs[0], h) {
+		return h, nil
 	}
 	return treeHead{}, fmt.Errorf("evidence: tree head is not what the log signed: %w", storage.ErrCorrupt)
 }

@@ -86,8 +86,7 @@ func (v *verifier) pass(code string) {
 }
 
 func (v *verifier) container(faults []Check) {
-	v.settleNames(faults)
-	for _, f := range faults {
+	for _, f := range v.settleNames(faults) {
 		v.r.add(f)
 	}
 	var right []bool
@@ -103,14 +102,17 @@ func (v *verifier) container(faults []Check) {
 }
 
 // settleNames lets the manifest decide what an entry is called whose two headers
-// disagree, so that the check names the entry and not the damage.
-func (v *verifier) settleNames(faults []Check) {
+// disagree, so that the check names the entry and not the damage. Where there is no
+// manifest to ask, both names are named.
+func (v *verifier) settleNames(faults []Check) []Check {
 	if !slices.ContainsFunc(v.c.entries, func(e entry) bool { return e.alt != "" }) {
-		return
+		return faults
 	}
+	asked := false
 	known := map[string]bool{pathManifest: true, pathNote: true}
 	if raw, err := v.c.read(pathManifest, maxManifest); err == nil {
 		if m, err := parseManifest(raw); err == nil {
+			asked = true
 			for _, e := range m.entries {
 				known[e.path] = true
 			}
@@ -122,6 +124,9 @@ func (v *verifier) settleNames(faults []Check) {
 	}
 	for i := range v.c.entries {
 		e := &v.c.entries[i]
+		if e.alt != "" && !asked {
+			faults = append(faults, Check{Code: CodeContainer, Verdict: Failed, Path: e.alt, Detail: "two names"})
+		}
 		if e.alt == "" || !known[e.alt] || known[e.name] && count[e.name] == 1 {
 			continue
 		}
@@ -133,6 +138,7 @@ func (v *verifier) settleNames(faults []Check) {
 		e.name, e.alt = e.alt, e.name
 	}
 	v.c.index()
+	return faults
 }
 
 // read gets an entry; one too large for its kind fails its check.

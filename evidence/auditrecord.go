@@ -1,0 +1,107 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/countersign/countersign/storage"
+)
+
+// spelled reports whether a record has the bytes that its value is written in:
+// JSON also reads names in capitals, and an audit asks for the bytes.
+func spelled[T any](k storage.Kind[T], r storage.Record, v T) bool {
+	b, err := k.Encode(v)
+	return err == nil && bytes.Equal(b, r.Data)
+}
+
+func (k packed[T]) spelled(r storage.Record, v T) bool {
+	if len(r.Data) > 0 && r.Data[0] == '{' {
+		return spelled(k.Kind, r, v)
+	}
+	return bytes.Equal(k.encode(&v), r.Data)
+}
+
+// anchorsOf judges the stored anchors that a chain's proofs lead to.
+func (a *auditor) anchorsOf(ctx context.Context, list []placed) error {
+	size := uint64(0)
+	for i := range list {
+		if list[i].leaf < size {
+			continue
+		}
+		page, err := a.l.store.List(ctx, storage.Deployment, anchored.Name, anchorID(list[i].leaf, "~"), 1)
+		if err != nil {
+			return fmt.Errorf("evidence: read anchors: %w", err)
+		}
+		if len(page) == 0 {
+			return nil // not anchored yet
+		}
+		if size, err = a.anchor(ctx, page[0], true); err != nil || size <= list[i].leaf {
+			return err
+		}
+	}
+	return nil
+}
+
+// allAnchors judges every stored anchor, and that the newest leads to the tree.
+func (a *auditor) allAnchors(ctx context.Context) error {
+	var last storage.Record
+	for r, err := range storage.Scan(ctx, a.l.store, storage.Deployment, anchored.Name, "") {
+		if err != nil {
+			return fmt.Errorf("evidence: read anchors: %w", err)
+		}
+		if size, err := a.anchor(ctx, r, false); err != nil || size == 0 {
+			return err
+		}
+		last = r
+	}
+	if last.Version == 0 {
+		return nil
+	}
+	_, err := a.anchor(ctx, last, true)
+	return err
+}
+
+// anchor holds a stored anchor against itself, the log's key and the tree. It
+// returns the size of its tree, 0 once it was found wrong.
+func (a *auditor) anchor(ctx context.Context, r storage.Record, tree bool) (uint64, error) {
+	wrong := func(what string) (uint64, error) {
+		a.fault(a.o.Env, Check{Code: CodeAnchor, Verdict: Failed, Path: "anchors", Detail: what})
+		return 0, nil
+	}
+	rec, err := anchored.Decode(r)
+	if err != nil || !spelled(anchored, r, rec) || !rec.whole(r.Key.ID) {
+		return wrong("a stored anchor is not what was kept")
+	}
+	cp, n, err := parseCheckpoint([]byte(rec.Note))
+	if err != nil || cp.Origin != a.l.origin || cp.Size != rec.Size || !bytes.Equal(cp.Root, rec.Root) || !a.l.signed(n) {
+		return wrong("a stored anchor is not over a checkpoint of the log")
+	}
+	if !tree {
+		return rec.Size, nil
+	}
+	if cp.Size > a.tree.Size {
+		return wrong("a stored anchor is over a larger tree than there is")
+	}
+	root, err := tlog.TreeHash(int64(cp.Size), a.l.hashes(ctx, a.tree.Size, a.tree.Root))
+	switch {
+	case errors.Is(err, errTileRead):
+		return 0, err
+	case err != nil || !bytes.Equal(root[:], cp.Root):
+		return wrong("a stored anchor is over a tree that this one does not extend")
+	}
+	return rec.Size, nil
+}
+
+// signed reports whether a key of the log signed a note.
+func (l *Log) signed(n signedNote) bool {
+	for _, v := range l.keys {
+		if _, good := n.signedBy(v); good {
+			return true
+		}
+	}
+	return false
+}
