@@ -88,7 +88,7 @@ func (l *Log) losses(ctx context.Context, tenant, env string, events []Event) ([
 		err := storage.View(ctx, l.store, func(tx *storage.Tx) error {
 			lost = ""
 			for _, c := range e.Personal {
-				err := l.vault.KeptTx(tx, tenant, privacy.Context{Env: env, Seq: e.Seq}, privacy.Commitment{Field: c.Field, C: c.C, K: c.K})
+				err := l.vault.KeptTx(tx, tenant, privacy.Context{Env: env, Seq: e.Seq}, c)
 				switch {
 				case err == nil:
 				case errors.Is(err, privacy.ErrErased) && explained(events, c.K):

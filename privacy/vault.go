@@ -123,8 +123,8 @@ func New(c Config) (*Vault, error) {
 
 // tenantKeys are a tenant's keys in the clear, in memory only.
 type tenantKeys struct {
-	kek, bio            []byte // wrap the subjects' keys
-	index, alias, blind []byte // derived from one key that never rotates
+	kek, bio            []byte   // wrap the subjects' keys
+	index, alias, blind []byte   // derived from one key that never rotates
 	blindPRK            [32]byte // what is derived from blind begins with it
 	kept                keyCache
 	places              placeCache
