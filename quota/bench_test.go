@@ -89,14 +89,22 @@ func benchLedger(b *testing.B, live int, on func(storage.Store) storage.Store) *
 	return l
 }
 
+var (
+	benchLines = []quota.LineRequest{{Slot: "1", Kind: quota.KindOrdinary, Channel: quota.WeChat}}
+	benchSlots = []quota.SlotID{"1"}
+)
+
+// benchRequests makes pair i with little work of its own.
 func benchRequests(i int64) (quota.ReserveRequest, quota.CaptureRequest) {
-	id := fmt.Sprintf("%012d/1", i)
-	return quota.ReserveRequest{
-			Tenant: tenant, ID: quota.HoldID(id), Account: account, Ref: "env",
-			Lines: []quota.LineRequest{{Slot: "1", Kind: quota.KindOrdinary, Channel: quota.WeChat}},
-		}, quota.CaptureRequest{
-			Tenant: tenant, ID: id + "/c", Hold: quota.HoldID(id), Slots: []quota.SlotID{"1"},
-		}
+	b := [...]byte{'0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '/', '1', '/', 'c'}
+	for k := 11; i > 0; k-- {
+		b[k] += byte(i % 10)
+		i /= 10
+	}
+	id := string(b[:])
+	hold := quota.HoldID(id[:len(id)-2])
+	return quota.ReserveRequest{Tenant: tenant, ID: hold, Account: account, Ref: "env", Lines: benchLines},
+		quota.CaptureRequest{Tenant: tenant, ID: id, Hold: hold, Slots: benchSlots}
 }
 
 func benchPairs(b *testing.B, live, callers int, on func(storage.Store) storage.Store) {
@@ -147,11 +155,9 @@ func benchMany(b *testing.B, batch int) {
 	start := spent()
 	pairs := 0
 	for pairs < b.N {
-		var rs []quota.ReserveRequest
-		var cs []quota.CaptureRequest
-		for range batch {
-			r, c := benchRequests(int64(pairs))
-			rs, cs = append(rs, r), append(cs, c)
+		rs, cs := make([]quota.ReserveRequest, batch), make([]quota.CaptureRequest, batch)
+		for k := range rs {
+			rs[k], cs[k] = benchRequests(int64(pairs))
 			pairs++
 		}
 		_, errs, err := l.ReserveMany(b.Context(), rs)

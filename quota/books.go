@@ -73,9 +73,44 @@ type books struct {
 	l       *Ledger
 	tx      *storage.Tx
 	shared  bool
+	left    int  // operations to come, this one included
 	changed bool // by the operation under way
 	list    []*opened
 	index   map[accountKey]*opened // of list, once it is long
+	few     [1]*opened
+
+	// What answers are made of.
+	lines   slab[Line]
+	slices  slab[Slice]
+	settled slab[SettledLine]
+}
+
+// reset begins, with memory used before.
+func (b *books) reset(l *Ledger, tx *storage.Tx) {
+	b.l, b.tx, b.shared, b.left, b.changed = l, tx, false, 1, false
+	b.few, b.index = [1]*opened{}, nil
+	b.list = b.few[:0]
+}
+
+// A slab is zeroed memory that answers take their parts of: one piece serves some.
+type slab[T any] []T
+
+// slabSize bounds what an answer keeps from being freed besides itself.
+const slabSize = 32
+
+// room returns an empty slice that n members fit in; what is left of its capacity
+// is the slab again. About n will be asked for more times.
+func (s slab[T]) room(n, more int) []T {
+	if cap(s)-len(s) < n {
+		return make([]T, 0, max(n, min(n*more, slabSize)))
+	}
+	return s[len(s):]
+}
+
+// take returns n members.
+func (s *slab[T]) take(n, more int) []T {
+	*s = s.room(n, more)[:n]
+	return (*s)[:n:n]
 }
 
 type accountKey struct {
@@ -168,6 +203,21 @@ func (b *books) free() {
 	b.list, b.index = nil, nil
 }
 
+// alone runs one operation, in a commit of the caller's.
+func alone[Q, A any](l *Ledger, tx *storage.Tx, req *Q, do func(*books, *Q) (A, error)) (A, error) {
+	var b books
+	b.reset(l, tx)
+	answer, err := do(&b, req)
+	if err == nil {
+		err = b.close()
+	}
+	if err != nil {
+		return *new(A), err
+	}
+	b.free()
+	return answer, nil
+}
+
 // settleRecords brings the records of lots that came or went up to date.
 func (l *Ledger) settleRecords(tx *storage.Tx, o *opened) error {
 	o.finish()
@@ -251,13 +301,15 @@ func (l *Ledger) keep(tx *storage.Tx, o *opened) error {
 
 // many runs independent operations in one commit: on shared books, or, if they
 // have to be done apart, each on its own.
-func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(*books, *Q) (A, error)) (answers []A, errs []error, err error) {
-	err = storage.UpdateWith(ctx, l.cfg.Store, around(reqs), func(tx *storage.Tx) error {
+func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, near func(*Q) [2]storage.Key, do func(*books, *Q) (A, error)) (answers []A, errs []error, err error) {
+	var b books
+	err = storage.UpdateWith(ctx, l.cfg.Store, around(reqs, near), func(tx *storage.Tx) error {
 		answers, errs = make([]A, len(reqs)), make([]error, len(reqs))
 		err := tx.Sub(func() error {
-			b := books{l: l, tx: tx, shared: true}
+			b.reset(l, tx)
+			b.shared = true
 			for i := range reqs {
-				b.changed = false
+				b.changed, b.left = false, len(reqs)-i
 				answers[i], errs[i] = do(&b, &reqs[i])
 				switch {
 				case errs[i] == nil:
@@ -267,21 +319,14 @@ func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(*books, *Q
 					return errApart
 				}
 			}
-			if err := b.close(); err != nil {
-				return err
-			}
-			b.free()
-			return nil
+			return b.close()
 		})
 		if err != errApart {
 			return err
 		}
 		for i := range reqs {
 			errs[i] = tx.Sub(func() (err error) {
-				b := books{l: l, tx: tx}
-				if answers[i], err = do(&b, &reqs[i]); err == nil {
-					err = b.close()
-				}
+				answers[i], err = alone(l, tx, &reqs[i], do)
 				return err
 			})
 			if errs[i] != nil && Code(errs[i]) == "" {
@@ -293,6 +338,7 @@ func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(*books, *Q
 	if err != nil {
 		return nil, nil, err
 	}
+	b.free()
 	for i := range answers {
 		if l.cfg.Observer != nil {
 			l.measure(answers[i], errs[i])
@@ -303,21 +349,21 @@ func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, do func(*books, *Q
 
 // around are the keys that requests will read and create, if they are good and
 // not too many: a group then reads them together.
-func around[Q any](reqs []Q) *storage.UpdateOptions {
-	opts := &storage.UpdateOptions{Near: make([]storage.Key, 0, len(reqs)), Create: make([]storage.Key, 0, len(reqs))}
+func around[Q any](reqs []Q, near func(*Q) [2]storage.Key) *storage.UpdateOptions {
+	if len(reqs) > storage.MaxKeys {
+		return nil
+	}
+	keys := make([]storage.Key, 2*len(reqs))
+	opts := &storage.UpdateOptions{Near: keys[:0:len(reqs)], Create: keys[len(reqs):len(reqs)]}
 	for i := range reqs {
-		r, ok := any(reqs[i]).(interface{ near() [2]storage.Key })
-		if !ok || len(opts.Create) == storage.MaxKeys {
-			return nil
+		pair := near(&reqs[i])
+		if i == 0 || pair[0] != opts.Near[len(opts.Near)-1] {
+			opts.Near = append(opts.Near, pair[0])
 		}
-		keys := r.near()
-		if storage.CheckKeys(keys[:]...) != nil {
-			return nil
-		}
-		if i == 0 || keys[0] != opts.Near[len(opts.Near)-1] {
-			opts.Near = append(opts.Near, keys[0])
-		}
-		opts.Create = append(opts.Create, keys[1])
+		opts.Create = append(opts.Create, pair[1])
+	}
+	if storage.CheckKeys(opts.Near...) != nil || storage.CheckKeys(opts.Create...) != nil {
+		return nil // some will be refused
 	}
 	return opts
 }

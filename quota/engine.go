@@ -310,21 +310,20 @@ type ask struct {
 	units Units
 }
 
-// serve gives lines the slices that plan would, or reports false if units are
-// missing: then plan says which.
-func (j *journal) serve(lines []Line) bool {
+// serve gives lines the slices that plan would, appended to out, or reports false
+// if units are missing: then plan says which.
+func (j *journal) serve(lines []Line, out []Slice) ([]Slice, bool) {
 	var few [16]Units
 	free := few[:0]
 	for i := range j.Lots {
 		free = append(free, j.Lots[i].spendable(j.at))
 	}
 	var all Units
-	slices := make([]Slice, 0, len(lines)+1)
 	for i := range lines {
 		line := &lines[i]
-		left, start := line.Units, len(slices)
+		left, start := line.Units, len(out)
 		if all += left; all < 0 {
-			return false
+			return out, false
 		}
 		for k := range j.Lots {
 			if left == 0 {
@@ -334,17 +333,17 @@ func (j *journal) serve(lines []Line) bool {
 				n := min(left, free[k])
 				free[k] -= n
 				left -= n
-				slices = append(slices, Slice{Lot: l.ID, Units: n})
+				out = append(out, Slice{Lot: l.ID, Units: n})
 			}
 		}
 		if left > 0 {
-			return false
+			return out, false
 		}
-		if line.From = nil; len(slices) > start {
-			line.From = slices[start:len(slices):len(slices)]
+		if line.From = nil; len(out) > start {
+			line.From = out[start:len(out):len(out)]
 		}
 	}
-	return true
+	return out, true
 }
 
 // plan finds the lots for some lines, in burn order, without taking anything.

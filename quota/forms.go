@@ -228,7 +228,7 @@ func (d *digest) UnmarshalText(b []byte) error {
 // settlements is the compact form of the answers of [Ledger.Capture] and
 // [Ledger.Release], behind the intent. A field added later goes to the end.
 var settlements = storage.Answer[Settlement]{
-	Append: func(b []byte, s *Settlement) []byte {
+	Append: func(b []byte, s Settlement) []byte {
 		b = putTime(putText(b, s.Hold), s.At)
 		return putList(b, s.Lines, func(b []byte, l *SettledLine) []byte {
 			b = putNum(putText(putText(b, l.Slot), l.State), int64(l.Units))

@@ -46,7 +46,7 @@ func (l *Ledger) GrantTx(ctx context.Context, tx *storage.Tx, req GrantRequest) 
 // GrantMany grants each lot on its own, all in one commit; see
 // [Ledger.ReserveMany].
 func (l *Ledger) GrantMany(ctx context.Context, reqs []GrantRequest) ([]Lot, []error, error) {
-	return many(ctx, l, reqs, func(b *books, req *GrantRequest) (Lot, error) {
+	return many(ctx, l, reqs, (*GrantRequest).near, func(b *books, req *GrantRequest) (Lot, error) {
 		b.changed = true // what is refused may have begun
 		return l.GrantTx(ctx, b.tx, *req)
 	})

@@ -124,7 +124,7 @@ type lotRecord struct {
 // update runs a Tx form on its own.
 func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
 	var opts storage.UpdateOptions
-	if r, ok := any(req).(interface{ near() [2]storage.Key }); ok {
+	if r, ok := any(&req).(interface{ near() [2]storage.Key }); ok {
 		keys := r.near()
 		if storage.CheckKeys(keys[:]...) == nil { // else the request will be refused
 			opts.Near, opts.Create = keys[:1], keys[1:]
@@ -137,13 +137,15 @@ func update[Q, A any](ctx context.Context, l *Ledger, req Q, do func(context.Con
 	return answer, err
 }
 
-// tasks run the Tx form of a request that is made all the time, in memory that
-// is used again.
-type tasks[Q interface{ near() [2]storage.Key }, A any] struct{ pool sync.Pool }
+// tasks run requests that are made all the time, in memory that is used again.
+type tasks[Q, A any] struct {
+	near func(*Q) [2]storage.Key
+	pool sync.Pool // of *task[Q, A]
+}
 
+// A task is one call.
 type task[Q, A any] struct {
-	ctx    context.Context // of one call
-	do     func(context.Context, *storage.Tx, Q) (A, error)
+	books  books
 	req    Q
 	answer A
 	near   [2]storage.Key
@@ -151,11 +153,14 @@ type task[Q, A any] struct {
 	run    func(*storage.Tx) error
 }
 
-func newTasks[Q interface{ near() [2]storage.Key }, A any]() *tasks[Q, A] {
-	return &tasks[Q, A]{sync.Pool{New: func() any {
+func newTasks[Q, A any](near func(*Q) [2]storage.Key, do func(*books, *Q) (A, error)) *tasks[Q, A] {
+	return &tasks[Q, A]{near, sync.Pool{New: func() any {
 		t := new(task[Q, A])
 		t.run = func(tx *storage.Tx) (err error) {
-			t.answer, err = t.do(t.ctx, tx, t.req)
+			t.books.reset(t.books.l, tx)
+			if t.answer, err = do(&t.books, &t.req); err == nil {
+				err = t.books.close()
+			}
 			return err
 		}
 		return t
@@ -163,9 +168,10 @@ func newTasks[Q interface{ near() [2]storage.Key }, A any]() *tasks[Q, A] {
 }
 
 // update is the function update.
-func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(context.Context, *storage.Tx, Q) (A, error)) (A, error) {
+func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q) (A, error) {
 	t := p.pool.Get().(*task[Q, A])
-	t.ctx, t.do, t.req, t.near = ctx, do, req, req.near()
+	t.books.l, t.req = l, req
+	t.near = p.near(&t.req)
 	t.opts.Near, t.opts.Create = t.near[:1], t.near[1:]
 	if storage.CheckKeys(t.near[:]...) != nil {
 		t.opts.Near, t.opts.Create = nil, nil // the request will be refused
@@ -183,8 +189,9 @@ func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(cont
 		return zero, err // its run may not have ended
 	}
 	answer := t.answer
-	var none Q
-	t.ctx, t.do, t.req, t.answer, t.near = nil, nil, none, zero, [2]storage.Key{}
+	t.books.free()
+	t.books.reset(nil, nil)
+	t.req, t.answer, t.near = *new(Q), zero, [2]storage.Key{}
 	p.pool.Put(t)
 	return answer, nil
 }
@@ -193,7 +200,7 @@ func (p *tasks[Q, A]) update(ctx context.Context, l *Ledger, req Q, do func(cont
 // are committed together where the store groups, and one that it most likely
 // creates.
 
-func (r ReserveRequest) near() [2]storage.Key {
+func (r *ReserveRequest) near() [2]storage.Key {
 	return [2]storage.Key{heads.Key(r.Tenant, string(r.Account)), holds.Key(r.Tenant, string(r.ID))}
 }
 
@@ -201,7 +208,7 @@ func (r ChargeRequest) near() [2]storage.Key {
 	return [2]storage.Key{heads.Key(r.Tenant, string(r.Account)), holds.Key(r.Tenant, string(r.ID))}
 }
 
-func (r GrantRequest) near() [2]storage.Key {
+func (r *GrantRequest) near() [2]storage.Key {
 	return [2]storage.Key{heads.Key(r.Tenant, string(r.Account)), lots.Key(r.Tenant, string(r.ID))}
 }
 
@@ -209,11 +216,11 @@ func (r ClawRequest) near() [2]storage.Key {
 	return [2]storage.Key{heads.Key(r.Tenant, string(r.Account)), ops.Key(r.Tenant, r.ID)}
 }
 
-func (r CaptureRequest) near() [2]storage.Key {
+func (r *CaptureRequest) near() [2]storage.Key {
 	return [2]storage.Key{holds.Key(r.Tenant, string(r.Hold)), ops.Key(r.Tenant, r.ID)}
 }
 
-func (r ReleaseRequest) near() [2]storage.Key {
+func (r *ReleaseRequest) near() [2]storage.Key {
 	return [2]storage.Key{holds.Key(r.Tenant, string(r.Hold)), ops.Key(r.Tenant, r.ID)}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,7 +107,7 @@ func perfLedger(t *testing.T, s storage.Store, accounts int) *quota.Ledger {
 	return l
 }
 
-func perfAccount(i int) quota.AccountID { return quota.AccountID(fmt.Sprintf("acct-%d", i)) }
+func perfAccount(i int) quota.AccountID { return quota.AccountID("acct-" + strconv.Itoa(i)) }
 
 var perfID atomic.Int64
 

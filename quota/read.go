@@ -265,7 +265,8 @@ func (l *Ledger) QuoteTx(ctx context.Context, tx *storage.Tx, req ReserveRequest
 		return Quote{}, err
 	}
 	now := tx.Now(l.cfg.Now)
-	lines, version, err := l.price(req.Lines, now, 1)
+	lines := make([]Line, len(req.Lines))
+	version, err := l.price(lines, req.Lines, now, 1)
 	if err != nil {
 		return Quote{}, err
 	}

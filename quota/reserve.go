@@ -47,14 +47,14 @@ type ReserveRequest struct {
 // [InsufficientError], [ErrSuspended], [ErrUnknownChannel], [ErrUnknownKind],
 // [ErrRequest] or [ErrIntentMismatch], and then nothing has changed.
 func (l *Ledger) Reserve(ctx context.Context, req ReserveRequest) (Hold, error) {
-	return reserves.update(ctx, l, req, l.ReserveTx)
+	return reserves.update(ctx, l, req)
 }
 
-var reserves = newTasks[ReserveRequest, Hold]()
+var reserves = newTasks((*ReserveRequest).near, (*books).reserve)
 
 // ReserveTx is [Ledger.Reserve] within a commit.
 func (l *Ledger) ReserveTx(ctx context.Context, tx *storage.Tx, req ReserveRequest) (Hold, error) {
-	return l.reserve(tx, &req, false)
+	return alone(l, tx, &req, (*books).reserve)
 }
 
 // A ChargeRequest asks to use units at once.
@@ -76,35 +76,24 @@ func (l *Ledger) Charge(ctx context.Context, req ChargeRequest) (Hold, error) {
 
 // ChargeTx is [Ledger.Charge] within a commit.
 func (l *Ledger) ChargeTx(ctx context.Context, tx *storage.Tx, req ChargeRequest) (Hold, error) {
-	return l.reserve(tx, &ReserveRequest{Tenant: req.Tenant, ID: req.ID, Account: req.Account, Ref: req.Ref, Lines: req.Lines, Actor: req.Actor}, true)
+	hold := ReserveRequest{Tenant: req.Tenant, ID: req.ID, Account: req.Account, Ref: req.Ref, Lines: req.Lines, Actor: req.Actor}
+	return alone(l, tx, &hold, (*books).charge)
 }
 
 // ReserveMany reserves each request on its own, all in one commit: a refusal
 // of one leaves the others. Answers and errors are in the order of the requests.
 func (l *Ledger) ReserveMany(ctx context.Context, reqs []ReserveRequest) ([]Hold, []error, error) {
-	return many(ctx, l, reqs, func(b *books, req *ReserveRequest) (Hold, error) { return b.reserve(req, false) })
+	return many(ctx, l, reqs, (*ReserveRequest).near, (*books).reserve)
 }
 
-func (l *Ledger) reserve(tx *storage.Tx, req *ReserveRequest, charge bool) (Hold, error) {
-	b := books{l: l, tx: tx}
-	hold, err := b.reserve(req, charge)
-	if err == nil {
-		err = b.close()
-	}
-	if err != nil {
-		return Hold{}, err
-	}
-	b.free()
-	return hold, nil
-}
+func (b *books) reserve(req *ReserveRequest) (Hold, error) { return b.newHold("reserve", req) }
 
-func (b *books) reserve(req *ReserveRequest, charge bool) (Hold, error) {
+func (b *books) charge(req *ReserveRequest) (Hold, error) { return b.newHold("charge", req) }
+
+func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
+	charge := op == "charge"
 	if err := checkReserve(req); err != nil {
 		return Hold{}, err
-	}
-	op := "reserve"
-	if charge {
-		op = "charge"
 	}
 	want := digest(directIntent(op, req))
 	rec, err := holds.own(b.tx, req.Tenant, string(req.ID))
@@ -118,7 +107,8 @@ func (b *books) reserve(req *ReserveRequest, charge bool) (Hold, error) {
 		return b.l.first(rec), nil
 	}
 	now := b.tx.Now(b.l.cfg.Now)
-	lines, version, err := b.l.price(req.Lines, now, 1)
+	lines := b.lines.take(len(req.Lines), b.left)
+	version, err := b.l.price(lines, req.Lines, now, 1)
 	if err != nil {
 		return Hold{}, err
 	}
@@ -144,7 +134,7 @@ func (b *books) reserve(req *ReserveRequest, charge bool) (Hold, error) {
 		if req.TTL > 0 {
 			rec.Expires = expiry(now, req.TTL) // from the account's instant, which may be later
 		}
-		if err := o.pays(lines); err != nil {
+		if err := o.pays(lines, b); err != nil {
 			return Hold{}, err
 		}
 		b.changed = true
@@ -172,11 +162,12 @@ func (b *books) reserve(req *ReserveRequest, charge bool) (Hold, error) {
 }
 
 // pays finds the lots that pay for lines, or says why none do.
-func (o *opened) pays(lines []Line) error {
+func (o *opened) pays(lines []Line, b *books) error {
 	if o.Suspended != "" {
 		return ErrSuspended
 	}
-	if o.serve(lines) {
+	ok := false
+	if b.slices, ok = o.serve(lines, b.slices.room(len(lines), b.left)); ok {
 		return nil
 	}
 	planned, err := o.plan(asks(lines))
@@ -226,37 +217,36 @@ func (l *Ledger) first(rec *holdRecord) Hold {
 	return h
 }
 
-// price turns requests into lines: weight by the tariff in force, stickiness by
+// price turns requests into lines, empty so far: weight by the tariff in force, stickiness by
 // the channel.
-func (l *Ledger) price(reqs []LineRequest, now time.Time, rev uint64) ([]Line, int, error) {
+func (l *Ledger) price(lines []Line, reqs []LineRequest, now time.Time, rev uint64) (version int, err error) {
 	tariff, ok := l.cfg.Rates.At(now)
-	lines := make([]Line, len(reqs))
-	for i, r := range reqs {
-		line := Line{Slot: r.Slot, Kind: r.Kind, Channel: r.Channel, State: Held, Free: r.Free, Since: rev}
+	for i := range reqs {
+		r, line := &reqs[i], &lines[i]
+		line.Slot, line.Kind, line.Channel, line.State, line.Free, line.Since = r.Slot, r.Kind, r.Channel, Held, r.Free, rev
 		if r.Channel != "" {
 			back, known := l.cfg.Channels[r.Channel]
 			if !known {
-				return nil, 0, fmt.Errorf("%w: %q", ErrUnknownChannel, r.Channel)
+				return 0, fmt.Errorf("%w: %q", ErrUnknownChannel, r.Channel)
 			}
 			line.Sticky = !back
 		}
 		if r.Free == "" {
 			rate, known := tariff.Kinds[r.Kind]
 			if !ok || !known {
-				return nil, 0, fmt.Errorf("%w: %q", ErrUnknownKind, r.Kind)
+				return 0, fmt.Errorf("%w: %q", ErrUnknownKind, r.Kind)
 			}
 			n := Units(max(r.Quantity, 1))
 			line.Unit, line.Units = rate.Unit, rate.Units*n
 			if rate.Units != 0 && line.Units/rate.Units != n {
-				return nil, 0, overflow("units of a line")
+				return 0, overflow("units of a line")
 			}
 			if line.Units == 0 {
 				line.Free = "rate"
 			}
 		}
-		lines[i] = line
 	}
-	return lines, tariff.Version, nil
+	return tariff.Version, nil
 }
 
 func asks(lines []Line) []ask {

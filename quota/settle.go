@@ -47,23 +47,23 @@ type CaptureRequest struct {
 // fails with [SettledError] if a line is settled, with [ErrHoldExpired],
 // [ErrNotFound], [ErrRequest] or [ErrIntentMismatch], and then nothing has changed.
 func (l *Ledger) Capture(ctx context.Context, req CaptureRequest) (Settlement, error) {
-	return captures.update(ctx, l, req, l.CaptureTx)
+	return captures.update(ctx, l, req)
 }
 
 var (
-	captures = newTasks[CaptureRequest, Settlement]()
-	releases = newTasks[ReleaseRequest, Settlement]()
+	captures = newTasks((*CaptureRequest).near, (*books).capture)
+	releases = newTasks((*ReleaseRequest).near, (*books).release)
 )
 
 // CaptureTx is [Ledger.Capture] within a commit.
 func (l *Ledger) CaptureTx(ctx context.Context, tx *storage.Tx, req CaptureRequest) (Settlement, error) {
-	return l.settled(tx, func(b *books) (Settlement, error) { return b.capture(&req) })
+	return alone(l, tx, &req, (*books).capture)
 }
 
 // CaptureMany captures each request on its own, all in one commit; see
 // [Ledger.ReserveMany].
 func (l *Ledger) CaptureMany(ctx context.Context, reqs []CaptureRequest) ([]Settlement, []error, error) {
-	return many(ctx, l, reqs, (*books).capture)
+	return many(ctx, l, reqs, (*CaptureRequest).near, (*books).capture)
 }
 
 func (b *books) capture(req *CaptureRequest) (Settlement, error) {
@@ -92,18 +92,18 @@ type ReleaseRequest struct {
 // anyone ever invited or reminded by SMS never do (H18). Signed lines stay as
 // they are; naming one is a [SettledError]. It fails as [Ledger.Capture] does.
 func (l *Ledger) Release(ctx context.Context, req ReleaseRequest) (Settlement, error) {
-	return releases.update(ctx, l, req, l.ReleaseTx)
+	return releases.update(ctx, l, req)
 }
 
 // ReleaseTx is [Ledger.Release] within a commit.
 func (l *Ledger) ReleaseTx(ctx context.Context, tx *storage.Tx, req ReleaseRequest) (Settlement, error) {
-	return l.settled(tx, func(b *books) (Settlement, error) { return b.release(&req) })
+	return alone(l, tx, &req, (*books).release)
 }
 
 // ReleaseMany releases each request on its own, all in one commit; see
 // [Ledger.ReserveMany].
 func (l *Ledger) ReleaseMany(ctx context.Context, reqs []ReleaseRequest) ([]Settlement, []error, error) {
-	return many(ctx, l, reqs, (*books).release)
+	return many(ctx, l, reqs, (*ReleaseRequest).near, (*books).release)
 }
 
 func (b *books) release(req *ReleaseRequest) (Settlement, error) {
@@ -125,20 +125,6 @@ type settling struct {
 	slots  []SlotID
 	cause  Cause
 	actor  string
-}
-
-// settled runs one Capture or Release.
-func (l *Ledger) settled(tx *storage.Tx, do func(*books) (Settlement, error)) (Settlement, error) {
-	b := books{l: l, tx: tx}
-	st, err := do(&b)
-	if err == nil {
-		err = b.close()
-	}
-	if err != nil {
-		return Settlement{}, err
-	}
-	b.free()
-	return st, nil
 }
 
 func (b *books) settle(s settling) (Settlement, error) {
@@ -168,7 +154,7 @@ func (b *books) settleHold(s *settling) (Settlement, error) {
 }
 
 // settleLines settles lines of a hold on the accounts that paid for them.
-func (b *books) settleLines(h *Hold, lines []*Line, s *settling) (Settlement, error) {
+func (b *books) settleLines(h *Hold, lines []*Line, s *settling) (_ Settlement, err error) {
 	now := b.tx.Now(b.l.cfg.Now)
 	var few [4]*opened
 	order := few[:0] // the accounts that paid: one, but for holds of signers who pay
@@ -196,14 +182,12 @@ func (b *books) settleLines(h *Hold, lines []*Line, s *settling) (Settlement, er
 		return Settlement{}, ErrHoldExpired
 	}
 	b.changed = true
-	st := Settlement{Hold: h.ID, At: now, Lines: make([]SettledLine, 0, len(lines))}
-	for _, line := range lines {
-		done, err := b.l.settleLine(paying(order, line.payer(h)), h, line, s)
-		if err != nil {
+	st := Settlement{Hold: h.ID, At: now, Lines: b.settled.take(len(lines), b.left)}
+	for i, line := range lines {
+		if st.Lines[i], err = b.l.settleLine(paying(order, line.payer(h)), h, line, s); err != nil {
 			return Settlement{}, err
 		}
 		line.Settled, line.Cause = now, s.cause
-		st.Lines = append(st.Lines, done)
 	}
 	for _, o := range order {
 		if err := b.book(o); err != nil {
@@ -413,7 +397,8 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		if err != nil {
 			return Amendment{}, err
 		}
-		b := books{l: l, tx: tx}
+		var b books
+		b.reset(l, tx)
 		a.Removed, err = b.settleLines(&rec.Hold, lines, &settling{tenant: req.Tenant, cause: Removed, actor: req.Actor})
 		if err == nil {
 			err = b.close()
@@ -422,7 +407,10 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 			return Amendment{}, err
 		}
 	}
-	if a.Added, _, err = l.price(req.Add, now, rec.Rev); err != nil {
+	if len(req.Add) > 0 {
+		a.Added = make([]Line, len(req.Add))
+	}
+	if _, err = l.price(a.Added, req.Add, now, rec.Rev); err != nil {
 		return Amendment{}, err
 	}
 	if paid(a.Added) {
@@ -433,7 +421,7 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 		if !rec.Expires.IsZero() && !o.at.Before(rec.Expires) {
 			return Amendment{}, ErrHoldExpired
 		}
-		if err := o.pays(a.Added); err != nil {
+		if err := o.pays(a.Added, new(books)); err != nil {
 			return Amendment{}, err
 		}
 		if err := o.take(&rec.Hold, a.Added, false, req.Actor); err != nil {

@@ -195,7 +195,7 @@ type packed[T any] struct {
 }
 
 func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
-	k := packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
+	k := &packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
 		Append: func(b []byte, v any) []byte { return k.append(b, v.(*T)) },
@@ -208,33 +208,44 @@ func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, get func(*re
 	if bound != nil {
 		k.codec.Bound = func(v any) int { return bound(v.(*T)) }
 	}
-	return k
+	return *k
 }
 
-func (k packed[T]) Encode(v T) ([]byte, error) { return k.encode(&v), nil }
+// Key returns the key of a record of this kind.
+func (k *packed[T]) Key(tenant, id string) storage.Key {
+	return storage.Key{Tenant: tenant, Kind: k.Name, ID: id}
+}
 
-func (k packed[T]) encode(v *T) []byte { return bytes.Clone(k.append(make([]byte, 0, 512), v)) }
+func (k *packed[T]) Encode(v T) ([]byte, error) { return k.encode(&v), nil }
+
+func (k *packed[T]) encode(v *T) []byte { return bytes.Clone(k.append(make([]byte, 0, 512), v)) }
 
 // append appends the form of v to b.
-func (k packed[T]) append(b []byte, v *T) []byte {
+func (k *packed[T]) append(b []byte, v *T) []byte {
 	return k.put(putUnum(append(b, wireMark), uint64(k.Schema)), v)
 }
 
-func (k packed[T]) Decode(rec storage.Record) (v T, err error) {
+func (k *packed[T]) Decode(rec storage.Record) (v T, err error) {
 	err = k.decode(rec, &v)
 	return v, err
 }
 
-func (k packed[T]) decode(rec storage.Record, v *T) (err error) {
+func (k *packed[T]) decode(rec storage.Record, v *T) (err error) {
 	if len(rec.Data) == 0 || rec.Data[0] != wireMark {
 		*v, err = k.Kind.Decode(rec)
 		return err
 	}
-	r := reader{b: string(rec.Data[1:])}
+	r := readers.Get().(*reader)
+	r.b = string(rec.Data[1:])
 	r.schema(k.Schema)
-	k.get(&r, v)
-	return r.end()
+	k.get(r, v)
+	err = r.end()
+	*r = reader{}
+	readers.Put(r)
+	return err
 }
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // schema reads the version of the fields that follow.
 func (r *reader) schema(want int) {
@@ -253,7 +264,7 @@ func (r *reader) end() error {
 }
 
 // Get returns a copy of a value, the caller's to change.
-func (k packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err error) {
+func (k *packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err error) {
 	p, err := k.own(tx, tenant, id)
 	if err != nil || p == nil {
 		return v, false, err
@@ -262,7 +273,7 @@ func (k packed[T]) Get(tx *storage.Tx, tenant, id string) (v T, ok bool, err err
 }
 
 // own returns a copy of a value, the caller's to change; nil if there is none.
-func (k packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
+func (k *packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
 	got, version, err := tx.Value(k.Key(tenant, id), k.codec)
 	if err != nil || version == 0 {
 		return nil, err
@@ -275,31 +286,31 @@ func (k packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
 }
 
 // keep is Put of v itself, which must not change any more.
-func (k packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
+func (k *packed[T]) keep(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.PutValue(k.Key(tenant, id), k.codec, v, k.due(*v))
 }
 
 // create is Create of v itself, which must not change any more.
-func (k packed[T]) create(tx *storage.Tx, tenant, id string, v *T) error {
+func (k *packed[T]) create(tx *storage.Tx, tenant, id string, v *T) error {
 	return tx.CreateValue(k.Key(tenant, id), k.codec, v, k.due(*v))
 }
 
 // Put keeps a copy of v.
-func (k packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
+func (k *packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
 	if k.clone != nil {
 		v = k.clone(v)
 	}
 	return k.keep(tx, tenant, id, &v)
 }
 
-func (k packed[T]) due(v T) time.Time {
+func (k *packed[T]) due(v T) time.Time {
 	if k.Due == nil {
 		return time.Time{}
 	}
 	return k.Due(v)
 }
 
-func (k packed[T]) Scan(ctx context.Context, s storage.Store, tenant, prefix string) iter.Seq2[storage.Item[T], error] {
+func (k *packed[T]) Scan(ctx context.Context, s storage.Store, tenant, prefix string) iter.Seq2[storage.Item[T], error] {
 	return func(yield func(storage.Item[T], error) bool) {
 		for r, err := range storage.Scan(ctx, s, tenant, k.Name, prefix) {
 			item := storage.Item[T]{ID: r.Key.ID, Version: r.Version}

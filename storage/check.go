@@ -23,10 +23,17 @@ func CheckKeys(keys ...Key) error {
 	if len(keys) > MaxKeys {
 		return fmt.Errorf("%w: %d keys, limit %d", ErrTooLarge, len(keys), MaxKeys)
 	}
-	for _, k := range keys {
-		if err := checkKey(k); err != nil {
+	var last Key // whose tenant and kind need no second look
+	for i := range keys {
+		k := &keys[i]
+		err := checkPart("id", k.ID, MaxID)
+		if i == 0 || k.Tenant != last.Tenant || k.Kind != last.Kind {
+			err = checkKey(*k)
+		}
+		if err != nil {
 			return err
 		}
+		last = *k
 	}
 	return nil
 }

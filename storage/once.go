@@ -24,7 +24,7 @@ func Once[T any](tx *Tx, key Key, intent any, fn func() (T, error)) (T, error) {
 // An Answer is how [OnceWith] keeps answers of one type in few bytes.
 type Answer[T any] struct {
 	// Append appends the form of v to b. Required.
-	Append func(b []byte, v *T) []byte
+	Append func(b []byte, v T) []byte
 	// Decode reads it, or returns [ErrCorrupt]. Required.
 	Decode func(b []byte) (T, error)
 }
@@ -55,7 +55,7 @@ func OnceWith[T any](tx *Tx, key Key, intent [32]byte, form *Answer[T], fn func(
 		if err := tx.writable(key, nil); err != nil {
 			return zero, err
 		}
-		data = tx.made(appendForm(tx.room(), intent, form, &answer))
+		data = tx.made(appendForm(tx.room(), intent, form, answer))
 	}
 	if err := tx.writable(key, data); err != nil {
 		return zero, err
@@ -134,11 +134,11 @@ func AnswerData[T any](r Record, form *Answer[T]) ([]byte, error) {
 	if json.Unmarshal(rest, &answer) != nil {
 		return nil, fmt.Errorf("%w: answer of %s does not decode", ErrCorrupt, r.Key.Kind)
 	}
-	return appendForm(nil, sum, form, &answer), nil
+	return appendForm(nil, sum, form, answer), nil
 }
 
 // appendForm appends an answer in a form of its own, as it is kept, to b.
-func appendForm[T any](b []byte, intent [32]byte, form *Answer[T], answer *T) []byte {
+func appendForm[T any](b []byte, intent [32]byte, form *Answer[T], answer T) []byte {
 	return form.Append(append(append(b, AnswerMark, onceSchema), intent[:]...), answer)
 }
 
