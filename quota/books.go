@@ -101,7 +101,7 @@ const slabSize = 32
 // room returns an empty slice that n members fit in; what is left of its capacity
 // is the slab again. About n will be asked for more times.
 func (s slab[T]) room(n, more int) []T {
-	if cap(s)-len(s) < n {
+	if s == nil || cap(s)-len(s) < n {
 		return make([]T, 0, max(n, min(n*more, slabSize)))
 	}
 	return s[len(s):]
