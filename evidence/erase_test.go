@@ -2,11 +2,11 @@ package evidence_test
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -16,24 +16,19 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// spellings are the forms in which a planted value would lie somewhere.
-func spellings(s string) [][]byte {
-	wide := make([]byte, 0, 2*len(s))
-	for _, r := range s {
-		wide = append(wide, byte(r>>8), byte(r))
-	}
-	return [][]byte{[]byte(s), []byte(hex.EncodeToString([]byte(s))), []byte(base64.StdEncoding.EncodeToString([]byte(s))), wide}
-}
-
 // P17 T32 T49: whoever is erased, in whatever order and between whatever else, every
-// proof that remains verifies, and nothing of theirs is reached through records,
-// streams, tiles, later bundles, reports or log lines.
+// proof that remains verifies, and nothing of theirs is reached through records of
+// any kind, streams, tiles, later bundles, reports, receipts, exports or log lines, in
+// any spelling.
 func TestP17EraseAnySubset(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		var lines bytes.Buffer
-		w, s := anchoredWorld(t)
-		w.log = must(evidence.New(evidence.Config{LogSigner: w.key, Origin: origin, Store: w.mem, Vault: w.vault, Now: w.clock,
+		var w *world
+		s := newTSA(t, func() time.Time { return w.clock() })
+		store := &census{}
+		w = newWorld(t, func(s storage.Store) storage.Store { store.Store = s; return store })
+		w.log = must(evidence.New(evidence.Config{LogSigner: w.key, Origin: origin, Store: store, Vault: w.vault, Now: w.clock,
 			Anchors: []evidence.Anchor{evidence.TSA{Client: s}}, Logger: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))}))
 		people := rapid.IntRange(1, 6).Draw(rt, "people")
 		envs := rapid.IntRange(1, 3).Draw(rt, "envelopes")
@@ -84,23 +79,23 @@ func TestP17EraseAnySubset(t *testing.T) {
 			audit := must(w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: env}))
 			require.Equal(t, evidence.Passed, audit.Verdict, "%v", troubles(audit))
 			rec := must(w.log.Receipt(w.ctx, "acme", env))
-			reach = append(reach, b, report(t, b, &evidence.ReportOptions{Verify: o}), []byte(rec.Event+rec.Proof))
-			for x, err := range storage.Replay(w.ctx, w.mem, storage.Key{Tenant: "acme", Kind: "evidence.chain", ID: env}, 0) {
-				require.NoError(t, err)
-				reach = append(reach, x.Data)
-			}
+			reach = append(reach, b, report(t, b, &evidence.ReportOptions{Verify: o}), []byte(rec.Event+rec.Proof), must(json.Marshal(rec)), must(json.Marshal(r)), must(json.Marshal(audit)))
 		}
-		for _, tenant := range []string{"acme", "_"} {
-			for _, kind := range []string{"evidence.chain", "evidence.mark", "evidence.erased", "evidence.tile", "evidence.leaves", "evidence.anchor", "evidence.tree", "evidence.newest",
-				"privacy.seed", "privacy.env", "privacy.alias", "privacy.subject", "privacy.tenant"} {
-				for x, err := range storage.Scan(w.ctx, w.mem, tenant, kind, "") {
-					require.NoError(t, err)
-					reach = append(reach, x.Data)
-				}
+		_, err := w.log.Equivocations(w.ctx)
+		require.NoError(t, err)
+		require.NoError(t, w.log.Beat(w.ctx))
+		w.anchor()
+		reach = append(reach, w.bundleOfLog(t))
+		for i := range people {
+			var out bytes.Buffer
+			who := privacy.Subject{Tenant: "acme", ID: fmt.Sprintf("p%d", i)}
+			_, err := w.vault.ExportSubject(w.vault.As(w.ctx, privacy.Accessor{Tenant: "acme", Account: who.ID}), who, &out)
+			if erased[i] {
+				require.Error(t, err, "there is nothing left to hand out")
 			}
+			reach = append(reach, out.Bytes())
 		}
-		cp := must(w.log.Checkpoint(w.ctx))
-		reach = append(reach, must(w.log.Published(w.ctx, "checkpoint")), must(w.log.Published(w.ctx, fmt.Sprintf("tile/entries/000.p/%d", cp.Size))), lines.Bytes())
+		reach = append(append(append(reach, store.everything(t)...), published(t, w)...), lines.Bytes())
 		for i := range people {
 			if !erased[i] {
 				continue
@@ -114,4 +109,12 @@ func TestP17EraseAnySubset(t *testing.T) {
 			}
 		}
 	})
+}
+
+// bundleOfLog is the log's own chain as a bundle.
+func (w *world) bundleOfLog(t testing.TB) []byte {
+	var b bytes.Buffer
+	_, err := w.log.Export(w.ctx, "_", "log", &b, nil)
+	require.NoError(t, err)
+	return b.Bytes()
 }
