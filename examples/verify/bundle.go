@@ -55,7 +55,7 @@ func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{Keys: keys,
+	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{Keys: keys, At: o.time,
 		Document: func(_ string, r io.ReaderAt, size int64) (evidence.Verdict, error) {
 			got, err := pades.Verify(ctx, r, size, &pades.VerifyOptions{Roots: keys.CA, At: o.time})
 			if err != nil {

@@ -4,6 +4,9 @@
 //	go run ./examples/verify -in b.pdf [-roots roots.pem] [-password P] [-at RFC3339] [-json]
 //	go run ./examples/verify -bundle f.esev [-keys keys] [-at RFC3339] [-json]
 //
+// With -at a bundle's anchors must still prove at that time: by a certificate that
+// lasts, or by a renewal that carries them on. Without, they prove for their own.
+//
 // It exits 0 for PASSED, 1 for FAILED, 2 for INDETERMINATE and 3 where there is
 // nothing to judge: wrong usage, an unreadable file, no signature. Build it to
 // see the codes: "go run" itself exits 1 for all of them.
