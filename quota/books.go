@@ -15,6 +15,8 @@ type opened struct {
 	tenant string
 	fresh  bool // the record does not exist yet
 	booked bool // by one of several operations: it has to be kept
+
+	form func(i int, b []byte) []byte // of entries, as they are stored
 }
 
 var openeds = sync.Pool{New: func() any { return new(opened) }}
@@ -22,7 +24,7 @@ var openeds = sync.Pool{New: func() any { return new(opened) }}
 // free gives the memory back of an account that was saved and is not used any more.
 func (o *opened) free() {
 	clear(o.entries)
-	*o = opened{journal: journal{entries: o.entries[:0]}}
+	*o = opened{journal: journal{entries: o.entries[:0]}, form: o.form}
 	openeds.Put(o)
 }
 
@@ -268,19 +270,8 @@ func (l *Ledger) book(tx *storage.Tx, o *opened) error {
 	if err := l.alert(tx, o); err != nil {
 		return err
 	}
-	key := heads.Key(o.tenant, string(o.Account))
-	p := scratch.Get().(*[]byte)
-	defer scratch.Put(p)
-	for i := range o.entries {
-		e := &o.entries[i]
-		*p = appendEntry((*p)[:0], e)
-		seq, err := tx.Append(key, *p)
-		if err != nil {
-			return err
-		}
-		if seq != e.Seq {
-			return fmt.Errorf("%w: quota: journal has %d entries, head says %d", storage.ErrCorrupt, seq-1, e.Seq-1)
-		}
+	if err := l.log(tx, o); err != nil {
+		return err
 	}
 	before := o.Seq - uint64(len(o.entries))
 	for k := before/checkpointEntries + 1; k <= o.Seq/checkpointEntries; k++ {
@@ -291,6 +282,21 @@ func (l *Ledger) book(tx *storage.Tx, o *opened) error {
 	clear(o.entries)
 	o.entries, o.gone = o.entries[:0], nil
 	return nil
+}
+
+// log appends the new entries to the journal.
+func (l *Ledger) log(tx *storage.Tx, o *opened) error {
+	if len(o.entries) == 0 {
+		return nil
+	}
+	if o.form == nil {
+		o.form = func(i int, b []byte) []byte { return appendEntry(b, &o.entries[i]) }
+	}
+	seq, err := tx.AppendForms(heads.Key(o.tenant, string(o.Account)), len(o.entries), o.form)
+	if err == nil && seq != o.Seq {
+		err = fmt.Errorf("%w: quota: journal has %d entries, head says %d", storage.ErrCorrupt, seq, o.Seq)
+	}
+	return err
 }
 
 // keep writes the head of an account, which must not change any more.

@@ -43,12 +43,19 @@ func DefaultRates() Rates {
 
 // At returns the tariff in force at an instant; ok is false before the first.
 func (r Rates) At(at time.Time) (v RateVersion, ok bool) {
-	for _, c := range slices.Backward(r) {
-		if !at.Before(c.From) {
-			return c, true
-		}
+	if t := r.at(at); t != nil {
+		return *t, true
 	}
 	return RateVersion{}, false
+}
+
+func (r Rates) at(at time.Time) *RateVersion {
+	for i := len(r) - 1; i >= 0; i-- {
+		if !at.Before(r[i].From) {
+			return &r[i]
+		}
+	}
+	return nil
 }
 
 func (r Rates) check() error {

@@ -220,7 +220,10 @@ func (l *Ledger) first(rec *holdRecord) Hold {
 // price turns requests into lines, empty so far: weight by the tariff in force, stickiness by
 // the channel.
 func (l *Ledger) price(lines []Line, reqs []LineRequest, now time.Time, rev uint64) (version int, err error) {
-	tariff, ok := l.cfg.Rates.At(now)
+	tariff := l.cfg.Rates.at(now)
+	if tariff == nil {
+		tariff = new(RateVersion) // which knows no kind
+	}
 	for i := range reqs {
 		r, line := &reqs[i], &lines[i]
 		line.Slot, line.Kind, line.Channel, line.State, line.Free, line.Since = r.Slot, r.Kind, r.Channel, Held, r.Free, rev
@@ -233,7 +236,7 @@ func (l *Ledger) price(lines []Line, reqs []LineRequest, now time.Time, rev uint
 		}
 		if r.Free == "" {
 			rate, known := tariff.Kinds[r.Kind]
-			if !ok || !known {
+			if !known {
 				return 0, fmt.Errorf("%w: %q", ErrUnknownKind, r.Kind)
 			}
 			n := Units(max(r.Quantity, 1))

@@ -28,6 +28,9 @@ func putNum(b []byte, n int64) []byte   { return binary.AppendVarint(b, n) }
 func putUnum(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) }
 
 func putText[S ~string](b []byte, s S) []byte {
+	if s == "" {
+		return append(b, 0)
+	}
 	if len(s) < 0x80 { // a length of one byte, as nearly all are
 		return append(append(b, byte(len(s))), s...)
 	}
@@ -72,6 +75,15 @@ func (r *reader) num() int64 {
 }
 
 func (r *reader) unum() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 { // as nearly all are
+		n := uint64(r.b[0])
+		r.b = r.b[1:]
+		return n
+	}
+	return r.manyBytes()
+}
+
+func (r *reader) manyBytes() uint64 {
 	var n uint64
 	for i := range len(r.b) {
 		c := r.b[i]

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type memKind struct {
 	records memIndex
 	created uint64          // records so far: while it stays, what was absent is
 	ids     ordered[string] // of records, but those in fresh
-	fresh   []*memRecord    // created since ids was last needed
+	fresh   *memRecord      // the newest of those created since ids was last needed
 }
 
 type memRecord struct {
@@ -42,7 +43,8 @@ type memRecord struct {
 	data    []byte // never changed; nil if only val is there
 	val     *value // if it was decoded, or not encoded yet
 	stream  *memStream
-	shard   int32 // of the group that wrote it first, from 1; 0: none did
+	shard   int32      // of the group that wrote it first, from 1; 0: none did
+	older   *memRecord // in memKind.fresh
 }
 
 func (r *memRecord) seq() uint64 {
@@ -278,14 +280,14 @@ func (m *Mem) apply(b *Batch, found []*memRecord) {
 }
 
 // memBlockBytes bounds what a record keeps from being freed besides its own bytes.
-const memBlockBytes = 4 << 10
+const memBlockBytes = 8 << 10
 
 // own copies Data to where it stays.
 func (m *Mem) own(data []byte) []byte {
 	switch {
 	case data == nil:
 		return nil
-	case len(data) > memBlockBytes/4:
+	case len(data) > memBlockBytes/8:
 		return bytes.Clone(data)
 	case len(m.block)+len(data) > cap(m.block):
 		m.block = make([]byte, 0, memBlockBytes)
@@ -305,7 +307,7 @@ func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64,
 		r, m.spare = &m.spare[0], m.spare[1:]
 		r.id = k.ID
 		in.records.add(r, hash)
-		in.fresh = append(in.fresh, r)
+		r.older, in.fresh = in.fresh, r
 		in.created++
 	}
 	if r.due != due {
@@ -341,7 +343,11 @@ func (m *Mem) appendAll(entries []Entry) {
 
 // sorted returns all ids in order. The caller may write.
 func (k *memKind) sorted() *ordered[string] {
-	for _, r := range k.fresh {
+	var fresh []*memRecord
+	for r := k.fresh; r != nil; r, r.older = r.older, nil {
+		fresh = append(fresh, r)
+	}
+	for _, r := range slices.Backward(fresh) { // rising ids are the common case, and the cheap one
 		k.ids.insert(r.id)
 	}
 	k.fresh = nil
@@ -423,7 +429,7 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 	case in == nil:
 		m.mu.RUnlock()
 		return nil, nil
-	case len(in.fresh) == 0:
+	case in.fresh == nil:
 		defer m.mu.RUnlock()
 	default:
 		m.mu.RUnlock()

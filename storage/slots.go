@@ -93,6 +93,19 @@ func (tx *Tx) enter(s *slot) {
 }
 
 func (tx *Tx) slot(k Key) (*slot, error) {
+	for _, s := range tx.recent { // one key is asked for several times in a row
+		if s != nil && len(s.rec.Key.ID) == len(k.ID) && s.rec.Key == k {
+			return s, nil
+		}
+	}
+	s, err := tx.slotOf(k)
+	if err == nil {
+		tx.recent[1], tx.recent[0] = tx.recent[0], s
+	}
+	return s, err
+}
+
+func (tx *Tx) slotOf(k Key) (*slot, error) {
 	hash := hashID(k.ID)
 	if s := tx.find(k, hash); s != nil {
 		return s, nil
@@ -173,23 +186,25 @@ func (tx *Tx) own(data []byte) []byte {
 	return tx.stash(data)
 }
 
-// room is where the Data of a record may be appended, for made to take.
+// room is the arena, where Data may be appended for kept or made to take.
 func (tx *Tx) room() []byte {
-	if tx.mem == nil {
-		return make([]byte, 0, 256)
-	}
 	if cap(tx.arena)-len(tx.arena) < 512 {
 		tx.arena = make([]byte, 0, min(max(1024, 2*cap(tx.arena)), maxKept))
 	}
 	return tx.arena
 }
 
-// made returns the Data that was appended to room.
-func (tx *Tx) made(b []byte) []byte {
-	if tx.mem == nil {
-		return bytes.Clone(b)
-	}
+// kept returns the Data that was appended to room.
+func (tx *Tx) kept(b []byte) []byte {
 	n := len(tx.arena)
 	tx.arena = b
 	return b[n:len(b):len(b)]
+}
+
+// made is kept for Data of a record; see own.
+func (tx *Tx) made(b []byte) []byte {
+	if tx.mem == nil {
+		return bytes.Clone(b[len(tx.arena):])
+	}
+	return tx.kept(b)
 }

@@ -28,6 +28,7 @@ type txRun struct {
 	round    *round     // of a group: it has the records, and reads what is missing between runs
 	missing  []Key      // that the round lacked
 	index    []uint32   // of order, by hash, once there are many: see find
+	recent   [2]*slot   // asked for last
 	order    []*slot    // in the order of first use, so that a run repeats exactly
 	entries  []Entry
 	arena    []byte // of Data
@@ -74,7 +75,7 @@ func (tx *Tx) release() {
 	clear(r.undo[:cap(r.undo)])
 	clear(r.entries)
 	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
-	r.readOnly, r.done, r.subs, r.now = false, false, 0, time.Time{}
+	r.readOnly, r.done, r.subs, r.now, r.recent = false, false, 0, time.Time{}, [2]*slot{}
 	r.order, r.entries, r.arena, r.undo = r.order[:0], r.entries[:0], r.arena[:0], r.undo[:0]
 	txRuns.Put(r)
 }
@@ -284,18 +285,53 @@ func (tx *Tx) Append(stream Key, data []byte) (seq uint64, err error) {
 	if err := tx.writable(stream, data); err != nil {
 		return 0, err
 	}
-	s, err := tx.load1(stream, false)
+	s, err := tx.streamOf(stream)
 	if err != nil {
 		return 0, err
 	}
-	if s.plan.op == opDelete {
-		return 0, fmt.Errorf("%w: entry of %s that is deleted", ErrBatch, stream.Kind)
+	return tx.entry(s, tx.stash(data)), nil
+}
+
+// AppendForms is [Tx.Append] of n entries, each of which form appends to b, which
+// it must not keep. It returns the Seq of the last.
+func (tx *Tx) AppendForms(stream Key, n int, form func(i int, b []byte) []byte) (seq uint64, err error) {
+	if err := tx.writable(stream, nil); err != nil {
+		return 0, err
 	}
+	s, err := tx.streamOf(stream)
+	if err != nil {
+		return 0, err
+	}
+	seq = s.rec.Seq + s.plan.entries
+	for i := range n {
+		data := tx.kept(form(i, tx.room()))
+		if len(data) > MaxData {
+			return 0, tooLarge(stream.Kind, data)
+		}
+		seq = tx.entry(s, data)
+	}
+	return seq, nil
+}
+
+// streamOf returns the slot of a stream that may be appended to.
+func (tx *Tx) streamOf(stream Key) (*slot, error) {
+	s, err := tx.load1(stream, false)
+	if err != nil {
+		return nil, err
+	}
+	if s.plan.op == opDelete {
+		return nil, fmt.Errorf("%w: entry of %s that is deleted", ErrBatch, stream.Kind)
+	}
+	return s, nil
+}
+
+// entry notes an entry and returns its Seq.
+func (tx *Tx) entry(s *slot, data []byte) uint64 {
 	tx.change(s)
 	s.plan.entries++
-	seq = s.rec.Seq + s.plan.entries
-	tx.entries = append(tx.entries, Entry{Stream: stream, Seq: seq, Data: tx.stash(data)})
-	return seq, nil
+	seq := s.rec.Seq + s.plan.entries
+	tx.entries = append(tx.entries, Entry{Stream: s.rec.Key, Seq: seq, Data: data})
+	return seq
 }
 
 // Sub runs fn and, if it returns an error, takes back what fn wrote; what it
