@@ -1,20 +1,11 @@
 package evidence
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
-	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/countersign/countersign/internal/cms"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -74,21 +65,8 @@ type auditor struct {
 	tree treeHead
 
 	events []Event // room that every chain uses again
-	due    []placed
-	sm3    []byte
+	leafAudit
 }
-
-// A placed event is one whose leaf is still to be looked at.
-type placed struct {
-	leaf uint64
-	seq  uint64
-	env  string
-	eb   []byte // in hexadecimal, as are the others
-	h, s [64]byte
-}
-
-// auditBatch is how many leaves are held against the tree in one go.
-const auditBatch = 8192
 
 func (a *auditor) one(ctx context.Context) error {
 	tenant, env := a.o.Tenant, a.o.Env
@@ -172,7 +150,7 @@ func (a *auditor) all(ctx context.Context) error {
 		if _, err := a.place(ctx, env, raws, sums); err != nil {
 			return err
 		}
-		if len(a.due) >= auditBatch {
+		if len(a.sums) >= auditBatch {
 			if err := a.leaves(ctx); err != nil {
 				return err
 			}
@@ -220,7 +198,7 @@ func (a *auditor) chain(raws [][]byte, env string, head chainHead) ([]Event, [][
 	} else {
 		a.events = make([]Event, len(raws))
 	}
-	sums, faults := judgeChain(a.events, raws, chainFacts{origin: a.l.origin, tenant: a.o.Tenant, env: env, count: head.Seq, head: head.Hash})
+	sums, faults := judgeChain(a.events, raws, chainFacts{origin: a.l.origin, tenant: a.o.Tenant, env: env, count: head.Seq, head: head.Hash, glance: a.o.WithoutVault && a.o.Env == ""})
 	faults = head.agrees(a.events, faults)
 	return a.events, sums, faults
 }
@@ -230,156 +208,4 @@ func (a *auditor) vault(ctx context.Context, env string, events []Event) ([]faul
 		return nil, nil
 	}
 	return a.l.losses(ctx, a.o.Tenant, env, events)
-}
-
-// place finds where the leaves of a chain are, by its mark. It reports whether
-// the mark can be right at all.
-func (a *auditor) place(ctx context.Context, env string, raws [][]byte, sums [][sha256.Size]byte) (bool, error) {
-	recs, err := a.l.store.Get(ctx, []storage.Key{marks.Key(a.o.Tenant, env), chains.Key(a.o.Tenant, env)})
-	if err != nil {
-		return false, fmt.Errorf("evidence: read watermark: %w", err)
-	}
-	if head, err := chains.Decode(recs[1]); err != nil || !chains.spelled(recs[1], head) {
-		a.fault(env, Check{Code: CodeChain, Verdict: Failed, Path: "head", Detail: "the head is not spelled as it is written"})
-		return false, nil
-	}
-	if recs[0].Version == 0 {
-		return true, nil
-	}
-	mark, err := marks.Decode(recs[0])
-	if errors.Is(err, storage.ErrCorrupt) || err == nil && (!mark.sound(uint64(len(raws)), a.tree.Size) || !marks.spelled(recs[0], mark)) {
-		a.fault(env, Check{Code: CodeLeaf, Verdict: Failed, Path: "mark", Detail: "the index of leaves cannot be right"})
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	blind, err := a.l.blind(a.o.Tenant, env)
-	if err != nil {
-		return false, err
-	}
-	making := newLeaves(blind, env)
-	h := cms.SM3()
-	for i := range raws {
-		seq := uint64(i) + 1
-		leaf, ok := mark.leaf(seq)
-		if !ok {
-			break
-		}
-		p := placed{leaf: leaf, seq: seq, env: env, eb: making.eb}
-		hex.Encode(p.h[:], sums[i][:])
-		if !a.o.WithoutSM3 {
-			h.Reset()
-			h.Write(raws[i])
-			a.sm3 = h.Sum(a.sm3[:0])
-			hex.Encode(p.s[:], a.sm3)
-		}
-		a.due = append(a.due, p)
-	}
-	return true, nil
-}
-
-// sound reports whether runs are in order, without gaps, and within the tree.
-func (m *watermark) sound(events, size uint64) bool {
-	seq, leaf := uint64(1), uint64(0)
-	for _, r := range m.Runs {
-		if r.Seq != seq || r.Leaf < leaf || r.N == 0 || r.N > size || r.Leaf > size-r.N {
-			return false
-		}
-		seq, leaf = seq+r.N, r.Leaf+r.N
-	}
-	return m.Seq == seq-1 && m.Seq <= events
-}
-
-// leaves holds what is due against the leaves that the log keeps, and those
-// against its tree, whose tiles are checked up to the signed root.
-func (a *auditor) leaves(ctx context.Context) error {
-	list := a.due
-	a.due = a.due[:0]
-	if len(list) == 0 {
-		return nil
-	}
-	slices.SortFunc(list, func(x, y placed) int { return cmp.Compare(x.leaf, y.leaf) })
-	index := make([]int64, len(list))
-	for i := range list {
-		index[i] = tlog.StoredHashIndex(0, int64(list[i].leaf))
-	}
-	hashes, err := a.l.hashes(ctx, a.tree.Size, a.tree.Root).ReadHashes(index)
-	if errors.Is(err, errTileRead) {
-		return err
-	}
-	if err != nil {
-		a.fault(list[0].env, Check{Code: CodeInclusion, Verdict: Failed, Path: "tiles", Detail: "the tiles of the tree do not lead to its root"})
-		return nil
-	}
-	var page [][]byte
-	at := int64(-1)
-	for i := range list {
-		p := &list[i]
-		if n := int64(p.leaf / tileWidth); n != at {
-			if page, err = a.l.leavesOf(ctx, n); err != nil {
-				return err
-			}
-			at = n
-		}
-		k := int(p.leaf % tileWidth)
-		if k >= len(page) || tlog.RecordHash(page[k]) != hashes[i] {
-			a.fault(p.env, Check{Code: CodeInclusion, Verdict: Failed, Path: "leaves", Detail: "a leaf is not the one in the tree"})
-			continue
-		}
-		eb, h, s, n, ok := splitLeaf(page[k])
-		switch {
-		case !ok || !bytes.Equal(eb, p.eb) || n != p.seq:
-			a.fault(p.env, Check{Code: CodeLeaf, Verdict: Failed, Path: "mark", Detail: "the index of leaves leads to another event"})
-		case !bytes.Equal(h, p.h[:]) || !a.o.WithoutSM3 && !bytes.Equal(s, p.s[:]):
-			a.fault(p.env, Check{Code: CodeLeaf, Verdict: Failed, Seq: p.seq, Detail: "the event is not the leaf in the log"})
-			a.r.bad(p.seq)
-		}
-	}
-	return nil
-}
-
-// splitLeaf takes a leaf apart that is in its one form.
-func splitLeaf(b []byte) (eb, h, s []byte, n uint64, ok bool) {
-	cut := func(lit string, size int) []byte {
-		if !bytes.HasPrefix(b, []byte(lit)) || len(b) < len(lit)+size {
-			b = nil
-			return nil
-		}
-		out := b[len(lit) : len(lit)+size]
-		b = b[len(lit)+size:]
-		return out
-	}
-	eb = cut(`{"eb":"`, 64)
-	h = cut(`","h":"`, 64)
-	cut(`","n":`, 0)
-	digits := 0
-	for digits < len(b) && b[digits] >= '0' && b[digits] <= '9' {
-		digits++
-	}
-	n, err := strconv.ParseUint(string(b[:digits]), 10, 64)
-	b = b[digits:]
-	s = cut(`,"s":"`, 64)
-	return eb, h, s, n, err == nil && string(b) == `","v":1}`
-}
-
-// leavesOf reads a record of leaves; what is not in its form is cut off.
-func (l *Log) leavesOf(ctx context.Context, n int64) ([][]byte, error) {
-	recs, err := l.store.Get(ctx, []storage.Key{leavesKey(n)})
-	if err != nil {
-		return nil, fmt.Errorf("evidence: read leaves: %w", err)
-	}
-	return splitLeaves(recs[0].Data), nil
-}
-
-func splitLeaves(b []byte) (out [][]byte) {
-	for len(b) >= 2 {
-		size := int(binary.BigEndian.Uint16(b))
-		if len(b) < 2+size {
-			break
-		}
-		out = append(out, b[2:2+size])
-		b = b[2+size:]
-	}
-	return out
 }

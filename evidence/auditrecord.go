@@ -29,18 +29,17 @@ func (k packed[T]) spelled(r storage.Record, v T) bool {
 func (a *auditor) anchorsOf(ctx context.Context, list []placed) error {
 	size := uint64(0)
 	for i := range list {
-		if list[i].leaf < size {
-			continue
-		}
-		page, err := a.l.store.List(ctx, storage.Deployment, anchored.Name, anchorID(list[i].leaf, "~"), 1)
-		if err != nil {
-			return fmt.Errorf("evidence: read anchors: %w", err)
-		}
-		if len(page) == 0 {
-			return nil // not anchored yet
-		}
-		if size, err = a.anchor(ctx, page[0], true); err != nil || size <= list[i].leaf {
-			return err
+		for leaf := max(list[i].Leaf, size); leaf < list[i].Leaf+list[i].N; leaf = size {
+			page, err := a.l.store.List(ctx, storage.Deployment, anchored.Name, anchorID(leaf, "~"), 1)
+			if err != nil {
+				return fmt.Errorf("evidence: read anchors: %w", err)
+			}
+			if len(page) == 0 {
+				return nil // not anchored yet
+			}
+			if size, err = a.anchor(ctx, page[0], true); err != nil || size <= leaf {
+				return err
+			}
 		}
 	}
 	return nil

@@ -123,6 +123,7 @@ type chainFacts struct {
 	count               uint64   // number of events; 0: unknown
 	head                []byte   // hash of the last event; nil: unknown
 	hashes              [][]byte // hash of every event; nil: unknown
+	glance              bool     // the events are judged and not used
 }
 
 type fault struct {
@@ -156,7 +157,12 @@ func judgeChain(events []Event, raws [][]byte, k chainFacts) ([][sha256.Size]byt
 	for i, raw := range raws {
 		seq := uint64(i) + 1
 		e := &events[i]
-		err := e.scan(raw) // raws are the caller's to give
+		var err error
+		if k.glance {
+			err = e.glance(raw, k.env)
+		} else {
+			err = e.scan(raw) // raws are the caller's to give
+		}
 		switch {
 		case err != nil:
 			*e = Event{}
@@ -173,13 +179,14 @@ func judgeChain(events []Event, raws [][]byte, k chainFacts) ([][sha256.Size]byt
 		}
 		k.env = e.Env
 		formed[i] = true
-		switch err := e.checkType(false); {
-		case !Known(e.Type):
+		info, known := registry[e.Type]
+		switch {
+		case !known:
 			faults = append(faults, fault{CodeEventType, seq, "unknown event type", Indeterminate})
-		case err != nil:
+		case e.checkFor(info, false) != nil:
 			add(CodeEvent, seq, "lacks what its type requires")
 		}
-		if sealed > 0 && Known(e.Type) && !registry[e.Type].After {
+		if sealed > 0 && known && !info.After {
 			add(CodeSeal, seq, "may not follow the chain seal")
 		}
 		if e.Type == TypeSealed {

@@ -20,6 +20,13 @@ type edge struct {
 	// levels whose partial tile grew.
 	full  []tile
 	grown []bool
+
+	known map[tileAt][]tlog.Hash // whole tiles above the leaves that lead to the root
+}
+
+type tileAt struct {
+	level int
+	n     int64
 }
 
 type tile struct {
@@ -61,8 +68,7 @@ func (l *Log) readEdge(ctx context.Context, size uint64, root []byte) (*edge, er
 
 // add appends a leaf.
 func (e *edge) add(leaf []byte) {
-	var room [1 + maxLeaf]byte
-	h := tlog.Hash(sha256.Sum256(append(room[:1], leaf...)))
+	h := leafHash(leaf)
 	n := e.size
 	e.size++
 	for level := 0; ; level++ {
@@ -82,6 +88,63 @@ func (e *edge) add(leaf []byte) {
 		h = merkle(e.levels[level])
 		e.levels[level], e.grown[level] = e.levels[level][:0], false
 	}
+}
+
+// leafHash is the hash of a leaf (RFC 6962 §2.1).
+func leafHash(leaf []byte) tlog.Hash {
+	var room [1 + maxLeaf]byte
+	return sha256.Sum256(append(room[:1], leaf...))
+}
+
+// tile returns the hashes of a tile of the tree as it was read, having held them
+// against the root by way of the tiles above. data is its record, nil if that is
+// still to be read.
+func (e *edge) tile(ctx context.Context, s storage.Store, level int, n int64, data []byte) ([]tlog.Hash, error) {
+	if level >= len(e.levels) {
+		return nil, fmt.Errorf("evidence: tile beyond the tree: %w", storage.ErrCorrupt)
+	}
+	last := e.size
+	for range level + 1 {
+		last /= tileWidth
+	}
+	switch {
+	case uint64(n) == last:
+		return e.levels[level], nil
+	case uint64(n) > last:
+		return nil, fmt.Errorf("evidence: tile beyond the tree: %w", storage.ErrCorrupt)
+	}
+	at := tileAt{level, n}
+	if list := e.known[at]; list != nil {
+		return list, nil
+	}
+	if data == nil {
+		recs, err := s.Get(ctx, []storage.Key{tileKey(level, n)})
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errTileRead, err)
+		}
+		data = recs[0].Data
+	}
+	if len(data) < tileWidth*tlog.HashSize {
+		return nil, fmt.Errorf("evidence: tile too short: %w", storage.ErrCorrupt)
+	}
+	list := make([]tlog.Hash, tileWidth)
+	for i := range list {
+		copy(list[i][:], data[i*tlog.HashSize:])
+	}
+	above, err := e.tile(ctx, s, level+1, n/tileWidth, nil)
+	if err != nil {
+		return nil, err
+	}
+	if merkle(list) != above[n%tileWidth] {
+		return nil, fmt.Errorf("evidence: a tile does not lead to the root: %w", storage.ErrCorrupt)
+	}
+	if level > 0 {
+		if e.known == nil {
+			e.known = map[tileAt][]tlog.Hash{}
+		}
+		e.known[at] = list
+	}
+	return list, nil
 }
 
 // changed are the records of tiles that are not as they were read.

@@ -82,6 +82,10 @@ func sameEvent(t testing.TB, b []byte) {
 	if (err == nil) != (want == nil) {
 		t.Fatalf("in one pass %v, slowly %v: %q", err, want, b)
 	}
+	glance, gerr := evidence.Glance(b, "e")
+	if (err == nil) != (gerr == nil) {
+		t.Fatalf("at a glance %v, in full %v: %q", gerr, err, b)
+	}
 	if err != nil {
 		if !errors.Is(err, evidence.ErrForm) {
 			t.Fatal(err)
@@ -93,6 +97,14 @@ func sameEvent(t testing.TB, b []byte) {
 	}
 	if !reflect.DeepEqual(evidence.Bare(e), evidence.Bare(slow)) {
 		t.Fatalf("in one pass %+v, slowly %+v", e, slow)
+	}
+	seen := evidence.Event{Env: e.Env, Seq: e.Seq, Type: e.Type, At: e.At, Back: e.Back, Eff: e.Eff, Prev: e.Prev, Req: e.Req, X: e.X,
+		NotBefore: evidence.Before{Size: e.NotBefore.Size}}
+	if len(glance.Docs) != len(e.Docs) || len(glance.Auth) != len(e.Auth) || !bytes.Equal(glance.Bytes(), b) {
+		t.Fatalf("at a glance %+v, in full %+v", glance, e)
+	}
+	if glance.Docs, glance.Auth = nil, nil; !reflect.DeepEqual(evidence.Bare(glance), seen) {
+		t.Fatalf("at a glance %+v, in full %+v", glance, seen)
 	}
 }
 

@@ -171,7 +171,7 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leaves, limit int)
 		room := make([]byte, 0, len(page)*maxLeaf)
 		for _, x := range page {
 			seq++
-			switch err := e.scan(x.Data); {
+			switch err := e.glance(x.Data, p.env); {
 			case err != nil || e.Seq != seq || e.Env != p.env:
 				return &TamperError{Env: p.env, Seq: seq, What: "not the event that was recorded"}
 			case prev != nil && !bytes.Equal(e.Prev, prev):

@@ -27,12 +27,12 @@ const (
 // registry holds every event type there is, in groups: A2 and A4 of the
 // specification, then the machine of envelopes. A name never changes its
 // meaning and is never removed.
-var registry = func() map[string]TypeInfo {
+var registry = func() map[string]*TypeInfo {
 	const docs, auth, after = "docs", "auth", "after"
-	m := map[string]TypeInfo{}
+	m := map[string]*TypeInfo{}
 	add := func(flags []string, names ...string) {
 		for _, n := range names {
-			t := TypeInfo{Name: n, Docs: slices.Contains(flags, docs), Auth: slices.Contains(flags, auth), After: slices.Contains(flags, after)}
+			t := &TypeInfo{Name: n, Docs: slices.Contains(flags, docs), Auth: slices.Contains(flags, auth), After: slices.Contains(flags, after)}
 			for _, f := range flags {
 				if x, ok := strings.CutPrefix(f, "x."); ok {
 					t.X = append(t.X, x)
@@ -85,7 +85,8 @@ var registry = func() map[string]TypeInfo {
 // Types lists the registry by name.
 func Types() []TypeInfo {
 	out := make([]TypeInfo, 0, len(registry))
-	for _, t := range registry {
+	for _, row := range registry {
+		t := *row
 		t.X = slices.Clone(t.X)
 		out = append(out, t)
 	}
@@ -102,9 +103,14 @@ func Known(name string) bool {
 // checkType holds an event against its row.
 func (e *Event) checkType(sealed bool) error {
 	t, ok := registry[e.Type]
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("%w: %q is not in the registry", ErrType, e.Type)
+	}
+	return e.checkFor(t, sealed)
+}
+
+func (e *Event) checkFor(t *TypeInfo, sealed bool) error {
+	switch {
 	case t.Docs && len(e.Docs) == 0:
 		return fmt.Errorf("%w: %s names no document", ErrType, e.Type)
 	case t.Auth && len(e.Auth) == 0:

@@ -33,13 +33,24 @@ var ErrForm = errors.New("canon: not restricted JCS")
 
 func form(what string) error { return fmt.Errorf("%w: %s", ErrForm, what) }
 
+// inKey are the characters of keys.
+var inKey = func() (t [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789_") {
+		t[c] = true
+	}
+	return t
+}()
+
+// InKey reports whether a key can have the character c.
+func InKey(c byte) bool { return inKey[c] }
+
 // ValidKey reports whether s can be a key.
 func ValidKey(s string) bool {
 	if len(s) == 0 || len(s) > maxKey {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+		if !inKey[s[i]] {
 			return false
 		}
 	}
