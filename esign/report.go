@@ -194,8 +194,10 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 	}
 	pr, pw := io.Pipe()
 	wrote := make(chan error, 1)
+	var info evidence.BundleInfo
 	go func() { // ends when the blob store has read to the end, or gave up
-		_, err := s.evidence.Export(ctx, a.Tenant, env.ID, pw, o)
+		var err error
+		info, err = s.evidence.Export(ctx, a.Tenant, env.ID, pw, o)
 		_ = pw.CloseWithError(err)
 		wrote <- err
 	}()
@@ -213,7 +215,7 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 		return app, err
 	}
 	out, err := storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (evidence.Application, error) {
-		got, err := s.evidence.AdvanceTx(ctx, tx, a.Tenant, app.ID, evidence.Step{To: evidence.Extracted, Bundle: sum.SHA256, Actor: reporter})
+		got, err := s.evidence.AdvanceTx(ctx, tx, a.Tenant, app.ID, evidence.Step{To: evidence.Extracted, Bundle: sum.SHA256, Manifest: info.Manifest, Actor: reporter})
 		if err != nil {
 			return got, err
 		}
@@ -337,6 +339,26 @@ func (s *Service) WriteReportBundle(ctx context.Context, a Actor, id string, w i
 	defer body.Close()
 	_, err = io.Copy(w, io.NewSectionReader(body, 0, body.Size()))
 	return err
+}
+
+// ReportRenewal is the evidence record (RFC 4998) over the manifest of the bundle that
+// an issued report rests on: with it the bundle still proves when the certificates and
+// hashes of its making have ended. See evidence.Log.ManifestRecord, whose result it
+// is, and evidence.VerifyOptions.Manifest. Before the background work has stamped it,
+// or without a timestamp authority, it is [ErrNotFound].
+func (s *Service) ReportRenewal(ctx context.Context, a Actor, id string) ([]byte, error) {
+	body, _, err := s.issued(ctx, a, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := body.Close(); err != nil {
+		return nil, err
+	}
+	record, err := s.evidence.ManifestRecord(ctx, a.Tenant, id)
+	if errors.Is(err, evidence.ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	return record, err
 }
 
 // issued opens the bundle of an issued report, held against what it pins.

@@ -55,7 +55,8 @@
 //   - Hand the line "log " + [Log.VerifierKey] to verifiers by another way than
 //     the bundle, together with the roots of its timestamp authorities.
 //   - Configure an [Anchor] and run [Log.Run], for as long as evidence is to
-//     prove: it renews timestamps before their certificates end (RFC 4998).
+//     prove: it renews timestamps before their certificates end (RFC 4998), of
+//     checkpoints and of the manifests of issued reports ([Log.ManifestRecord]).
 //   - Send [Log.Receipt] to every party when an envelope is complete.
 //   - Unlock a tenant's keys before appending events with personal values.
 //   - Keep ids that are not personal: they stand in events in the clear.

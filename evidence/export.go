@@ -51,6 +51,7 @@ type BundleInfo struct {
 	SHA256    storage.Hex `json:"sha256"` // of the whole file
 	Claim     Claim       `json:"claim"`
 	Disclosed int         `json:"disclosed"` // values opened
+	Manifest  []byte      `json:"-"`         // manifest.json, for Step.Manifest
 }
 
 // Export writes the evidence of an envelope as a bundle (.esev) that verifies
@@ -156,7 +157,7 @@ func (l *Log) write(w io.Writer, m *manifest, sources []*source, disclosed int) 
 	if err != nil {
 		return BundleInfo{}, err
 	}
-	return BundleInfo{Size: size, SHA256: sum.Sum(nil), Claim: m.claim, Disclosed: disclosed}, nil
+	return BundleInfo{Size: size, SHA256: sum.Sum(nil), Claim: m.claim, Disclosed: disclosed, Manifest: list}, nil
 }
 
 func addDocuments(sources []*source, events []Event, docs []Document) ([]*source, error) {

@@ -158,8 +158,12 @@ type Step struct {
 	To     Stage
 	Why    Refusal     // required for Refused
 	Bundle storage.Hex // SHA-256 of the bundle; required for Extracted, must be the same for Verified and Issued
-	By     string      // id of the newer report; required for Superseded
-	Actor  Actor       // who decided
+	// Manifest is BundleInfo.Manifest of that bundle, for Extracted: once the report is
+	// issued it is stamped and renewed as checkpoints are, see [Log.ManifestRecord].
+	// nil renews none.
+	Manifest []byte
+	By       string // id of the newer report; required for Superseded
+	Actor    Actor  // who decided
 }
 
 // next is the table of stages: pure, total, terminal stages absorbing.
@@ -248,6 +252,9 @@ func (l *Log) AdvanceTx(ctx context.Context, tx *storage.Tx, tenant, id string, 
 		if err != nil {
 			return Application{}, err
 		}
+	}
+	if err := l.keepManifest(tx, b, s); err != nil {
+		return Application{}, err
 	}
 	if err := l.tell(tx, b, s.Actor); err != nil {
 		return Application{}, err

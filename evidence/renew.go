@@ -32,12 +32,13 @@ func (l *Log) renewAt(digest string, expires time.Time) time.Time {
 	return expires.Add(-renewAhead)
 }
 
-// A renewal is an anchored checkpoint whose evidence record is due.
+// A renewal is something whose evidence record is due.
 type renewal struct {
-	id   string
-	size uint64
-	body []byte
+	what string
+	size uint64 // of the tree, for a checkpoint
+	body []byte // the data object
 	old  []byte // the record so far
+	keep func(record []byte, due time.Time) error
 }
 
 // stamper is the first timestamp authority among the anchors that answers.
@@ -59,12 +60,20 @@ func (s stamper) Timestamp(ctx context.Context, digest string, sum []byte) ([]by
 	return nil, err
 }
 
+func (s stamper) any() bool {
+	for _, a := range s {
+		if t, ok := a.(TSA); ok && t.Client != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // renew renews the evidence records that are due among keys of anchor records,
 // all that are renewed alike by one timestamp. A record whose last certificate
 // has ended already cannot be renewed any more; that is logged.
 func (l *Log) renew(ctx context.Context, keys []storage.Key) error {
-	var stamps, hashes []*renewal
-	now := l.now()
+	var list []*renewal
 	for _, k := range keys[:min(len(keys), renewBatch)] {
 		recs, err := l.store.Get(ctx, []storage.Key{k})
 		if err != nil {
@@ -77,23 +86,39 @@ func (l *Log) renew(ctx context.Context, keys []storage.Key) error {
 		if !rec.Receipt.Final || rec.Receipt.Kind != kindToken {
 			continue
 		}
-		x := &renewal{id: k.ID, size: rec.Size, old: rec.Renewed, body: Checkpoint{Origin: l.origin, Size: rec.Size, Root: rec.Root}.body()}
+		x := &renewal{what: k.ID, size: rec.Size, old: rec.Renewed, body: Checkpoint{Origin: l.origin, Size: rec.Size, Root: rec.Root}.body(),
+			keep: func(record []byte, due time.Time) error { return l.keepRenewed(ctx, k.ID, record, due) }}
 		if len(x.old) == 0 {
 			if x.old, err = ers.FromToken(rec.Receipt.Data); err != nil {
 				return fmt.Errorf("evidence: renewal: %w", err)
 			}
 		}
-		list, err := ers.Verify(x.old, x.body, ers.Options{})
+		list = append(list, x)
+	}
+	stamps, hashes, err := l.renewAll(ctx, list)
+	if err != nil || stamps+hashes == 0 {
+		return err
+	}
+	return l.say(ctx, TypeRenewed, map[string]any{"timestamps": stamps, "hashes": hashes, "size": list[len(list)-1].size})
+}
+
+// renewAll carries records on, each by what is due for it, and says how many by
+// either way.
+func (l *Log) renewAll(ctx context.Context, list []*renewal) (int, int, error) {
+	var stamps, hashes []*renewal
+	now := l.now()
+	for _, x := range list {
+		got, err := ers.Verify(x.old, x.body, ers.Options{})
 		if err != nil && !errors.Is(err, ers.ErrUntrusted) {
-			return fmt.Errorf("evidence: renewal of %s: %w", k.ID, err)
+			return 0, 0, fmt.Errorf("evidence: renewal of %s: %w", x.what, err)
 		}
-		last := list[len(list)-1]
+		last := got[len(got)-1]
 		retires, ok := l.retire[last.Digest]
 		switch {
 		case now.After(last.Expires):
-			l.log.ErrorContext(ctx, "evidence: too late to renew", "size", rec.Size, "anchor", rec.Receipt.Anchor)
-			if err := l.keepRenewed(ctx, x.id, nil, time.Time{}); err != nil {
-				return err
+			l.log.ErrorContext(ctx, "evidence: too late to renew", "what", x.what)
+			if err := x.keep(nil, time.Time{}); err != nil {
+				return 0, 0, err
 			}
 		case ok && last.Digest != renewDigest && !now.Before(retires.Add(-renewAhead)):
 			hashes = append(hashes, x)
@@ -110,28 +135,29 @@ func (l *Log) renew(ctx context.Context, keys []storage.Key) error {
 	old := func(x *renewal) []byte { return x.old }
 	fresh, err := ers.RenewTimestamps(ctx, stamper(l.anchors), of(stamps, old))
 	if err != nil {
-		return fmt.Errorf("evidence: renewal: %w", err)
+		return 0, 0, fmt.Errorf("evidence: renewal: %w", err)
 	}
 	again, err := ers.RenewHash(ctx, stamper(l.anchors), renewDigest, of(hashes, old), of(hashes, func(x *renewal) []byte { return x.body }))
 	if err != nil {
-		return fmt.Errorf("evidence: renewal: %w", err)
+		return 0, 0, fmt.Errorf("evidence: renewal: %w", err)
 	}
-	all := append(stamps, hashes...)
+	all := append(stamps[:len(stamps):len(stamps)], hashes...)
 	for i, record := range append(fresh, again...) {
-		x := all[i]
-		list, err := ers.Verify(record, x.body, ers.Options{})
-		if err != nil && !errors.Is(err, ers.ErrUntrusted) {
-			return fmt.Errorf("evidence: renewal of %s: %w", x.id, err)
-		}
-		last := list[len(list)-1]
-		if err := l.keepRenewed(ctx, x.id, record, l.renewAt(last.Digest, last.Expires)); err != nil {
-			return err
+		if err := l.kept(all[i], record); err != nil {
+			return 0, 0, err
 		}
 	}
-	if len(all) == 0 {
-		return nil
+	return len(stamps), len(hashes), nil
+}
+
+// kept keeps a new record that verifies.
+func (l *Log) kept(x *renewal, record []byte) error {
+	list, err := ers.Verify(record, x.body, ers.Options{})
+	if err != nil && !errors.Is(err, ers.ErrUntrusted) {
+		return fmt.Errorf("evidence: renewal of %s: %w", x.what, err)
 	}
-	return l.say(ctx, TypeRenewed, map[string]any{"timestamps": len(stamps), "hashes": len(hashes), "size": all[len(all)-1].size})
+	last := list[len(list)-1]
+	return x.keep(record, l.renewAt(last.Digest, last.Expires))
 }
 
 // keepRenewed keeps a record unless a longer one is there, as another process

@@ -119,6 +119,9 @@ type VerifyOptions struct {
 	// Consistency is for [Compare]: a proof from [Log.Consistency] between the
 	// trees of the two receipts.
 	Consistency []byte
+	// Manifest is an evidence record over the bundle's manifest, which stands beside a
+	// bundle under an issued report ([Log.ManifestRecord]); nil: none was given.
+	Manifest []byte
 	// Document, if set, checks each document's own signatures. The text of its
 	// error becomes the detail of the check.
 	Document func(path string, r io.ReaderAt, size int64) (Verdict, error)

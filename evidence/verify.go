@@ -54,6 +54,9 @@ func judgeBundle(b io.ReaderAt, size int64, o *VerifyOptions) (*verifier, error)
 	if v.err == nil {
 		v.disclosures()
 	}
+	if v.err == nil {
+		v.manifestRecord()
+	}
 	if v.err != nil {
 		return nil, v.err
 	}

@@ -46,6 +46,13 @@ func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
 			return nil, err
 		}
 	}
+	var renewal []byte
+	if o.renewal != "" {
+		var err error
+		if renewal, err = os.ReadFile(o.renewal); err != nil {
+			return nil, err
+		}
+	}
 	f, err := os.Open(o.bundle)
 	if err != nil {
 		return nil, err
@@ -55,7 +62,7 @@ func reportBundle(ctx context.Context, o options) (*evidence.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{Keys: keys, At: o.time,
+	return evidence.Verify(f, info.Size(), &evidence.VerifyOptions{Keys: keys, At: o.time, Manifest: renewal,
 		Document: func(_ string, r io.ReaderAt, size int64) (evidence.Verdict, error) {
 			got, err := pades.Verify(ctx, r, size, &pades.VerifyOptions{Roots: keys.CA, At: o.time})
 			if err != nil {

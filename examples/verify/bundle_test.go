@@ -51,3 +51,19 @@ func TestBundle_T13_T15_ExitsAndAt(t *testing.T) {
 		})
 	}
 }
+
+// T13: an evidence record beside the bundle is judged with it.
+func TestBundle_T13_Renewal(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(vectors, "..", "manifest")
+	for name, verdict := range map[string]string{"issued.er": "PASSED", "other.er": "FAILED"} {
+		_, out, errs := exec(t, "-bundle", filepath.Join(dir, "issued.esev"), "-keys", filepath.Join(dir, "trust.txt"), "-renewal", filepath.Join(dir, name), "-json")
+		assert.Empty(t, errs)
+		assert.Contains(t, out, `{"code":"RENEWAL","verdict":"`+verdict+`","path":"manifest.json"`)
+	}
+	code, _, errs := exec(t, "-bundle", filepath.Join(dir, "issued.esev"), "-renewal", filepath.Join(dir, "none"))
+	assert.Equal(t, 3, code)
+	assert.Contains(t, errs, "UNREADABLE")
+	code, _, _ = exec(t, "-in", "a.pdf", "-renewal", "b.er")
+	assert.Equal(t, 3, code)
+}

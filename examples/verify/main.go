@@ -2,10 +2,12 @@
 // proves.
 //
 //	go run ./examples/verify -in b.pdf [-roots roots.pem] [-password P] [-at RFC3339] [-json]
-//	go run ./examples/verify -bundle f.esev [-keys keys] [-at RFC3339] [-json]
+//	go run ./examples/verify -bundle f.esev [-keys keys] [-renewal f.er] [-at RFC3339] [-json]
 //
 // With -at a bundle's anchors must still prove at that time: by a certificate that
 // lasts, or by a renewal that carries them on. Without, they prove for their own.
+// -renewal is the evidence record (RFC 4998) that was handed out beside the bundle of
+// an issued report.
 //
 // It exits 0 for PASSED, 1 for FAILED, 2 for INDETERMINATE and 3 where there is
 // nothing to judge: wrong usage, an unreadable file, no signature. Build it to
@@ -39,13 +41,14 @@ const exitUnreadable = 3
 
 const help = `usage:
   verify -in b.pdf [-roots roots.pem] [-password P] [-at RFC3339] [-json]
-  verify -bundle f.esev [-keys keys] [-at RFC3339] [-json]
+  verify -bundle f.esev [-keys keys] [-renewal f.er] [-at RFC3339] [-json]
 Exit 0 PASSED, 1 FAILED, 2 INDETERMINATE, 3 nothing to judge.
 `
 
 type options struct {
 	in, bundle   string
 	roots, keys  string
+	renewal      string
 	password, at string
 	json         bool
 	time         time.Time
@@ -75,6 +78,7 @@ func parse(args []string) (o options, err error) {
 	fs.StringVar(&o.bundle, "bundle", "", "the evidence bundle to verify")
 	fs.StringVar(&o.roots, "roots", "", "trusted certificates, PEM")
 	fs.StringVar(&o.keys, "keys", "", "trust file for the bundle")
+	fs.StringVar(&o.renewal, "renewal", "", "evidence record over the bundle's manifest")
 	fs.StringVar(&o.password, "password", "", "the document's password")
 	fs.StringVar(&o.at, "at", "", "the time to verify at, RFC 3339")
 	fs.BoolVar(&o.json, "json", false, "print the report as JSON")
@@ -86,10 +90,10 @@ func parse(args []string) (o options, err error) {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	case (o.in == "") == (o.bundle == ""):
 		return o, errors.New("one of -in and -bundle is required")
-	case o.in != "" && o.keys != "":
-		return o, errors.New("-keys goes with -bundle")
+	case o.in != "" && (o.keys != "" || o.renewal != ""):
+		return o, errors.New("-keys and -renewal go with -bundle")
 	case o.bundle != "" && (o.roots != "" || o.password != ""):
-		return o, errors.New("-bundle goes with -keys, -at and -json only")
+		return o, errors.New("-bundle goes with -keys, -renewal, -at and -json only")
 	}
 	if o.at != "" {
 		if o.time, err = time.Parse(time.RFC3339, o.at); err != nil {
