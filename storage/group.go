@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"runtime"
@@ -102,6 +101,9 @@ type Grouped struct {
 	mem    *Mem // store, if it is one: no call of it waits
 
 	doubts atomic.Int32 // rounds that presume nothing
+
+	ticks sync.Mutex
+	tick  chan struct{} // see moment
 
 	mu     sync.Mutex
 	closed bool
@@ -235,7 +237,10 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	var near, create []Key
 	attempts := defaultAttempts
 	if o != nil {
-		if err := errors.Join(CheckKeys(o.Near...), CheckKeys(o.Create...)); err != nil {
+		if err := CheckKeys(o.Near...); err != nil {
+			return err
+		}
+		if err := CheckKeys(o.Create...); err != nil {
 			return err
 		}
 		near, create = o.Near, o.Create
@@ -294,53 +299,6 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	}
 }
 
-// lead runs an update on its caller's goroutine, once it is its turn in its
-// shard: so that two of one account do not run at once, and one of them in vain.
-// The store does not wait, so there is nothing to gather meanwhile, and the update
-// need not be left when its context ends.
-func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx) error) error {
-	defer g.active.Done()
-	select {
-	case sh.turn <- struct{}{}:
-	default:
-		if err := sh.await(ctx); err != nil {
-			return err
-		}
-	}
-	defer func() { <-sh.turn }() // also after a panic, or the end of the goroutine
-	sh.led.Add(1)
-	u := updater{ctx: ctx, store: g.mem, shard: sh.index + 1, attempts: attempts}
-	if g.opts.Observer != nil {
-		start := time.Now()
-		defer func() { g.observe(MeasureRound, 1, time.Since(start), nil) }()
-	}
-	return u.run(fn)
-}
-
-// await waits for a turn.
-func (sh *shard) await(ctx context.Context) error {
-	sh.waiting.Add(1)
-	defer sh.waiting.Add(-1)
-	led, since := sh.led.Load(), sh.g.clock()
-	nested := time.NewTimer(nestedAfter)
-	defer nested.Stop()
-	for {
-		select {
-		case sh.turn <- struct{}{}:
-			if !since.IsZero() {
-				sh.g.observe(MeasureWait, 1, time.Since(since), nil)
-			}
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-nested.C:
-			if sh.led.Load() == led && insideUpdate(1) {
-				panic("storage: Update inside Update on the same group")
-			}
-		}
-	}
-}
-
 // past is a group without its groups: for updates that run alone.
 type past struct{ *Grouped }
 
@@ -351,7 +309,7 @@ func insideUpdate(own int) bool {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
 	for {
 		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "storage.(*round).invoke") {
+		if strings.HasSuffix(f.Function, "storage.(*round).invoke") || strings.HasSuffix(f.Function, "storage.(*shard).runFor") {
 			return true
 		}
 		if strings.HasSuffix(f.Function, "storage.(*Grouped).lead") {
@@ -386,9 +344,11 @@ type shard struct {
 	index   int32
 	running atomic.Pointer[call] // whose function runs right now
 
-	turn    chan struct{} // over a Mem: full while an update runs
+	turn    chan struct{} // over a Mem: full while an update runs; see lead
 	led     atomic.Int64  // updates that had their turn
 	waiting atomic.Int64  // for it
+	line    []*follower   // that wait for the server
+	serving bool          // there is one, or will be
 
 	lane  bool // of key: rounds lock it first
 	key   Key

@@ -33,7 +33,7 @@ type memKind struct {
 	records memIndex
 	created uint64          // records so far: while it stays, what was absent is
 	ids     ordered[string] // of records, but those in fresh
-	fresh   *memRecord      // the newest of those created since ids was last needed
+	fresh   uint32          // the newest of those created since ids was last needed, from 1
 }
 
 type memRecord struct {
@@ -43,8 +43,8 @@ type memRecord struct {
 	data    []byte // never changed; nil if only val is there
 	val     *value // if it was decoded, or not encoded yet
 	stream  *memStream
-	shard   int32      // of the group that wrote it first, from 1; 0: none did
-	older   *memRecord // in memKind.fresh
+	shard   int32  // of the group that wrote it first, from 1; 0: none did
+	older   uint32 // in memKind.fresh, from 1: no pointer, for there are many records
 }
 
 func (r *memRecord) seq() uint64 {
@@ -306,8 +306,7 @@ func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64,
 		}
 		r, m.spare = &m.spare[0], m.spare[1:]
 		r.id = k.ID
-		in.records.add(r, hash)
-		r.older, in.fresh = in.fresh, r
+		r.older, in.fresh = in.fresh, in.records.add(r, hash)+1
 		in.created++
 	}
 	if r.due != due {
@@ -319,8 +318,8 @@ func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64,
 
 func (m *Mem) remove(k Key, r *memRecord) {
 	in := m.kind(k.Tenant, k.Kind)
-	in.records.remove(r)
 	in.sorted().remove(k.ID)
+	in.records.remove(r)
 	if r.due != 0 {
 		m.moveDue(k, r.due, 0)
 	}
@@ -344,13 +343,13 @@ func (m *Mem) appendAll(entries []Entry) {
 // sorted returns all ids in order. The caller may write.
 func (k *memKind) sorted() *ordered[string] {
 	var fresh []*memRecord
-	for r := k.fresh; r != nil; r, r.older = r.older, nil {
-		fresh = append(fresh, r)
+	for at := k.fresh; at > 0; at = k.records.at[at-1].older {
+		fresh = append(fresh, k.records.at[at-1])
 	}
 	for _, r := range slices.Backward(fresh) { // rising ids are the common case, and the cheap one
 		k.ids.insert(r.id)
 	}
-	k.fresh = nil
+	k.fresh = 0
 	return &k.ids
 }
 
@@ -429,7 +428,7 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 	case in == nil:
 		m.mu.RUnlock()
 		return nil, nil
-	case in.fresh == nil:
+	case in.fresh == 0:
 		defer m.mu.RUnlock()
 	default:
 		m.mu.RUnlock()

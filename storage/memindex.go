@@ -41,12 +41,11 @@ func (x *memIndex) get(id string, hash uint32) *memRecord {
 	}
 }
 
-// add adds a record that is not there.
-func (x *memIndex) add(r *memRecord, hash uint32) {
+// add adds a record that is not there, and returns its position.
+func (x *memIndex) add(r *memRecord, hash uint32) (at uint32) {
 	if 4*(x.n+1) > 3*len(x.cells) {
 		x.grow()
 	}
-	var at uint32
 	if n := len(x.free); n > 0 {
 		at, x.free = x.free[n-1], x.free[:n-1]
 		x.at[at] = r
@@ -55,6 +54,7 @@ func (x *memIndex) add(r *memRecord, hash uint32) {
 	}
 	x.place(memCell{hash, at + 1})
 	x.n++
+	return at
 }
 
 func (x *memIndex) place(c memCell) {
