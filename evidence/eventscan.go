@@ -3,7 +3,9 @@ package evidence
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"github.com/countersign/countersign/internal/canon"
@@ -44,7 +46,8 @@ func (e *Event) read(raw []byte, keep bool, env string) error {
 	if cap(p.room) < room {
 		p.room = make([]byte, 0, room)
 	}
-	*e = Event{Docs: e.Docs[:0], Auth: e.Auth[:0], Personal: e.Personal[:0], raw: raw, room: p.room}
+	e.Docs, e.Auth, e.Personal, e.raw, e.room = e.Docs[:0], e.Auth[:0], e.Personal[:0], raw, p.room
+	e.Back, e.Eff, e.NotBefore, e.Actor, e.Req, e.X = false, time.Time{}, Before{}, Actor{}, nil, nil // the others are always there
 
 	p.need(`{"actor":{`)
 	if p.take(`"account":`) {
@@ -118,6 +121,9 @@ type scanner struct {
 	bad  bool
 	keep bool   // texts and hashes, not only check them
 	room []byte // for decoded hashes
+
+	alias []byte // the last, as it stands, with its quotes
+	last  string // kept of it
 }
 
 func (p *scanner) take(lit string) bool {
@@ -193,14 +199,30 @@ func (p *scanner) typ() string {
 	return p.get(t)
 }
 
-// special has what is not a plain character within a string: quote, backslash,
-// controls, and what is not ASCII.
-var special = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c < 0x20 || c >= 0x80 || c == '"' || c == '\\'
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
+// plain counts the characters at the start of b that stand for themselves within
+// a string: no quote, backslash or control, and ASCII. Eight are looked at at once;
+// a borrow may only mark what lies behind a marked one.
+func plain(b []byte) int {
+	n := 0
+	for ; n+8 <= len(b); n += 8 {
+		x := binary.LittleEndian.Uint64(b[n:])
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		if bad := (x | (x - ones*0x20) | (quote - ones) | (slash - ones)) & tops; bad != 0 {
+			return n + bits.TrailingZeros64(bad)/8
+		}
 	}
-	return t
-}()
+	for ; n < len(b); n++ {
+		if c := b[n]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return n
+}
 
 // str reads a string that is not empty.
 func (p *scanner) str() (t text) {
@@ -209,10 +231,7 @@ func (p *scanner) str() (t text) {
 		return t
 	}
 	b := p.b[p.i+1:]
-	n := 0
-	for n < len(b) && !special[b[n]] {
-		n++
-	}
+	n := plain(b)
 	switch {
 	case n == len(b) || n == 0 && b[0] == '"':
 		p.fail()
@@ -277,41 +296,61 @@ func (p *scanner) int() uint64 {
 	return n
 }
 
-// digits reads n digits from offset at of the time that begins at p.i.
-func (p *scanner) digits(at, n int) int {
-	v := 0
-	for _, c := range p.b[p.i+at : p.i+at+n] {
-		if c < '0' || c > '9' {
-			p.bad = true
-		}
-		v = v*10 + int(c-'0')
+// two is the value of two digits, from 100 if they are none.
+func two(hi, lo byte) int {
+	h, l := int(hi)-'0', int(lo)-'0'
+	if uint(h) > 9 || uint(l) > 9 {
+		return 1_000_000
 	}
-	return v
+	return 10*h + l
 }
 
 // time reads an instant in [timeForm]; the zero instant is never written.
 func (p *scanner) time() time.Time {
-	const form = `"0000-00-00T00:00:00.000000Z"`
-	if len(p.b)-p.i < len(form) {
+	if len(p.b)-p.i < len(timeForm)+2 {
 		p.fail()
 		return time.Time{}
 	}
-	for _, k := range [...]int{0, 5, 8, 11, 14, 17, 20, 27, 28} {
-		if p.b[p.i+k] != form[k] {
-			p.fail()
-			return time.Time{}
-		}
-	}
-	y, m, d := p.digits(1, 4), p.digits(6, 2), p.digits(9, 2)
-	h, mi, s, us := p.digits(12, 2), p.digits(15, 2), p.digits(18, 2), p.digits(21, 6)
-	t := time.Date(y, time.Month(m), d, h, mi, s, us*1000, time.UTC)
-	// Date would carry what is out of range over.
-	if p.bad || y < 1 || m < 1 || m > 12 || d < 1 || t.Day() != d || h > 23 || mi > 59 || s > 59 || t.IsZero() {
+	b := (*[len(timeForm) + 2]byte)(p.b[p.i:])
+	form := b[0] == '"' && b[5] == '-' && b[8] == '-' && b[11] == 'T' && b[14] == ':' && b[17] == ':' && b[20] == '.' && b[27] == 'Z' && b[28] == '"'
+	y, m, d := 100*two(b[1], b[2])+two(b[3], b[4]), two(b[6], b[7]), two(b[9], b[10])
+	h, mi, s := two(b[12], b[13]), two(b[15], b[16]), two(b[18], b[19])
+	us := 10_000*two(b[21], b[22]) + 100*two(b[23], b[24]) + two(b[25], b[26])
+	if !form || y < 1 || y > 9999 || m < 1 || m > 12 || d < 1 || d > daysIn(y, m) || h > 23 || mi > 59 || s > 59 || us > 999_999 {
 		p.fail()
 		return time.Time{}
 	}
-	p.i += len(form)
+	t := time.Unix(int64(daysBefore(y, m)+d-1)*86400+int64(h*3600+mi*60+s), int64(us)*1000).UTC()
+	if t.IsZero() {
+		p.fail()
+		return t
+	}
+	p.i += len(b)
 	return t
+}
+
+func leap(y int) bool { return y%4 == 0 && (y%100 != 0 || y%400 == 0) }
+
+// ordinal is how many days lie before a month of a year that has no leap day.
+var ordinal = [...]int{0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}
+
+func daysIn(y, m int) int {
+	n := ordinal[m+1] - ordinal[m]
+	if m == 2 && leap(y) {
+		n++
+	}
+	return n
+}
+
+// daysBefore counts the days from 1970 to a month, in the Gregorian calendar.
+func daysBefore(y, m int) int {
+	const to1970 = 719162 // from the first of January of year 1
+	k := y - 1
+	n := 365*k + k/4 - k/100 + k/400 - to1970 + ordinal[m]
+	if m > 2 && leap(y) {
+		n++
+	}
+	return n
 }
 
 // nibble is the value of a hexadecimal digit in lower case, above 15 for others.
@@ -344,9 +383,7 @@ func (p *scanner) hash() []byte {
 			out[k] = hi<<4 | lo
 		}
 	} else {
-		for k := 0; k < len(in); k += 2 {
-			wrong |= nibble[in[k]] | nibble[in[k+1]]
-		}
+		wrong = notHex(in)
 	}
 	if wrong > 15 {
 		p.fail()
@@ -354,6 +391,24 @@ func (p *scanner) hash() []byte {
 	}
 	p.i += 66
 	return out
+}
+
+// notHex is above 15 unless all characters are hexadecimal digits in lower case.
+// It looks at eight at once.
+func notHex(in *[64]byte) byte {
+	wrong := uint64(0)
+	for k := 0; k < len(in); k += 8 {
+		x := binary.LittleEndian.Uint64(in[k:])
+		letter := x >> 6 & ones // the high half is 6 instead of 3
+		low := x & (ones * 0x0f)
+		wrong |= x&(ones*0xf0) ^ (ones*0x30 + letter*0x30)
+		wrong |= (low + ones*6 + letter*3) & (ones * 0x10)          // above 9, or above 6
+		wrong |= (letter << 4) &^ (low + ones*0x0f) & (ones * 0x10) // a letter of 0
+	}
+	if wrong != 0 {
+		return 0xff
+	}
+	return 0
 }
 
 // object reads an object that is not empty.
@@ -374,9 +429,15 @@ func (p *scanner) committed() (c Committed) {
 	p.need(`,"f":`)
 	f := p.field()
 	p.need(`,"k":`)
-	k := p.short()
+	from := p.i
+	if p.alias == nil || !bytes.HasPrefix(p.b[p.i:], p.alias) {
+		k := p.short()
+		p.last, p.alias = p.kept(k), p.b[from:p.i]
+	} else {
+		p.i += len(p.alias) // of the same subject, as most are
+	}
 	p.need(`}`)
-	c.Field, c.K = privacy.Field(p.kept(f)), p.kept(k)
+	c.Field, c.K = privacy.Field(p.kept(f)), p.last
 	return c
 }
 
