@@ -170,3 +170,15 @@ func again[T any](k packed[T], b []byte) []byte {
 	}
 	return b
 }
+
+// SignNote signs any text as the log, as an operator can who lies with its key.
+func (l *Log) SignNote(text string) []byte {
+	b, err := l.signNote(text)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// CheckpointText is the body of a checkpoint.
+var CheckpointText = checkpointText
