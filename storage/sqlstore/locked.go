@@ -56,7 +56,7 @@ func (s *Store) CommitLocked(ctx context.Context, keys []storage.Key, decide fun
 		return nil, nil, err
 	case !decided && (s.classify(err) != classOther || ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)):
 		return nil, nil, nil
-	case code(err) == createLost, s.classify(err) == classRetry: // all of it has lost
+	case code(err) == createLost, code(err) == writeLost, s.classify(err) == classRetry: // all of it has lost
 		return make([]storage.Outcome, len(batches)), make([]bool, len(batches)), nil
 	case s.classify(err) == classLocked:
 		busy = make([]bool, len(batches))

@@ -20,10 +20,12 @@ import (
 const (
 	opWrite = 1 + iota
 	opCheck
+	opDelete
 )
 
 const (
 	createLost  = "SQLSTATE 23505" // of the statement, and then nothing is stored
+	writeLost   = "SQLSTATE 22012" // likewise
 	singleBytes = 8 << 20          // of data; larger commits are transactions, in parts
 	singleLimit = 30 * time.Second // of the statement, before its outcome counts as unknown
 )
@@ -35,41 +37,54 @@ const (
 // A row of lk has what was locked for a write: nothing if the record is not as
 // expected or held by others, and then its batch is bad. Rows are locked and
 // written in the order of keys; READ COMMITTED compares again with what the lock
-// found. The last select returns the bad batches. If somebody else created a
-// record in between, its index refuses ours, which stores nothing; a transaction
-// then finds out whose.
+// found. The last select returns the bad batches.
+//
+// Whoever else created a record in between makes its index refuse ours. What was
+// locked is written where it lies, which the planner cannot mistake for a reason
+// to read the table; if it lay elsewhere when the statement began, as after a
+// change by hand that left its version alone, the last select divides by zero. Both
+// store nothing, and a transaction then finds out more.
 //
 // Arrays are selected because the planner would otherwise count their elements,
 // and plan every commit anew.
 const singleText = `WITH w AS (
-  SELECT * FROM unnest((SELECT $8::bigint[]), (SELECT $9::bigint[]), (SELECT $10::text[]), (SELECT $11::text[]), (SELECT $12::text[]), (SELECT $13::bigint[]), (SELECT $14::bigint[]), (SELECT $15::bigint[]), (SELECT $16::bigint[]), (SELECT $17::bytea[]))
-    AS w(batch, op, tenant, kind, id, expect, first, added, due, data)
+  SELECT unnest((SELECT $8::bigint[])) AS batch, unnest((SELECT $9::bigint[])) AS op,
+    unnest((SELECT $10::text[])) AS tenant, unnest((SELECT $11::text[])) AS kind, unnest((SELECT $12::text[])) AS id,
+    unnest((SELECT $13::bigint[])) AS expect, unnest((SELECT $14::bigint[])) AS first, unnest((SELECT $15::bigint[])) AS added,
+    unnest((SELECT $16::bigint[])) AS due, unnest((SELECT $17::bytea[])) AS data
   WHERE (SELECT set_config('lock_timeout', '` + lockLimit + `', true)) IS NOT NULL
 ), lk AS MATERIALIZED (
-  SELECT w.*, coalesce(x.seq, y.seq) AS seq FROM w
-  LEFT JOIN LATERAL (SELECT r.seq FROM RECORD AS r
-    WHERE w.op = 1 AND r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id AND r.version = w.expect
-      AND (w.first = 0 OR r.seq + 1 = w.first) FOR UPDATE SKIP LOCKED) AS x ON true
+  SELECT w.*, coalesce(x.seq, y.seq) AS seq, x.place FROM w
+  LEFT JOIN LATERAL (SELECT r.seq, r.ctid AS place FROM RECORD AS r
+    WHERE w.op <> 2 AND r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id AND r.version = w.expect
+      AND (w.first = 0 OR r.seq + 1 = w.first) AND (w.op = 1 OR r.seq = 0) FOR UPDATE SKIP LOCKED) AS x ON true
   LEFT JOIN LATERAL (SELECT r.seq FROM RECORD AS r
     WHERE w.op = 2 AND r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id AND r.version = w.expect FOR SHARE SKIP LOCKED) AS y ON true
 ), bad AS MATERIALIZED (
   SELECT coalesce(array_agg(DISTINCT batch) FILTER (WHERE seq IS NULL), '{}') AS batches FROM lk
 ), ins AS (
   INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
-  SELECT tenant, kind, id, 1, added, due, data FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]), (SELECT $6::bigint[]), (SELECT $7::bytea[]))
-    AS c(batch, tenant, kind, id, added, due, data)
+  SELECT tenant, kind, id, 1, added, due, data FROM (
+    SELECT unnest((SELECT $1::bigint[])) AS batch, unnest((SELECT $2::text[])) AS tenant, unnest((SELECT $3::text[])) AS kind,
+      unnest((SELECT $4::text[])) AS id, unnest((SELECT $5::bigint[])) AS added, unnest((SELECT $6::bigint[])) AS due,
+      unnest((SELECT $7::bytea[])) AS data) AS c
   WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
 ), upd AS (
-  INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
-  SELECT tenant, kind, id, expect + 1, seq + added, due, data FROM lk WHERE op = 1 AND batch <> ALL ((SELECT batches FROM bad)::bigint[])
-  ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data
+  UPDATE RECORD AS r SET version = expect + 1, seq = lk.seq + added, due = lk.due, data = lk.data FROM lk
+  WHERE r.ctid = place AND op = 1 AND batch <> ALL ((SELECT batches FROM bad)::bigint[]) RETURNING 1
+), del AS (
+  DELETE FROM RECORD AS r USING lk WHERE r.ctid = place AND op = 3 AND batch <> ALL ((SELECT batches FROM bad)::bigint[]) RETURNING 1
 ), ent AS (
   INSERT INTO ENTRY (tenant, kind, id, seq, at, data)
-  SELECT tenant, kind, id, seq, at, data FROM unnest((SELECT $18::bigint[]), (SELECT $19::text[]), (SELECT $20::text[]), (SELECT $21::text[]), (SELECT $22::bigint[]), (SELECT $23::bigint[]), (SELECT $24::bytea[]))
-    AS e(batch, tenant, kind, id, seq, at, data)
+  SELECT tenant, kind, id, seq, at, data FROM (
+    SELECT unnest((SELECT $18::bigint[])) AS batch, unnest((SELECT $19::text[])) AS tenant, unnest((SELECT $20::text[])) AS kind,
+      unnest((SELECT $21::text[])) AS id, unnest((SELECT $22::bigint[])) AS seq, unnest((SELECT $23::bigint[])) AS at,
+      unnest((SELECT $24::bytea[])) AS data) AS e
   WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
 )
-SELECT unnest(batches) FROM bad`
+SELECT unnest(batches) FROM bad
+WHERE 1 / CASE WHEN (SELECT count(*) FROM upd) + (SELECT count(*) FROM del)
+  = (SELECT count(*) FROM lk WHERE op <> 2 AND batch <> ALL ((SELECT batches FROM bad)::bigint[])) THEN 1 ELSE 0 END = 1`
 
 // singleWrite is a write within the statement.
 type singleWrite struct {
@@ -132,7 +147,7 @@ func (s *Store) single(ctx context.Context, batches []storage.Batch) (outs []sto
 func (s *Store) singleError(ctx context.Context, p *postgres, err error) (handled bool, _ error) {
 	c := code(err)
 	switch {
-	case c == createLost, s.classify(err) != classOther:
+	case c == createLost, c == writeLost, s.classify(err) != classOther:
 		return false, nil
 	case c == "SQLSTATE 0A000", strings.HasPrefix(c, "SQLSTATE 42"):
 		p.noSingle.Store(true) // an engine that speaks the protocol, but not all of the language
@@ -145,7 +160,7 @@ func (s *Store) singleError(ctx context.Context, p *postgres, err error) (handle
 
 // singleWrites returns the creations and other writes of all batches, each in the
 // order of keys, and which batches have lost already. ok is false for what needs
-// an order among the batches, deletes, or is too large.
+// an order among the batches, or is too large.
 func singleWrites(batches []storage.Batch) (creates, writes []singleWrite, lost []bool, ok bool) {
 	lost = make([]bool, len(batches))
 	written, checked := make(map[storage.Key]int), make(map[storage.Key]int)
@@ -168,9 +183,6 @@ func singleWrites(batches []storage.Batch) (creates, writes []singleWrite, lost 
 			bytes += len(b.Entries[j].Data)
 		}
 		for _, w := range b.Writes {
-			if w.Delete { // the planner may read the whole table for it
-				return nil, nil, nil, false
-			}
 			lost[i] = lost[i] || w.Expect >= maxInt || w.Expect == 0 && first[w.Key] > 1
 			bytes += len(w.Data)
 		}
@@ -187,6 +199,9 @@ func singleWrites(batches []storage.Batch) (creates, writes []singleWrite, lost 
 			case w.Expect == 0:
 				creates = append(creates, sw)
 			default:
+				if w.Delete {
+					sw.op = opDelete
+				}
 				written[w.Key] = i
 				writes = append(writes, sw)
 			}
