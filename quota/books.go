@@ -309,7 +309,11 @@ func (l *Ledger) keep(tx *storage.Tx, o *opened) error {
 // have to be done apart, each on its own.
 func many[Q, A any](ctx context.Context, l *Ledger, reqs []Q, near func(*Q) [2]storage.Key, do func(*books, *Q) (A, error)) (answers []A, errs []error, err error) {
 	var b books
-	err = storage.UpdateWith(ctx, l.cfg.Store, around(reqs, near), func(tx *storage.Tx) error {
+	ahead := reqs
+	if !storage.ReadsAhead(l.cfg.Store) {
+		ahead = reqs[:min(1, len(reqs))]
+	}
+	err = storage.UpdateWith(ctx, l.cfg.Store, around(ahead, near), func(tx *storage.Tx) error {
 		answers, errs = make([]A, len(reqs)), make([]error, len(reqs))
 		err := tx.Sub(func() error {
 			b.reset(l, tx)

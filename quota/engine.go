@@ -75,14 +75,30 @@ func (h *head) due() time.Time {
 
 // clone is a copy deep enough to book on: marks are replaced, never changed, and
 // a journal copies the usage before it changes it.
-func (h head) clone() head {
-	h.Lots = append(make([]Lot, 0, len(h.Lots)), h.Lots...)
-	for i := range h.Lots {
-		if p := h.Lots[i].Lapse; len(p) > 0 {
-			h.Lots[i].Lapse = slices.Clone(p)
+func (h head) clone() head { return *h.own() }
+
+// own is clone, in one piece of memory where one lot is all, as it mostly is:
+// every call makes one.
+func (h *head) own() *head {
+	var out *head
+	var lots []Lot
+	if len(h.Lots) == 1 {
+		both := new(struct {
+			head head
+			lot  [1]Lot
+		})
+		out, lots = &both.head, both.lot[:0]
+	} else {
+		out, lots = new(head), make([]Lot, 0, len(h.Lots))
+	}
+	*out = *h
+	out.Lots = append(lots, h.Lots...)
+	for i := range out.Lots {
+		if p := out.Lots[i].Lapse; len(p) > 0 {
+			out.Lots[i].Lapse = slices.Clone(p)
 		}
 	}
-	return h
+	return out
 }
 
 // onExpired is the type of [Config].OnExpired.

@@ -83,12 +83,20 @@ func putHead(b []byte, h *head) []byte {
 	return putText(b, h.MergedInto)
 }
 
-func getHead(r *reader, h *head) {
+const (
+	headSchema = 1
+	holdSchema = 1
+)
+
+func readHead(h *head, data string) error {
+	r := &reader{b: data}
+	r.schema(headSchema)
 	h.Account, h.Seq, h.Last = AccountID(r.text()), r.unum(), r.time()
 	h.Lots = getList(r, nil, getLot)
 	h.Usage = getList(r, nil, func(r *reader, d *dayUse) { d.Day, d.Unit, d.Units = r.num(), Unit(r.text()), Units(r.num()) })
 	h.Marks = getList(r, nil, func(r *reader, m *mark) { m.Rule, m.Unit, m.Lot = AlertRule(r.text()), Unit(r.text()), LotID(r.text()) })
 	h.Suspended, h.MergedInto = r.text(), AccountID(r.text())
+	return r.end()
 }
 
 func putHold(b []byte, h *holdRecord) []byte {
@@ -107,13 +115,22 @@ func putHold(b []byte, h *holdRecord) []byte {
 	return putBit(b, h.Charged)
 }
 
-// getHold reads a hold into the memory of one that nobody uses any more.
-func getHold(r *reader, h *holdRecord) {
+// readHold reads a hold into the memory of one that nobody uses any more.
+func readHold(h *holdRecord, data string) error {
+	r := &reader{b: data}
+	r.schema(holdSchema)
 	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
-	h.Lines = getList(r, h.Lines, getLine)
+	h.Lines = sized(r, h.Lines, 14)
+	for i := range h.Lines {
+		getLine(r, &h.Lines[i])
+	}
 	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.digest()
-	h.Opened = getList(r, h.Opened, getText[Channel])
+	h.Opened = sized(r, h.Opened, 1)
+	for i := range h.Opened {
+		h.Opened[i] = Channel(r.text())
+	}
 	h.Charged = r.bit()
+	return r.end()
 }
 
 func putLine(b []byte, l *Line) []byte {
@@ -141,12 +158,12 @@ func getLine(r *reader, l *Line) {
 	l.Slot, l.Kind, l.Unit, l.Channel = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Channel(r.text())
 	l.State, l.Free, l.Account, l.Cause = LineState(r.text()), r.text(), AccountID(r.text()), Cause(r.text())
 	l.Units, l.Sticky = Units(r.num()), r.bit()
-	l.From = getList(r, l.From, getSlice)
+	l.From = sized(r, l.From, 3)
+	for i := range l.From {
+		s := &l.From[i]
+		s.Lot, s.Units, s.Entry = LotID(r.text()), Units(r.num()), r.unum()
+	}
 	l.Held, l.Settled, l.Since = r.time(), r.time(), r.unum()
-}
-
-func getSlice(r *reader, s *Slice) {
-	s.Lot, s.Units, s.Entry = LotID(r.text()), Units(r.num()), r.unum()
 }
 
 func putEntry(b []byte, e *Entry) []byte {

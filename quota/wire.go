@@ -185,6 +185,21 @@ func getList[T any](r *reader, old []T, get func(*reader, *T)) []T {
 	return out
 }
 
+// sized returns a list of the length that r says, whose members take at least so
+// many bytes each, to be read into the memory of old. Unlike getList it needs no
+// function, so that the reader of what is read all the time need not be allocated.
+func sized[T any](r *reader, old []T, least int) []T {
+	n := r.unum()
+	if n > uint64(len(r.b)/least) {
+		r.fail()
+		return nil
+	}
+	if int(n) > cap(old) {
+		return make([]T, n)
+	}
+	return old[:n]
+}
+
 func putTexts[S ~string](b []byte, in []S) []byte {
 	b = putUnum(b, uint64(len(in)))
 	for _, s := range in {
@@ -200,14 +215,14 @@ func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
 type packed[T any] struct {
 	storage.Kind[T]
 	put   func([]byte, *T) []byte
-	get   func(*reader, *T)
-	clone func(T) T
+	read  func(*T, string) error // what follows the mark
+	clone func(*T) *T
 	codec *storage.Codec // of *T
 	spare *sync.Pool     // of *T
 }
 
-func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, get func(*reader, *T), clone func(T) T, bound func(*T) int) packed[T] {
-	k := &packed[T]{Kind: kind, put: put, get: get, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
+func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, read func(*T, string) error, clone func(*T) *T, bound func(*T) int) packed[T] {
+	k := &packed[T]{Kind: kind, put: put, read: read, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
 		Append: func(b []byte, v any) []byte { return k.append(b, v.(*T)) },
@@ -247,17 +262,8 @@ func (k *packed[T]) decode(rec storage.Record, v *T) (err error) {
 		*v, err = k.Kind.Decode(rec)
 		return err
 	}
-	r := readers.Get().(*reader)
-	r.b = string(rec.Data[1:])
-	r.schema(k.Schema)
-	k.get(r, v)
-	err = r.end()
-	*r = reader{}
-	readers.Put(r)
-	return err
+	return k.read(v, string(rec.Data[1:]))
 }
-
-var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // schema reads the version of the fields that follow.
 func (r *reader) schema(want int) {
@@ -293,8 +299,7 @@ func (k *packed[T]) own(tx *storage.Tx, tenant, id string) (*T, error) {
 	if k.clone == nil {
 		return got.(*T), nil
 	}
-	v := k.clone(*got.(*T))
-	return &v, nil
+	return k.clone(got.(*T)), nil
 }
 
 // keep is Put of v itself, which must not change any more.
@@ -310,7 +315,7 @@ func (k *packed[T]) create(tx *storage.Tx, tenant, id string, v *T) error {
 // Put keeps a copy of v.
 func (k *packed[T]) Put(tx *storage.Tx, tenant, id string, v T) error {
 	if k.clone != nil {
-		v = k.clone(v)
+		v = *k.clone(&v)
 	}
 	return k.keep(tx, tenant, id, &v)
 }

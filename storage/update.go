@@ -31,6 +31,17 @@ const (
 	maxBackoff      = 20 * time.Millisecond
 )
 
+// ReadsAhead reports whether an update of s reads what UpdateOptions name before
+// its function runs. Over a [Mem] it need not: who would name many keys may then
+// leave out all but the first of Near.
+func ReadsAhead(s Store) bool {
+	if g, ok := s.(*Grouped); ok {
+		s = g.store
+	}
+	_, mem := s.(*Mem)
+	return !mem
+}
+
 // Update runs fn and commits what it wrote, in one batch: all or nothing. It is
 // the unit of work of every package.
 //
