@@ -5,7 +5,7 @@ func Waiting(g *Grouped) int {
 	n := 0
 	for i := range g.shards {
 		g.shards[i].mu.Lock()
-		n += len(g.shards[i].queue) + int(g.shards[i].waiting.Load())
+		n += len(g.shards[i].queue) + int(g.shards[i].waiting.Load()+g.shards[i].early.Load())
 		g.shards[i].mu.Unlock()
 	}
 	return n

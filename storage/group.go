@@ -38,9 +38,9 @@ type GroupOptions struct {
 
 // Group returns a store on which [Update] gathers concurrent updates: those
 // that wait while a commit is under way run one after another on records in
-// memory and are committed together. There is no timer, so that a lone update
-// pays one round trip. What they may rely on does not change; versions advance
-// per commit, not per update.
+// memory, as that commit will leave them, and are committed together. There is
+// no timer, so that a lone update pays one round trip. What they may rely on does
+// not change; versions advance per commit, not per update.
 //
 // A function that fails or panics loses only its own writes; the panic resumes
 // in its caller. When a record is not in memory, reads in the function fail,
@@ -85,6 +85,7 @@ func Group(s Store, o *GroupOptions) *Grouped {
 	g.mem, _ = s.(*Mem)
 	for i := range g.shards {
 		g.shards[i].g, g.shards[i].index, g.shards[i].turn = g, int32(i), make(chan struct{}, 1)
+		g.shards[i].bell = make(chan struct{}, 1)
 	}
 	return g
 }
@@ -100,6 +101,7 @@ type Grouped struct {
 	lanes  lanes
 	mem    *Mem // store, if it is one: no call of it waits
 
+	busy   atomic.Int32 // shards at work
 	doubts atomic.Int32 // rounds that presume nothing
 
 	ticks sync.Mutex
@@ -178,8 +180,8 @@ type call struct {
 	run  sync.Mutex // held while fn runs, so that fn and its caller never run at once
 	gone bool       // guarded by run: the caller left with an UnknownError
 
-	home    *shard // where it was queued first; it may move to a lane
-	waiting bool   // guarded by home: not taken, so surely without effect
+	home  *shard       // where it was queued first; it may move to a lane
+	state atomic.Int32 // callTaken or another
 
 	// What follows is the worker's until done is closed.
 	want     []Key // to have in memory before fn runs
@@ -267,7 +269,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if g.mem != nil {
 		return g.lead(ctx, g.shardOf(near), attempts, fn)
 	}
-	c := &call{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts, waiting: true}
+	c := &call{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts}
 	sh := g.shardOf(near)
 	running := sh.enqueue(c)
 	var nested <-chan time.Time
@@ -354,9 +356,29 @@ type shard struct {
 	key   Key
 	locks int // the worker's: how many rounds still do
 
+	flying *round // the worker's: whose commit is under way
+	open   *round // the worker's: being decided
+	bell   chan struct{}
+	early  atomic.Int64 // calls in open that are not taken
+
 	mu      sync.Mutex
 	queue   []*call
 	working bool
+	listens bool // the worker found the queue empty, and waits for the bell
+}
+
+// ring has the queue served. The caller holds mu.
+func (sh *shard) ring() {
+	if !sh.working {
+		sh.working = true
+		go sh.work() // until the queue is empty
+	} else if sh.listens {
+		sh.listens = false
+		select {
+		case sh.bell <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // shardOf is where a record was created by this group, which is where that of its
@@ -386,41 +408,24 @@ func (g *Grouped) shardOf(near []Key) *shard {
 func (sh *shard) enqueue(c *call) (running *call) {
 	running = sh.running.Load()
 	c.done, c.home = make(chan struct{}), sh
+	c.state.Store(callQueued)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.queue = append(sh.queue, c)
-	if !sh.working {
-		sh.working = true
-		go sh.work() // until the queue is empty
-	}
+	sh.ring()
 	return running
 }
 
-// withdraw takes back a call that was not taken.
-func (sh *shard) withdraw(c *call) bool {
+// take removes up to MaxBatches calls from the queue. Without any, and without a
+// commit under way, the worker must end.
+func (sh *shard) take() (calls []*call, end bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if !c.waiting {
-		return false
+	calls = sh.takeLocked(MaxBatches)
+	if end = calls == nil && sh.flying == nil; end {
+		sh.working, sh.listens, sh.queue = false, false, nil
 	}
-	i := slices.Index(sh.queue, c)
-	if i < 0 {
-		return false
-	}
-	sh.queue = slices.Delete(sh.queue, i, i+1)
-	return true
-}
-
-// take removes up to MaxBatches calls from the queue. Without any the worker
-// must end.
-func (sh *shard) take() []*call {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	calls := sh.takeLocked(MaxBatches)
-	if calls == nil {
-		sh.working, sh.queue = false, nil
-	}
-	return calls
+	return calls, end
 }
 
 // more removes up to n calls that arrived since.
@@ -432,6 +437,7 @@ func (sh *shard) more(n int) []*call {
 
 func (sh *shard) takeLocked(limit int) []*call {
 	n := min(len(sh.queue), limit)
+	sh.listens = len(sh.queue) == 0
 	if n <= 0 {
 		return nil
 	}
@@ -439,9 +445,13 @@ func (sh *shard) takeLocked(limit int) []*call {
 	rest := copy(sh.queue, sh.queue[n:])
 	clear(sh.queue[rest:])
 	sh.queue = sh.queue[:rest]
+	state := int32(callTaken)
+	if sh.flying != nil {
+		state = callAhead
+	}
 	for _, c := range calls {
-		if c.home == sh {
-			c.waiting = false
+		if c.home == sh && c.unknown == nil {
+			c.state.Store(state)
 		}
 	}
 	return calls
@@ -454,35 +464,24 @@ func (sh *shard) again(calls []*call) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	queue := make([]*call, 0, len(calls)+len(sh.queue))
 	for _, c := range calls {
-		if c.home == sh {
-			c.waiting = c.unknown == nil
+		if !c.claim() {
+			continue
 		}
+		if c.home == sh && c.unknown == nil {
+			c.state.Store(callQueued)
+		}
+		queue = append(queue, c)
 	}
-	sh.queue = slices.Concat(calls, sh.queue)
-}
-
-func (sh *shard) work() {
-	var r *round
-	defer func() {
-		if r != nil { // a function ended this goroutine: the others run again in another
-			r.rescue()
-			go sh.work()
-		}
-	}()
-	for {
-		calls := sh.take()
-		if calls == nil {
-			return
-		}
-		r = newRound(sh, calls)
-		r.do()
-		r = nil
-	}
+	sh.queue = append(queue, sh.queue...)
 }
 
 // finish hands over the answer.
 func (sh *shard) finish(c *call, err error) {
+	if !c.claim() {
+		return // who left needs none
+	}
 	c.err = err
 	close(c.done)
 	sh.g.active.Done()

@@ -66,7 +66,7 @@ func (l *lanes) open(g *Grouped, k Key) *shard {
 	if l.of == nil {
 		l.of = make(map[Key]*shard)
 	}
-	sh := &shard{g: g, index: -1, lane: true, key: k, locks: lockRounds}
+	sh := &shard{g: g, index: -1, lane: true, key: k, locks: lockRounds, bell: make(chan struct{}, 1)}
 	l.of[k] = sh
 	l.n.Store(int32(len(l.of)))
 	return sh
@@ -99,13 +99,13 @@ func (sh *shard) laneOf(tx *Tx) *shard {
 
 // join moves a call that another shard took.
 func (sh *shard) join(c *call) {
+	if !c.claim() {
+		return
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.queue = append(sh.queue, c)
-	if !sh.working {
-		sh.working = true
-		go sh.work()
-	}
+	sh.ring()
 }
 
 // contended returns the record that a batch fights for with others, as far as
@@ -137,8 +137,10 @@ func (r *round) divert(root int) *shard {
 
 // doLocked is do, holding the lane's record from before the functions run.
 func (r *round) doLocked(s Locker) {
+	r.ctx, r.cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
+	r.turn++
 	// What others need not wait for comes first.
-	err := r.fetch(slices.DeleteFunc(r.wanted(), func(k Key) bool { return k == r.sh.key }))
+	err := r.fetch(slices.DeleteFunc(r.wanted(r.calls), func(k Key) bool { return k == r.sh.key }))
 	decided, start := false, time.Now()
 	var set *batchSet
 	var outs []Outcome
@@ -147,6 +149,8 @@ func (r *round) doLocked(s Locker) {
 		outs, busy, err = s.CommitLocked(r.ctx, []Key{r.sh.key}, func(held []Record, get GetFunc) []Batch {
 			decided = true
 			r.sh.g.observe(MeasureLocked, int64(len(r.calls)), time.Since(start), nil)
+			r.calls = append(r.calls, r.sh.more(MaxBatches-len(r.calls))...)
+			r.turn++
 			for _, rec := range held {
 				c := r.cell(rec.Key)
 				if c.known && c.base.Version != rec.Version {
@@ -155,12 +159,11 @@ func (r *round) doLocked(s Locker) {
 				if c.base.Version != rec.Version || !bytes.Equal(c.base.Data, rec.Data) {
 					c.val = nil
 				}
-				c.base, c.now, c.known, c.fresh = rec, rec, true, true
+				c.base, c.now, c.known, c.read = rec, rec, true, r.turn
 				r.sh.g.cache.set(rec, c.val, time.Now(), true, 0)
 			}
-			r.calls = append(r.calls, r.sh.more(MaxBatches-len(r.calls))...)
 			r.reader = get
-			r.runAll()
+			r.run(r.calls)
 			r.reader = nil
 			set = r.batches()
 			return set.fit()

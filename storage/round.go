@@ -15,6 +15,16 @@ type round struct {
 	calls []*call
 	ctx   context.Context // of the round's own I/O
 	start time.Time
+	turn  int // how many times it took calls
+
+	ahead *round // whose commit is under way, and whose writes this one builds on
+
+	// Once it is sent:
+	set    *batchSet
+	done   chan struct{} // closed when outs and errs, of the batches of set.fit, are there
+	outs   []Outcome
+	errs   []error
+	cancel context.CancelFunc
 
 	cells map[Key]*cell
 	order []*cell // used by accepted calls, in the order of first use
@@ -24,6 +34,7 @@ type round struct {
 	seen  measured
 	trust bool      // that keys which calls mean to create are absent
 	held  []refusal // calls whose answers wait for the commit
+	early []early   // calls whose answers wait for the commit of the round ahead
 	again []*call   // to run in the next round
 	moved []*call   // to run in another shard
 	bytes int       // of what is to be committed
@@ -38,7 +49,7 @@ type cell struct {
 	val   *value // of now
 	at    time.Time
 	known bool  // base is, from memory or read
-	fresh bool  // read by this round
+	read  int   // the turn in which this round read it; 0: not at all
 	guess bool  // unless known, base is presumed absent: a call means to create it
 	used  bool  // by an accepted call
 	wrote bool  // by one
@@ -60,7 +71,10 @@ func (r *round) cell(k Key) *cell {
 	}
 	c, r.spare = &r.spare[0], r.spare[1:]
 	c.base.Key, c.now.Key = k, k
-	if e, ok := r.sh.g.cache.get(k); ok {
+	if p := r.before(k); p != nil {
+		c.base, c.now, c.val, c.at, c.known, c.owner = p.now, p.now, p.val, r.start, true, r.sh.index+1
+		r.seen.hits++
+	} else if e, ok := r.sh.g.cache.get(k); ok {
 		c.base, c.now, c.val, c.at, c.known, c.owner = e.rec, e.rec, e.val, e.at, true, e.shard
 		r.seen.hits++
 	} else {
@@ -68,6 +82,17 @@ func (r *round) cell(k Key) *cell {
 	}
 	r.cells[k] = c
 	return c
+}
+
+// before returns the cell of a key that the round ahead of this one writes.
+func (r *round) before(k Key) *cell {
+	if r.ahead == nil {
+		return nil
+	}
+	if c := r.ahead.cells[k]; c != nil && c.wrote {
+		return c
+	}
+	return nil
 }
 
 // A part is an accepted call and what it appends; parts that depend on each
@@ -89,49 +114,29 @@ type refusal struct {
 	parts   []int // whose uncommitted writes it saw
 }
 
+// early is an answer that rests on a round ahead, if on anything.
+type early struct {
+	call *call
+	err  error
+}
+
 // maxRoundBytes bounds what one round commits; further calls go to the next.
 const maxRoundBytes = 16 << 20
 
 func newRound(sh *shard, calls []*call) *round {
 	return &round{
-		sh: sh, calls: calls, start: time.Now(),
+		sh: sh, calls: calls, start: time.Now(), ahead: sh.flying,
 		cells: make(map[Key]*cell, 3*len(calls)), trust: sh.g.trusts(),
 	}
 }
 
-func (r *round) do() {
-	var cancel context.CancelFunc
-	r.ctx, cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
+// decide runs the functions of calls that it took.
+func (r *round) decide(calls []*call) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
 	defer cancel()
-	if r.sh.lane && r.sh.locks > 0 {
-		r.sh.locks--
-		r.doLocked(r.sh.g.store.(Locker))
-	} else {
-		if r.sh.lane {
-			r.sh.g.lanes.close(r.sh)
-		}
-		r.runAll()
-		r.settle(r.commit())
-	}
-	r.seen.reruns = int64(len(r.again))
-	r.report()
-	r.sh.again(r.again)
-}
-
-// rescue gives up a round within which a function ended the goroutine. All
-// others run again.
-func (r *round) rescue() {
-	var rest []*call
-	for _, c := range r.calls {
-		select {
-		case <-c.done:
-		default:
-			if !slices.Contains(r.moved, c) {
-				rest = append(rest, c)
-			}
-		}
-	}
-	r.sh.again(rest)
+	r.ctx = ctx
+	r.turn++
+	r.run(calls)
 }
 
 // elsewhere returns the shard in which a call must run, if it is another: the
@@ -159,10 +164,10 @@ func (r *round) recall(s *slot, peek bool) {
 	s.cell = c
 	switch {
 	case c.used:
-		s.rec, s.val, s.known, s.shared, s.cached = c.now, c.val, true, c.wrote, !c.fresh
+		s.rec, s.val, s.known, s.shared, s.cached = c.now, c.val, true, c.wrote, c.read < r.turn
 	case c.known:
-		if c.fresh || !peek || r.start.Sub(c.at) <= r.sh.g.opts.PeekAge {
-			s.rec, s.val, s.known, s.cached = c.base, c.val, true, !c.fresh
+		if c.read == r.turn || !peek || r.start.Sub(c.at) <= r.sh.g.opts.PeekAge {
+			s.rec, s.val, s.known, s.cached = c.base, c.val, true, c.read < r.turn
 		}
 	case c.guess:
 		s.known, s.cached, s.guess = true, true, true
@@ -173,9 +178,9 @@ func (r *round) recall(s *slot, peek bool) {
 func (r *round) fetch(keys []Key) error {
 	var part []Key
 	for i, k := range keys {
-		if c := r.cell(k); !c.fresh && !c.used {
+		if c := r.cell(k); c.read < r.turn && !c.used {
 			part = append(part, k)
-			c.fresh = true // once is enough
+			c.read = r.turn // once is enough
 		}
 		if len(part) == MaxKeys || (i == len(keys)-1 && len(part) > 0) {
 			recs, err := r.get(part)
@@ -213,8 +218,8 @@ func (r *round) get(keys []Key) ([]Record, error) {
 }
 
 // wanted returns the keys that calls will ask for and memory lacks.
-func (r *round) wanted() (want []Key) {
-	for _, c := range r.calls {
+func (r *round) wanted(calls []*call) (want []Key) {
+	for _, c := range calls {
 		for _, k := range c.want {
 			if !r.cell(k).known {
 				want = append(want, k)
@@ -231,9 +236,9 @@ func (r *round) wanted() (want []Key) {
 	return want
 }
 
-// runAll runs the functions, reading in between what they lack.
-func (r *round) runAll() {
-	todo, want := r.calls, r.wanted()
+// run runs functions, reading in between what they lack.
+func (r *round) run(todo []*call) {
+	want := r.wanted(todo)
 	for len(todo) > 0 {
 		if err := r.fetch(want); err != nil {
 			for _, c := range todo {
@@ -251,7 +256,7 @@ func (r *round) runAll() {
 			tx, err, gone := r.invoke(c)
 			switch {
 			case gone || c.panics:
-				r.sh.finish(c, nil)
+				r.answer(c, nil)
 			case len(tx.missing) > 0 || err == nil && tx.guessed():
 				if c.misses++; c.misses > maxMisses {
 					c.alone = true
@@ -302,8 +307,10 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 			c.panics = true
 			return
 		}
-		c.exits = true // runtime.Goexit: shard.work goes on elsewhere
-		r.sh.finish(c, nil)
+		if r.ahead == nil {
+			c.exits = true // runtime.Goexit: shard.work goes on elsewhere
+			r.sh.finish(c, nil)
+		}
 	}()
 	err = c.fn(tx)
 	returned = true
@@ -344,7 +351,16 @@ func (r *round) fail(c *call, err error) {
 	if c.unknown != nil && !errors.Is(err, ErrUnknown) {
 		err = &UnknownError{err}
 	}
-	r.sh.finish(c, err)
+	r.answer(c, err)
+}
+
+// answer finishes a call, once it is known that what its function saw is so.
+func (r *round) answer(c *call, err error) {
+	if r.ahead == nil {
+		r.sh.finish(c, err)
+		return
+	}
+	r.early = append(r.early, early{c, err})
 }
 
 // accept adds what a call wrote to the round, in the batch of the calls that

@@ -7,18 +7,6 @@ import (
 	"time"
 )
 
-// commit stores the round's batches, answers their calls, and returns the
-// roots of those that are stored.
-func (r *round) commit() (stored map[int]bool) {
-	set := r.batches()
-	var outs []Outcome
-	var errs []error
-	if fit := set.fit(); len(fit) > 0 {
-		outs, errs = r.send(fit)
-	}
-	return r.conclude(set, outs, errs)
-}
-
 // A batchSet is what a round commits.
 type batchSet struct {
 	index   map[int]int // root -> batch

@@ -66,7 +66,11 @@ func (r *round) settle(stored map[int]bool) {
 		return err
 	}
 	var err error
-	for _, h := range r.held {
+	for j := range r.held {
+		h := &r.held[j]
+		if h.confirm && r.proves(h, stored) {
+			h.confirm = false
+		}
 		for i := 0; h.confirm && i < len(h.seen); i++ {
 			k := h.seen[i].Key
 			if _, ok := fresh[k]; !ok {
@@ -113,4 +117,22 @@ func (r *round) settle(stored map[int]bool) {
 			r.sh.finish(h.call, h.err)
 		}
 	}
+}
+
+// proves reports whether the round's own commit shows what a refusal rests on: one
+// batch has it all as the refusal saw it. stored are the roots that are; nil: all.
+func (r *round) proves(h *refusal, stored map[int]bool) bool {
+	root := -1
+	for i := range h.seen {
+		c := r.cells[h.seen[i].Key]
+		if c == nil || !c.wrote || c.now.Version != h.seen[i].Version {
+			return false
+		}
+		p := r.root(c.parts[0])
+		if root >= 0 && p != root || stored != nil && !stored[p] {
+			return false
+		}
+		root = p
+	}
+	return root >= 0
 }
