@@ -29,6 +29,14 @@ var errLost = errors.New("evidence: another sequencer was first")
 // One that is not will be due again at once, and the mark only costs a look.
 const settled = time.Second
 
+// When more chains are due than one step takes, marks that stay would keep others
+// waiting. They are then cleared sooner, and of those that are still written some,
+// the oldest, take their place behind the others with every step.
+const (
+	settledFull = 50 * time.Millisecond
+	behind      = 64
+)
+
 // Sequence brings events that are not in the tree yet into it, signs the new
 // checkpoint and returns how many there were: one step, of at most 8192 events.
 // [Log.Run] repeats it. Any number of processes may: for every size of the tree
@@ -70,10 +78,10 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 		return s, err
 	}
 	if len(keys) == maxStepChains {
-		s.more, settled = true, 0 // marks that stay would hide others
+		s.more, settled = true, min(settled, settledFull)
 	}
 	var work []*pending
-	var done []storage.Key // heads whose mark may be cleared
+	var done, busy []storage.Key // heads whose mark may be cleared, and others
 	making := newLeaves(nil, "")
 	for part := range slices.Chunk(keys, storage.MaxKeys/2) {
 		list, err := l.due(ctx, part)
@@ -99,6 +107,8 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 			}
 			if settled <= 0 || now.Sub(p.head.At) >= settled {
 				done = append(done, part[i])
+			} else if len(busy) < behind {
+				busy = append(busy, part[i])
 			}
 			if len(p.leaves) > 0 {
 				work = append(work, p)
@@ -113,7 +123,10 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 			return stepped{}, err
 		}
 	}
-	return s, l.clear(ctx, done)
+	if err := l.clear(ctx, done, false); err != nil || !s.more {
+		return s, err
+	}
+	return s, l.clear(ctx, busy, true)
 }
 
 // due reads heads and watermarks.
@@ -271,9 +284,10 @@ func (b *bundles) add(at uint64, leaf []byte) {
 }
 
 // clear takes back the due marks of chains that are in the tree as a whole. It
-// is a commit of its own: if an event comes between, the mark simply stays.
-func (l *Log) clear(ctx context.Context, keys []storage.Key) error {
-	for part := range slices.Chunk(keys, 256) {
+// is a commit of its own: if an event comes between, the mark simply stays, or, if
+// it is to go behind the others, is set anew.
+func (l *Log) clear(ctx context.Context, keys []storage.Key, behind bool) error {
+	for part := range slices.Chunk(keys, 128) { // few, as one of them that moved spoils it
 		near := make([]storage.Key, 0, 2*len(part))
 		for _, k := range part {
 			near = append(near, k, marks.Key(k.Tenant, k.ID))
@@ -288,10 +302,16 @@ func (l *Log) clear(ctx context.Context, keys []storage.Key) error {
 				if err != nil {
 					return err
 				}
-				if !ok || h.Due.IsZero() || m.Seq < h.Seq {
+				switch now := tx.Now(l.now); {
+				case !ok || h.Due.IsZero() || h.Due.After(now):
+					continue
+				case m.Seq >= h.Seq:
+					h.Due = time.Time{}
+				case behind:
+					h.Due = now
+				default:
 					continue
 				}
-				h.Due = time.Time{}
 				if err := chains.Put(tx, k.Tenant, k.ID, h); err != nil {
 					return err
 				}
