@@ -243,10 +243,12 @@ func (j *journal) begin(l *Lot) {
 }
 
 // post moves units of a lot from one book to another and notes the entry.
-func (j *journal) post(l *Lot, e Entry) error {
-	if err := move(l, e.Debit, e.Credit, e.Units); err != nil {
+func (j *journal) post(l *Lot, entry Entry) error {
+	if err := move(l, entry.Debit, entry.Credit, entry.Units); err != nil {
 		return err
 	}
+	j.entries = append(j.entries, entry)
+	e := &j.entries[len(j.entries)-1]
 	if l != nil {
 		e.Lot = l.ID
 	}
@@ -256,7 +258,6 @@ func (j *journal) post(l *Lot, e Entry) error {
 	j.Seq++
 	j.Last = j.at
 	e.Seq, e.Recorded = j.Seq, j.at
-	j.entries = append(j.entries, e)
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (tx *Tx) enter(s *slot) {
 	switch {
 	case n < fewSlots:
 	case n == fewSlots, 2*len(tx.order) > len(tx.index):
-		size := max(32, 2*len(tx.index))
+		size := max(32, 2*len(tx.index), min(cap(tx.index), 512)) // as large as before, within reason
 		if cap(tx.index) < size {
 			tx.index = make([]uint32, size)
 		} else {
