@@ -161,6 +161,7 @@ type newestRecord struct {
 	Size     uint64      `json:"size,omitempty"`
 	Anchored uint64      `json:"anchored"`
 	At       time.Time   `json:"at"`
+	Offset   int64       `json:"offset,omitempty"` // of the log's clock to that of Token, in milliseconds
 }
 
 var newest = storage.Kind[newestRecord]{Name: "evidence.newest", Schema: 1}
@@ -252,10 +253,10 @@ func (l *Log) Anchor(ctx context.Context) (bool, error) {
 }
 
 func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) error {
-	var until time.Time
+	var until, stamped time.Time
 	if r.Kind == kindToken {
 		a, _ := verifyToken(cp, r, nil) // it was verified before
-		until = a.Until
+		until, stamped = a.Until, a.Time
 	}
 	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
 		now := tx.Now(l.now)
@@ -281,7 +282,7 @@ func (l *Log) keepAnchor(ctx context.Context, cp Checkpoint, r AnchorReceipt) er
 			n.Anchored, n.At = cp.Size, now
 		}
 		if r.Kind == kindToken && cp.Size > n.Size {
-			n.Token, n.Size = hashOf(r.Data), cp.Size
+			n.Token, n.Size, n.Offset = hashOf(r.Data), cp.Size, now.Sub(stamped).Milliseconds()
 		}
 		return newest.Put(tx, storage.Deployment, newestID, n)
 	})

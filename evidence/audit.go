@@ -91,12 +91,15 @@ func (a *auditor) one(ctx context.Context) error {
 	}
 	r.Chains, r.Events = 1, uint64(len(raws))
 	if r.FirstBad == 0 {
-		lost, err := a.vault(ctx, env, events)
+		lost, err := a.beyond(ctx, env, events)
 		if err != nil {
 			return err
 		}
 		for _, f := range lost {
 			r.add(Check{Code: f.code, Verdict: f.verdict, Seq: f.seq, Detail: f.what})
+			if f.code == CodeDocument {
+				r.bad(f.seq)
+			}
 		}
 		if len(lost) == 0 && !a.o.WithoutVault {
 			r.add(Check{Code: CodeLoss, Verdict: Passed})
@@ -137,7 +140,7 @@ func (a *auditor) all(ctx context.Context) error {
 		a.r.Events += uint64(len(raws))
 		events, sums, faults := a.chain(raws, env, item.Value)
 		if len(faults) == 0 {
-			if faults, err = a.vault(ctx, env, events); err != nil {
+			if faults, err = a.beyond(ctx, env, events); err != nil {
 				return err
 			}
 		}
@@ -184,7 +187,7 @@ func (a *auditor) fault(env string, c Check) {
 		return
 	}
 	a.r.Env = env
-	if c.Code != CodeLoss { // the event is right, the value it stands for is gone
+	if c.Code != CodeLoss && c.Code != CodeAccess { // the event is right, what it stands for is gone
 		a.r.bad(c.Seq)
 	}
 }
@@ -201,11 +204,4 @@ func (a *auditor) chain(raws [][]byte, env string, head chainHead) ([]Event, [][
 	sums, faults := judgeChain(a.events, raws, chainFacts{origin: a.l.origin, tenant: a.o.Tenant, env: env, count: head.Seq, head: head.Hash, glance: a.o.WithoutVault && a.o.Env == ""})
 	faults = head.agrees(a.events, faults)
 	return a.events, sums, faults
-}
-
-func (a *auditor) vault(ctx context.Context, env string, events []Event) ([]fault, error) {
-	if a.o.WithoutVault || a.o.Tenant == storage.Deployment {
-		return nil, nil
-	}
-	return a.l.losses(ctx, a.o.Tenant, env, events)
 }

@@ -25,6 +25,25 @@ func (k packed[T]) spelled(r storage.Record, v T) bool {
 	return bytes.Equal(k.encode(&v), r.Data)
 }
 
+// beyond judges what a chain that is right by itself says of other things: of
+// documents, of personal values in the vault, and, on the log's own chain, of access
+// logs.
+func (a *auditor) beyond(ctx context.Context, env string, events []Event) (out []fault, err error) {
+	for seq := range otherBefores(events) {
+		out = append(out, fault{CodeDocument, seq, wrongBefore, Failed})
+	}
+	switch {
+	case a.o.WithoutVault:
+	case a.o.Tenant != storage.Deployment:
+		lost, lerr := a.l.losses(ctx, a.o.Tenant, env, events)
+		out, err = append(out, lost...), lerr
+	case env == logEnv:
+		lost, lerr := a.accesses(ctx, events)
+		out, err = append(out, lost...), lerr
+	}
+	return out, err
+}
+
 // anchorsOf judges the stored anchors that a chain's proofs lead to.
 func (a *auditor) anchorsOf(ctx context.Context, list []placed) error {
 	size := uint64(0)

@@ -46,6 +46,7 @@ const (
 	CodeDocumentCheck  = "DOCUMENT_SIGNATURES"  // what VerifyOptions.Document found
 	CodeDisclosure     = "DISCLOSURE"           // a disclosed value is what was committed
 	CodeReceipt        = "RECEIPT"              // the bundle agrees with receipts that the verifier holds
+	CodeAccess         = "ACCESS_LOG"           // audit: an access log is what a heartbeat said of it
 	CodeLoss           = "UNEXPLAINED_LOSS"     // audit: the vault lost a committed value, and no event says why
 )
 

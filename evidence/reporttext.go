@@ -191,7 +191,7 @@ var sayTypes = map[string]string{
 	"bundle.exported": "导出证据包", "receipt.issued": "发出回执", "evidence.renewed": "证据续期", "subject.exported": "导出个人信息",
 	"subject.corrected": "更正个人信息", "delivery.confirmed": "确认送达", "report.applied": "申请出证", "report.accepted": "受理出证", "report.refused": "拒绝出证",
 	"report.extracted": "提取证据", "report.verified": "核验证据", "report.issued": "出具报告", "report.superseded": "报告被替代", "log.beat": "日志心跳",
-	"log.alarm": "日志告警", "log.equivocation": "日志分叉", "envelope.created": "创建流程", "envelope.edited": "修改流程", "envelope.discarded": "删除草稿",
+	"log.alarm": "日志告警", "log.equivocation": "日志分叉", "log.access": "访问日志", "envelope.created": "创建流程", "envelope.edited": "修改流程", "envelope.discarded": "删除草稿",
 	"envelope.extended": "延长期限", "envelope.finishing": "开始收尾", "envelope.sent": "发起签署", "review.passed": "审核通过", "review.returned": "审核退回",
 	"review.answered": "审核答复", "review.recalled": "撤回审核", "review.refused": "审核拒绝", "fields.filled": "填写内容", "finalize.failed": "定稿失败",
 	"finalize.degraded": "降级定稿", "document.finalized": "文件定稿", "envelope.completed": "签署完成", "envelope.declined": "拒绝签署", "envelope.revoked": "撤销流程",

@@ -22,6 +22,9 @@ const (
 const (
 	TypeBeat  = "log.beat"  // the hourly heartbeat
 	TypeAlarm = "log.alarm" // anchoring has failed for long
+	// TypeAccess follows a heartbeat: where access logs of the vault end, of those that
+	// grew since the last one.
+	TypeAccess = "log.access"
 )
 
 // Run sequences events, anchors checkpoints and keeps the heartbeat until ctx
@@ -81,22 +84,35 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// Beat appends the heartbeat if the last event on the deployment's chain is an
-// hour old: between two checkpoints never lies more, and a tail cut off the
-// tree is missed. [Log.Run] calls it.
+// Beat appends the heartbeat if the last one is an hour old: between two checkpoints
+// never lies more, and a tail cut off the tree is missed. It says how large the tree
+// is, whether the self-test passes, how far the log's clock was from that of the
+// newest timestamp, and where the access logs of the vault end. [Log.Run] calls it.
 func (l *Log) Beat(ctx context.Context) error {
 	head, err := l.head(ctx)
 	if err != nil {
 		return err
 	}
-	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
+	n, err := l.newestAnchor(ctx)
+	if err != nil {
+		return err
+	}
+	beaten, err := storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (bool, error) {
 		h, ok, err := chains.Get(tx, storage.Deployment, logEnv)
 		if err != nil || ok && tx.Now(l.now).Sub(h.At) < beatEvery {
-			return err
+			return false, err
 		}
-		_, err = l.append(tx, beat(TypeBeat, map[string]any{"size": head.Size, "root": head.Root.String(), "self_test": selfTest()}))
-		return err
+		x := map[string]any{"size": head.Size, "root": head.Root.String(), "self_test": selfTest()}
+		if n.Size > 0 {
+			x["clock_offset_ms"] = n.Offset
+		}
+		_, err = l.append(tx, beat(TypeBeat, x))
+		return err == nil, err
 	})
+	if err != nil || !beaten {
+		return err
+	}
+	return l.tellAccesses(ctx)
 }
 
 func (l *Log) say(ctx context.Context, typ string, x map[string]any) error {

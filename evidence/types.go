@@ -62,6 +62,7 @@ var registry = func() map[string]*TypeInfo {
 	add(with(after), TypeExport, "receipt.issued", "evidence.renewed", "subject.exported", "subject.corrected", "delivery.confirmed")
 	add(with(after), "report.applied", "report.accepted", "report.refused", "report.extracted", "report.verified", "report.issued", "report.superseded")
 	add(nil, "log.beat", "log.alarm", "log.equivocation")
+	add(with("x.heads"), TypeAccess)
 
 	// Envelopes: the tables E and R of the machine.
 	add(nil, "envelope.created", "envelope.edited", "envelope.discarded", "envelope.extended", "envelope.finishing")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -305,18 +306,29 @@ func (v *verifier) documents() {
 // befores holds what an event says that a document was before it against what an
 // earlier event left it as.
 func (v *verifier) befores() {
-	left := map[string]Digest{}
-	for i := range v.list {
-		e := &v.list[i]
-		for _, d := range e.Docs {
-			if last, ok := left[d.ID]; ok && !d.Before.IsZero() && !d.Before.Equal(last) {
-				v.fail(CodeDocument, e.Seq, docPath(d.ID, d.Rev), "it was something else before than an earlier event left")
-				v.r.bad(e.Seq)
+	for seq, d := range otherBefores(v.list) {
+		v.fail(CodeDocument, seq, docPath(d.ID, d.Rev), wrongBefore)
+		v.r.bad(seq)
+	}
+}
+
+const wrongBefore = "it was something else before than an earlier event left"
+
+// otherBefores yields what events say of a document that an earlier one contradicts.
+func otherBefores(events []Event) iter.Seq2[uint64, DocChange] {
+	return func(yield func(uint64, DocChange) bool) {
+		left := map[string]Digest{}
+		for i := range events {
+			e := &events[i]
+			for _, d := range e.Docs {
+				if last, ok := left[d.ID]; ok && !d.Before.IsZero() && !d.Before.Equal(last) && !yield(e.Seq, d) {
+					return
+				}
 			}
-		}
-		for _, d := range e.Docs {
-			if !d.After.IsZero() {
-				left[d.ID] = d.After
+			for _, d := range e.Docs {
+				if !d.After.IsZero() {
+					left[d.ID] = d.After
+				}
 			}
 		}
 	}

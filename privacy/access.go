@@ -121,11 +121,12 @@ type Access struct {
 
 // accessHead is the record of one access stream; its hash binds the entries.
 type accessHead struct {
-	Seq  uint64 `json:"seq"`
-	Hash string `json:"hash"`
+	Seq  uint64    `json:"seq"`
+	Hash string    `json:"hash"`
+	Told time.Time `json:"told,omitzero"` // since when it is to be told; zero: nothing came since
 }
 
-var accessHeads = storage.Kind[accessHead]{Name: "privacy.access", Schema: 1}
+var accessHeads = storage.Kind[accessHead]{Name: "privacy.access", Schema: 1, Due: func(h accessHead) time.Time { return h.Told }}
 
 // A tenant has 16 access streams, so that readers of different people do not
 // wait for one another.
@@ -166,7 +167,10 @@ func (v *Vault) logEntry(tx *storage.Tx, s Subject, e Access) error {
 		return err
 	}
 	sum := sha256.Sum256(data)
-	return accessHeads.Put(tx, s.Tenant, id, accessHead{Seq: seq, Hash: hex.EncodeToString(sum[:])})
+	if head.Told.IsZero() {
+		head.Told = e.At
+	}
+	return accessHeads.Put(tx, s.Tenant, id, accessHead{Seq: seq, Hash: hex.EncodeToString(sum[:]), Told: head.Told})
 }
 
 // Accesses lists the access log of a subject, oldest first; a Subject without
