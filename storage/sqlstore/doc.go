@@ -45,7 +45,8 @@
 // # What the host must do
 //
 // Keep settings durable; the first call refuses others ([ErrSettings]). Give
-// SQLite a WAL journal and a busy timeout (_journal_mode, _busy_timeout), MySQL's
+// SQLite a WAL journal and a busy timeout (_journal_mode, _busy_timeout), and its
+// driver a cache of statements if it can have one (_stmt_cache_size=64); MySQL's
 // driver interpolateParams=true to save round trips, and max_allowed_packet of
 // at least 8 MiB. Do not let a pooler give the transactions of one connection to
 // several servers. Begin SQLite's transactions IMMEDIATE before Bind, and roll

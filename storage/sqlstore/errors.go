@@ -60,12 +60,15 @@ const (
 	classLocked       // waited too long for somebody else's locks
 )
 
+// constraintFailed is the code of SQLite's error for a row that is there.
+const constraintFailed = "UNIQUE constraint failed"
+
 var (
 	mysqlCode  = regexp.MustCompile(`^Error (\d{4})(?: \((\w{5})\))?:`)
 	sqliteBusy = []string{"database is locked", "database table is locked", "SQLITE_BUSY", "SQLITE_LOCKED", "database schema is locked"}
 	// sqliteTexts are what SQLite says without quoting anything.
 	sqliteTexts = []string{"disk I/O error", "database or disk is full", "attempt to write a readonly database", "database disk image is malformed",
-		"unable to open database file", "interrupted", "UNIQUE constraint failed", "NOT NULL constraint failed", "no such table"}
+		"unable to open database file", "interrupted", constraintFailed, "NOT NULL constraint failed", "no such table"}
 )
 
 // code is how the driver names an error.

@@ -12,10 +12,27 @@ import (
 type sqlite struct {
 	texts texts
 	names names
+
+	records, entries, keys string // maxPower tuples of their widths
+}
+
+// tuples is tuples, from memory.
+func (s *sqlite) tuples(n, width int) string {
+	all := s.keys
+	switch width {
+	case 7:
+		all = s.records
+	case 6:
+		all = s.entries
+	}
+	if n > maxPower {
+		return tuples(n, width)
+	}
+	return all[:n*(2*width+2)-1]
 }
 
 func newSQLite(n names) *sqlite {
-	s := &sqlite{names: n}
+	s := &sqlite{names: n, records: tuples(maxPower, 7), entries: tuples(maxPower, 6), keys: tuples(maxPower, 3)}
 	s.texts = commonTexts(n, func(int) string { return "?" })
 	s.texts.setMeta = "INSERT OR IGNORE INTO " + n.of("meta") + " (name, value) VALUES (?, ?)"
 	s.texts.blobs.finish = "INSERT OR IGNORE INTO " + n.of("blob") + " (id, token, size) SELECT ?, ?, ? FROM (SELECT count(*) AS parts FROM " +
@@ -57,7 +74,7 @@ func (s *sqlite) prepare(ctx context.Context, q Querier, own bool) (string, erro
 
 // each joins keys with their records, in the order of keys.
 func (s *sqlite) each(columns string, n int) string {
-	return "WITH w(tenant, kind, id) AS (VALUES " + tuples(n, 3) + ") SELECT " + columns + " FROM w CROSS JOIN " + s.names.of("record") +
+	return "WITH w(tenant, kind, id) AS (VALUES " + s.tuples(n, 3) + ") SELECT " + columns + " FROM w CROSS JOIN " + s.names.of("record") +
 		" AS r ON r.tenant = w.tenant AND r.kind = w.kind AND r.id = w.id"
 }
 
@@ -71,7 +88,7 @@ func (s *sqlite) hold(ctx context.Context, q Querier, keys []storage.Key) (*sql.
 
 func (s *sqlite) lock(ctx context.Context, q Querier, keys []storage.Key, how locking) (map[storage.Key]head, error) {
 	heads := make(map[storage.Key]head, len(keys))
-	err := chunks(keys, keySize, func(keys []storage.Key) error {
+	err := powers(keys, keySize, func(keys []storage.Key) error {
 		rows, err := q.QueryContext(ctx, s.each("r.tenant, r.kind, r.id, r.version, r.seq", len(keys)), keyArgs(s.key, keys)...)
 		if err != nil {
 			return err
@@ -83,33 +100,42 @@ func (s *sqlite) lock(ctx context.Context, q Querier, keys []storage.Key, how lo
 
 func (s *sqlite) limit(context.Context, Querier) error { return nil }
 
+// create believes that the rows are new, until SQLite refuses some: a statement
+// that breaks a constraint is undone, and the transaction goes on.
 func (s *sqlite) create(ctx context.Context, q Querier, rows []row, limited bool) (lost []storage.Key, err error) {
-	keys := make([]storage.Key, len(rows))
-	for i, r := range rows {
-		keys[i] = r.key
-	}
-	heads, err := s.lock(ctx, q, keys, lockNone)
-	if err != nil {
-		return nil, err
-	}
-	fresh := make([]row, 0, len(rows))
-	for _, r := range rows {
-		if _, ok := heads[r.key]; ok {
-			lost = append(lost, r.key)
-			continue
+	insert := "INSERT INTO " + s.names.of("record") + " (tenant, kind, id, version, seq, due, data) VALUES "
+	err = powers(rows, rowSize, func(rows []row) error {
+		_, err := q.ExecContext(ctx, insert+s.tuples(len(rows), 7), rowArgs(s.key, rows)...)
+		if err == nil || code(err) != constraintFailed {
+			return err
 		}
-		fresh = append(fresh, r)
-	}
-	return lost, chunks(fresh, rowSize, func(rows []row) error {
-		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+tuples(len(rows), 7),
-			rowArgs(s.key, rows)...)
-		return err
+		keys := make([]storage.Key, len(rows))
+		for i, r := range rows {
+			keys[i] = r.key
+		}
+		heads, err := s.lock(ctx, q, keys, lockNone)
+		if err != nil {
+			return err
+		}
+		fresh := make([]row, 0, len(rows))
+		for _, r := range rows {
+			if _, ok := heads[r.key]; ok {
+				lost = append(lost, r.key)
+				continue
+			}
+			fresh = append(fresh, r)
+		}
+		return powers(fresh, rowSize, func(rows []row) error {
+			_, err := q.ExecContext(ctx, insert+s.tuples(len(rows), 7), rowArgs(s.key, rows)...)
+			return err
+		})
 	})
+	return lost, err
 }
 
 func (s *sqlite) write(ctx context.Context, q Querier, rows []row) error {
-	return chunks(rows, rowSize, func(rows []row) error {
-		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+tuples(len(rows), 7)+
+	return powers(rows, rowSize, func(rows []row) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("record")+" (tenant, kind, id, version, seq, due, data) VALUES "+s.tuples(len(rows), 7)+
 			" ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data",
 			rowArgs(s.key, rows)...)
 		return err
@@ -117,18 +143,45 @@ func (s *sqlite) write(ctx context.Context, q Querier, rows []row) error {
 }
 
 func (s *sqlite) remove(ctx context.Context, q Querier, keys []storage.Key) error {
-	return chunks(keys, keySize, func(keys []storage.Key) error {
-		_, err := q.ExecContext(ctx, "DELETE FROM "+s.names.of("record")+" WHERE (tenant, kind, id) IN (VALUES "+tuples(len(keys), 3)+")", keyArgs(s.key, keys)...)
+	return powers(keys, keySize, func(keys []storage.Key) error {
+		_, err := q.ExecContext(ctx, "DELETE FROM "+s.names.of("record")+" WHERE (tenant, kind, id) IN (VALUES "+s.tuples(len(keys), 3)+")", keyArgs(s.key, keys)...)
 		return err
 	})
 }
 
 func (s *sqlite) add(ctx context.Context, q Querier, entries []storage.Entry) error {
-	return chunks(entries, entrySize, func(entries []storage.Entry) error {
-		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("entry")+" (tenant, kind, id, seq, at, data) VALUES "+tuples(len(entries), 6),
+	return powers(entries, entrySize, func(entries []storage.Entry) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("entry")+" (tenant, kind, id, seq, at, data) VALUES "+s.tuples(len(entries), 6),
 			entryArgs(s.key, entries)...)
 		return err
 	})
+}
+
+// maxPower is the most rows of a statement. SQLite was built to take 999 values,
+// once.
+const maxPower = 128
+
+// powers calls fn for parts of a slice whose lengths are powers of two, so that
+// few different statements are seen: a driver that keeps those it prepared need
+// not prepare them again.
+func powers[T any](all []T, size func(T) int, fn func([]T) error) error {
+	for len(all) > 0 {
+		n, bytes := 1, 0
+		for 2*n <= min(len(all), maxPower) {
+			for _, one := range all[n : 2*n] {
+				bytes += size(one)
+			}
+			if bytes > maxBytes {
+				break
+			}
+			n *= 2
+		}
+		if err := fn(all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
 }
 
 func (s *sqlite) schema() []string {

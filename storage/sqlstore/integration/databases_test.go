@@ -62,7 +62,7 @@ func (d database) dsn(t testing.TB) string {
 	if d.env != "" {
 		return os.Getenv(d.env)
 	}
-	return "file:" + filepath.Join(t.TempDir(), "store.db") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"
+	return "file:" + filepath.Join(t.TempDir(), "store.db") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate&_stmt_cache_size=64"
 }
 
 // connect opens a pool on the DSN.
