@@ -225,7 +225,7 @@ func (l *Ledger) settleLine(o *opened, h *Hold, line *Line, s *settling) (Settle
 	switch {
 	case s.cause == "":
 		line.State = Captured
-	case l.cfg.Settle(*line, s.cause) == Release:
+	case l.verdict(*line, s.cause) == Release:
 		line.State = Released
 	default:
 		line.State = Forfeited
@@ -249,6 +249,12 @@ func (l *Ledger) settleLine(o *opened, h *Hold, line *Line, s *settling) (Settle
 		}
 	}
 	return done, nil
+}
+
+// verdict asks the host's policy, which may keep what it is shown.
+func (l *Ledger) verdict(line Line, cause Cause) Verdict {
+	line.From = slices.Clone(line.From)
+	return l.cfg.Settle(line, cause)
 }
 
 func (line *Line) payer(h *Hold) AccountID {

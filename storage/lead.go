@@ -69,7 +69,6 @@ func (sh *shard) follow(ctx context.Context, attempts int, fn func(*Tx) error) e
 	f.ctx, f.attempts, f.fn, f.since = ctx, attempts, fn, sh.g.clock()
 	led, moment := sh.led.Load(), sh.g.moment()
 	sh.waiting.Add(1)
-	defer sh.waiting.Add(-1)
 	sh.mu.Lock()
 	sh.line = append(sh.line, f)
 	if !sh.serving {
@@ -82,18 +81,27 @@ func (sh *shard) follow(ctx context.Context, attempts int, fn func(*Tx) error) e
 		case <-f.done:
 			return sh.g.followed(f)
 		case <-ctx.Done():
-			if f.state.CompareAndSwap(following, left) {
+			if sh.leave(f) {
 				return ctx.Err()
 			}
 			<-f.done
 			return sh.g.followed(f)
 		case <-moment:
 			moment = nil
-			if sh.led.Load() == led && insideUpdate(1) && f.state.CompareAndSwap(following, left) {
+			if sh.led.Load() == led && insideUpdate(1) && sh.leave(f) {
 				panic("storage: Update inside Update on the same group")
 			}
 		}
 	}
+}
+
+// leave takes a follower out that was not taken yet.
+func (sh *shard) leave(f *follower) bool {
+	if !f.state.CompareAndSwap(following, left) {
+		return false
+	}
+	sh.waiting.Add(-1)
+	return true
 }
 
 // followed gives the caller what its function did.
@@ -140,6 +148,7 @@ func (sh *shard) serve() {
 			if !f.state.CompareAndSwap(following, taken) {
 				continue // it left
 			}
+			sh.waiting.Add(-1)
 			now = f
 			sh.runFor(f)
 			now = nil

@@ -25,7 +25,7 @@ func Once[T any](tx *Tx, key Key, intent any, fn func() (T, error)) (T, error) {
 type Answer[T any] struct {
 	// Append appends the form of v to b. Required.
 	Append func(b []byte, v T) []byte
-	// Decode reads it, or returns [ErrCorrupt]. Required.
+	// Decode reads it, or returns [ErrCorrupt]. It must not keep b. Required.
 	Decode func(b []byte) (T, error)
 }
 
