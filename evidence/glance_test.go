@@ -53,12 +53,16 @@ func TestInstants(t *testing.T) {
 		return at, !p.bad && p.i == len(p.b)
 	}
 	for day := time.Date(1, 1, 1, 23, 59, 58, 999_999_000, time.UTC); day.Year() < 10_000; day = day.AddDate(0, 0, 1) {
+		if day.Day() > 1 && day.Day() < 28 {
+			day = day.AddDate(0, 0, 27-day.Day())
+			continue
+		}
 		got, ok := read(day.Format(timeForm))
 		require.True(t, ok, day)
 		if got != day {
 			require.Equal(t, day, got)
 		}
-		if day.Day() < 28 {
+		if day.Day() == 1 {
 			continue
 		}
 		over := fmt.Sprintf("%04d-%02d-%02dT00:00:00.000000Z", day.Year(), day.Month(), day.Day()+1)
