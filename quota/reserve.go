@@ -113,6 +113,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 		return Hold{}, err
 	}
 	rec = holds.spare.Get().(*holdRecord)
+	spare := rec.Lines[:0]
 	*rec = holdRecord{Intent: want, Charged: charge, Opened: rec.Opened[:0]}
 	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rates: version, Lines: lines, Rev: 1}
 	for i := range req.Lines {
@@ -156,7 +157,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 		return Hold{}, err
 	}
 	hold := rec.Hold
-	rec.Lines = nil // which are the caller's now
+	rec.Lines = spare // the others are the caller's now
 	freeHold(rec)
 	return hold, nil
 }

@@ -72,7 +72,7 @@ func (tx *Tx) release() {
 	}
 	r.index = r.index[:0]
 	clear(r.order)
-	clear(r.undo[:cap(r.undo)])
+	clear(r.undo)
 	clear(r.entries)
 	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
 	r.readOnly, r.done, r.subs, r.now, r.recent = false, false, 0, time.Time{}, [2]*slot{}
@@ -371,11 +371,13 @@ func (o openSub) end(keep bool) {
 		for i := len(tx.undo) - 1; i >= o.mark; i-- {
 			tx.undo[i].slot.plan = tx.undo[i].plan
 		}
+		clear(tx.undo[o.mark:])
 		tx.undo = tx.undo[:o.mark]
 		clear(tx.entries[o.entries:])
 		tx.entries = tx.entries[:o.entries]
 	}
 	if tx.subs == 0 {
+		clear(tx.undo)
 		tx.undo = tx.undo[:0]
 	}
 }
