@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -127,11 +126,7 @@ func (l *Log) signNote(text string) ([]byte, error) {
 // docPath is the entry of a revision; ids that a file name cannot hold are
 // written in hexadecimal.
 func docPath(id string, rev int) string {
-	name := id
-	if strings.HasPrefix(id, "x-") || !validEntryName(id) || strings.ContainsAny(id, "/") {
-		name = "x-" + hex.EncodeToString([]byte(id))
-	}
-	return "docs/" + name + "-" + strconv.Itoa(rev) + ".pdf"
+	return "docs/" + fileName(id) + "-" + strconv.Itoa(rev) + ".pdf"
 }
 
 // environment describes what made the bundle: reported by itself, and worth as
