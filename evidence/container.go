@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -166,6 +167,7 @@ type container struct {
 	size    int64
 	entries []entry
 	byName  map[string]int
+	err     error // the first that reading met
 }
 
 // openContainer finds the entries of a bundle even where a header is damaged,
@@ -192,7 +194,7 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 		c.entries = central
 	}
 	if len(c.entries) == 0 {
-		return nil, nil, fmt.Errorf("%w: no entries", ErrUnreadable)
+		return c, nil, fmt.Errorf("%w: no entries", ErrUnreadable)
 	}
 	// Build it again and compare. Whatever is out of place is named once: what
 	// follows is looked for behind it.
@@ -270,9 +272,17 @@ func (c *container) bytes(at, n int64) []byte {
 	}
 	b := make([]byte, n)
 	if k, err := c.r.ReadAt(b, at); int64(k) != n && err != nil {
+		c.failed(err)
 		return nil
 	}
 	return b
+}
+
+// failed notes what reading met; a file that ends early is damage.
+func (c *container) failed(err error) {
+	if c.err == nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		c.err = err
+	}
 }
 
 // readCentral walks the directory that the end record points to.

@@ -15,6 +15,10 @@ import (
 const (
 	maxNote     = 64 << 10
 	maxNoteSigs = 32
+
+	// maxTree is more leaves than any log will have. In trees of nearly 2^63 the
+	// arithmetic of x/mod does not end.
+	maxTree = 1 << 60
 )
 
 // A signedNote is a C2SP signed note that is in its one form. x/mod opens notes
@@ -115,7 +119,7 @@ func parseCheckpoint(b []byte) (Checkpoint, signedNote, error) {
 		return Checkpoint{}, n, bad
 	}
 	size, err := strconv.ParseUint(lines[1], 10, 63)
-	if err != nil || strconv.FormatUint(size, 10) != lines[1] {
+	if err != nil || strconv.FormatUint(size, 10) != lines[1] || size > maxTree {
 		return Checkpoint{}, n, bad
 	}
 	root, err := strictBase64(lines[2])

@@ -123,6 +123,9 @@ func (c *container) intact(e entry) bool {
 	}
 	sum := crc32.NewIEEE()
 	n, err := io.Copy(sum, io.NewSectionReader(c.r, e.at, e.size))
+	if err != nil {
+		c.failed(err)
+	}
 	return err == nil && n == e.size && sum.Sum32() == e.crc
 }
 
@@ -138,6 +141,7 @@ func (c *container) find(sig uint32) (out []int64) {
 	for from := int64(0); from < c.size && len(out) < maxEntries; from += step {
 		n, err := c.r.ReadAt(buf[:min(int64(len(buf)), c.size-from)], from)
 		if err != nil && err != io.EOF {
+			c.failed(err)
 			return out
 		}
 		b := buf[:n]

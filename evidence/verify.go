@@ -18,7 +18,8 @@ import (
 // PASSED, FAILED or INDETERMINATE, and where; FirstBad is the smallest event
 // that cannot be right, Path the entry that a check is about.
 //
-// Only input that is no bundle at all is an error: [ErrUnreadable].
+// Only input that is no bundle at all is an error: [ErrUnreadable], and so is a b that
+// cannot be read.
 func Verify(b io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
 	v, err := judgeBundle(b, size, o)
 	if err != nil {
@@ -32,6 +33,9 @@ func judgeBundle(b io.ReaderAt, size int64, o *VerifyOptions) (*verifier, error)
 		o = &VerifyOptions{}
 	}
 	c, faults, err := openContainer(b, size)
+	if c != nil && c.err != nil {
+		return nil, fmt.Errorf("evidence: read bundle: %w", c.err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +72,11 @@ type verifier struct {
 	c       *container
 	o       *VerifyOptions
 	r       *Report
-	m       *manifest // nil: unreadable
-	signed  bool      // the note names this manifest: it may tell where things broke
-	digests []Digest  // of the entries
-	list    []Event   // well-formed events have Seq > 0
+	m       *manifest         // nil: unreadable
+	signed  bool              // the note names this manifest: it may tell where things broke
+	digests []Digest          // of the entries
+	listed  map[string]Digest // what the manifest says of them
+	list    []Event           // well-formed events have Seq > 0
 	raws    [][]byte
 	err     error // the input could not be read
 
@@ -201,7 +206,9 @@ func (v *verifier) manifest() {
 func (v *verifier) entries() {
 	listed := map[int]bool{}
 	last := ""
+	v.listed = make(map[string]Digest, len(v.m.entries))
 	for _, e := range v.m.entries {
+		v.listed[e.path] = e.digest
 		if e.path <= last || e.path == pathManifest || e.path == pathNote {
 			v.fail(CodeManifest, 0, pathManifest, "entries out of order")
 		}
@@ -243,10 +250,10 @@ func (v *verifier) events() {
 	if v.signed && v.m.claim.Seal > 0 && (v.m.claim.Seal > uint64(len(list)) || list[v.m.claim.Seal-1].Type != TypeSealed) {
 		faults = append(faults, fault{CodeSeal, min(v.m.claim.Seal, uint64(len(list))+1), "no seal where the claim has one", Failed})
 	}
-	if v.signed && v.m.claim.Kind == ClaimOpen {
+	if v.signed {
 		for _, e := range list {
-			if e.Type == TypeSealed {
-				faults = append(faults, fault{CodeSeal, e.Seq, "a seal in a chain claimed open", Failed})
+			if e.Type == TypeSealed && e.Seq > v.m.claim.Seal {
+				faults = append(faults, fault{CodeSeal, e.Seq, "a later seal than the claim has", Failed})
 				break
 			}
 		}

@@ -108,7 +108,7 @@ func (v *verifier) inclusion(cps map[uint64]*seen) map[uint64]*seen {
 		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
 			v.fail(CodeInclusion, seq, name, "the event is not the leaf in the log")
 			switch {
-			case v.signed && cp.trusted && bytes.Equal(v.digestOf(name), v.signedDigest(name)):
+			case v.signed && cp.trusted && bytes.Equal(v.digestOf(name), v.listed[name].SHA256):
 				v.r.bad(seq) // the proof is what was signed, so the event is not
 			case !v.signed && cp.trusted:
 				suspects = append(suspects, seq)
@@ -145,15 +145,6 @@ func (v *verifier) digestOf(path string) []byte {
 		return v.digests[i].SHA256
 	}
 	return nil
-}
-
-func (v *verifier) signedDigest(path string) []byte {
-	for _, e := range v.m.entries {
-		if e.path == path {
-			return e.digest.SHA256
-		}
-	}
-	return []byte{}
 }
 
 func (v *verifier) consistency(cps map[uint64]*seen) {
