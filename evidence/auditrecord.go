@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -23,6 +24,20 @@ func (k packed[T]) spelled(r storage.Record, v T) bool {
 		return spelled(k.Kind, r, v)
 	}
 	return bytes.Equal(k.encode(&v), r.Data)
+}
+
+// knows holds the aliases that a head remembers against the events: one that no event
+// names would keep the vault from noting whose envelope this is.
+func (h chainHead) knows(events []Event) []fault {
+	for i, k := range h.Known {
+		named := slices.ContainsFunc(events, func(e Event) bool {
+			return slices.ContainsFunc(e.Personal, func(c Committed) bool { return c.K == k })
+		})
+		if !named || slices.Contains(h.Known[:i], k) {
+			return []fault{{CodeChain, h.Seq, "the head knows of a subject that no event names", Failed}}
+		}
+	}
+	return nil
 }
 
 // beyond judges what a chain that is right by itself says of other things: of

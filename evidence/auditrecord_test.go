@@ -68,3 +68,37 @@ func TestAudit_T15_Anchors(t *testing.T) {
 	r := audit("first")
 	assert.True(t, names(r, "anchors"), "the log signed another tree of eight leaves: %v", troubles(r))
 }
+
+// P17: what a head remembers of subjects comes from its events: a subject put there would
+// keep an envelope from being noted as theirs, and so from their erasure.
+func TestAudit_P17_SubjectsInAHead(t *testing.T) {
+	t.Parallel()
+	w, l := lyingWorld(t)
+	w.envelope("nda-17")
+	audit := func(env string) *evidence.Report {
+		return must(w.log.Audit(w.ctx, &evidence.AuditOptions{Tenant: "acme", Env: env}))
+	}
+	require.Equal(t, evidence.Passed, audit("nda-17").Verdict)
+	var known []string
+	for e, err := range w.log.Events(w.ctx, "acme", "nda-17", 0) {
+		require.NoError(t, err)
+		for _, c := range e.Personal {
+			known = append(known, c.K)
+		}
+	}
+	require.NotEmpty(t, known)
+	l.record = func(r storage.Record) storage.Record {
+		if r.Key.Kind == "evidence.chain" {
+			x := bytes.Clone(r.Data)
+			r.Data = bytes.Replace(x, []byte(known[0]), []byte(known[0][:len(known[0])-1]+"!"), 1)
+			require.NotEqual(t, x, r.Data, "the head remembers its first subject")
+		}
+		return r
+	}
+	for _, env := range []string{"nda-17", ""} {
+		r := audit(env)
+		assert.Equal(t, evidence.Failed, r.Verdict)
+		assert.True(t, r.Has(evidence.CodeChain, evidence.Failed), troubles(r))
+		assert.EqualValues(t, envelopeEvents, r.FirstBad)
+	}
+}
