@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,8 +20,9 @@ type postgres struct {
 	names  names
 	native atomic.Bool // the driver takes slices; otherwise arrays go as text
 
-	singleText string
-	noSingle   atomic.Bool // the server does not run it
+	singleTexts [16]string
+	singles     atomic.Uint64 // commits by it so far
+	noSingle    atomic.Bool   // the server does not run it
 
 	getText, getLockText, holdText, headText, lockText, lockSkipText, lockSharedText string
 	limitText, createText, writeText, removeText, addText                            string
@@ -60,7 +62,9 @@ func newPostgres(n names) *postgres {
 	p.removeText = "DELETE FROM " + record + " WHERE tenant = $1 AND kind = $2 AND id = $3"
 	p.addText = "INSERT INTO " + entry + " (tenant, kind, id, seq, at, data)" +
 		" SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])"
-	p.singleText = strings.NewReplacer("RECORD", record, "ENTRY", entry).Replace(singleText)
+	for i := range p.singleTexts {
+		p.singleTexts[i] = strings.NewReplacer("RECORD", record, "ENTRY", entry).Replace(singleText) + fmt.Sprint(" /* ", i, " */")
+	}
 	p.texts = commonTexts(n, func(i int) string { return "$" + strconv.Itoa(i) })
 	p.texts.blobs.finish = "INSERT INTO " + n.of("blob") + " (id, token, size) SELECT $1::text, $2::text, $3::bigint WHERE" +
 		" (SELECT count(*) FROM " + n.of("blob_part") + " WHERE token = $4::text) = $5::bigint ON CONFLICT DO NOTHING"
@@ -132,6 +136,14 @@ func (p *postgres) lock(ctx context.Context, q Querier, keys []storage.Key, how 
 		return scanHeads(rows, heads)
 	})
 	return heads, err
+}
+
+// single is the statement of a commit. Its text changes when there were 4, 16, 64
+// and so on, for it to be planned again: what it was planned for may have been a
+// table of one page, which was read whole.
+func (p *postgres) single() string {
+	n := bits.Len64(p.singles.Add(1)) / 2
+	return p.singleTexts[min(n, len(p.singleTexts)-1)]
 }
 
 func (p *postgres) limit(ctx context.Context, q Querier) error {

@@ -46,7 +46,7 @@ const (
 // store nothing, and a transaction then finds out more.
 //
 // Arrays are selected because the planner would otherwise count their elements,
-// and plan every commit anew.
+// and plan every commit anew. See postgres.single.
 const singleText = `WITH w AS (
   SELECT unnest((SELECT $8::bigint[])) AS batch, unnest((SELECT $9::bigint[])) AS op,
     unnest((SELECT $10::text[])) AS tenant, unnest((SELECT $11::text[])) AS kind, unnest((SELECT $12::text[])) AS id,
@@ -267,7 +267,7 @@ func (c *singleCall) run(ctx context.Context, q Querier) (outs []storage.Outcome
 	if c.args == nil {
 		return outs, nil
 	}
-	rows, err := q.QueryContext(ctx, c.p.singleText, c.args...)
+	rows, err := q.QueryContext(ctx, c.p.single(), c.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -197,3 +197,45 @@ func TestBlobsSweep(t *testing.T) {
 		assert.Equal(t, 1, left, "the young one")
 	})
 }
+
+// A statement that was planned while the table had one page must not go on reading
+// the table whole when it has grown.
+func TestPostgreSQLPlansForTheTableAsItGrows(t *testing.T) {
+	d := databases[0]
+	d.need(t)
+	db, err := sql.Open(d.driver, d.dsn(t))
+	require.NoError(t, err)
+	db.SetMaxOpenConns(1) // which prepares each statement once
+	s, o := d.openOn(t, d.connect(t, d.driver, d.dsn(t)), nil)
+	s, err = sqlstore.Open(db, d.dialect, o)
+	require.NoError(t, err)
+	id := func(i int) string { return fmt.Sprintf("%04d", i) }
+	require.True(t, commit(t, s, storage.Batch{Writes: []storage.Write{create(id(0), "x"), create(id(1), "x")}}))
+	_, err = db.ExecContext(t.Context(), `ANALYZE "`+o.Prefix+`record"`)
+	require.NoError(t, err)
+	const rounds, rows = 40, 100
+	version := uint64(1)
+	for range 8 { // after five, PostgreSQL keeps the plan
+		require.True(t, commit(t, s, storage.Batch{Writes: []storage.Write{write(id(0), version, "y")}}))
+		version++
+	}
+	for round := range rounds {
+		b := storage.Batch{Writes: []storage.Write{write(id(0), version, "y")}}
+		for i := range rows {
+			b.Writes = append(b.Writes, create(id(2+round*rows+i), "x"))
+			if round > 0 {
+				b.Writes = append(b.Writes, write(id(2+(round-1)*rows+i), 1, "z"))
+			}
+		}
+		require.True(t, commit(t, s, b))
+		version++
+	}
+	require.NoError(t, db.Close()) // and tells what it read
+	var read int
+	require.Eventually(t, func() bool {
+		probe := d.connect(t, d.driver, d.dsn(t))
+		err := probe.QueryRowContext(t.Context(), "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = $1 AND n_tup_ins >= $2", o.Prefix+"record", rounds*rows).Scan(&read)
+		return err == nil
+	}, 20*time.Second, 50*time.Millisecond)
+	assert.Less(t, read, rounds*2*rows*rounds*rows/2/3, "a third of reading it for each write")
+}
