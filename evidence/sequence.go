@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/countersign/countersign/internal/cms"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -83,7 +82,7 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 	}
 	var work []*pending
 	var done, busy []storage.Key // heads whose mark may be cleared, and others
-	var making leafMaker
+	making := newLeaves(nil, "")
 	for part := range slices.Chunk(keys, storage.MaxKeys/2) {
 		list, err := l.due(ctx, part)
 		if err != nil {
@@ -95,7 +94,7 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 				s.more = true
 				break
 			}
-			err := l.gather(ctx, p, &making, maxStepEvents-s.events)
+			err := l.gather(ctx, p, making, maxStepEvents-s.events)
 			if tampered := (*TamperError)(nil); errors.As(err, &tampered) {
 				l.log.ErrorContext(ctx, "evidence: chain left out of the tree", "envelope", p.env, "seq", tampered.Seq)
 				if err := l.putOff(ctx, part[i]); err != nil {
@@ -118,7 +117,6 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 			}
 		}
 	}
-	making.flush()
 	s.more = s.more || s.events >= maxStepEvents
 	if s.events > 0 {
 		if err := l.integrate(ctx, old, work); err != nil {
@@ -159,7 +157,7 @@ func (l *Log) due(ctx context.Context, list []storage.Key) ([]pending, error) {
 
 // gather reads what a chain has beyond its watermark, checks its links, and makes
 // leaves of it.
-func (l *Log) gather(ctx context.Context, p *pending, making *leafMaker, limit int) error {
+func (l *Log) gather(ctx context.Context, p *pending, making *leaves, limit int) error {
 	if p.mark.Seq >= p.head.Seq {
 		return nil
 	}
@@ -172,7 +170,7 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leafMaker, limit i
 	if err != nil {
 		return err
 	}
-	eb := envBlind(blind, p.env)
+	making.begin(blind, p.env)
 	var e Event
 	var prev []byte // hash of the last event, once known
 	for seq := p.mark.Seq; seq < p.head.Seq && len(p.leaves) < limit; {
@@ -183,6 +181,7 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leafMaker, limit i
 		if len(page) == 0 {
 			return &TamperError{Env: p.env, Seq: seq + 1, What: "missing"}
 		}
+		room := make([]byte, 0, len(page)*maxLeaf)
 		for _, x := range page {
 			seq++
 			switch err := e.glance(x.Data, p.env); {
@@ -194,51 +193,15 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leafMaker, limit i
 			sum := sha256.Sum256(x.Data)
 			prev = append(prev[:0], sum[:]...)
 			p.seal = p.seal || e.Type == TypeSealed
-			p.leaves = append(p.leaves, nil)
-			making.add(leafDue{p, len(p.leaves) - 1, seq, eb, sum}, x.Data)
+			from := len(room)
+			room = making.leaf(room, seq, x.Data, sum)
+			p.leaves = append(p.leaves, room[from:len(room):len(room)])
 		}
 		if seq == p.head.Seq && !bytes.Equal(prev, p.head.Hash) {
 			return &TamperError{Env: p.env, Seq: seq, What: "not the head of the chain"}
 		}
 	}
 	return nil
-}
-
-// A leafMaker makes leaves of many events together: SM3 of several at once takes a
-// fraction of the time.
-type leafMaker struct {
-	due  []leafDue
-	raws [][]byte
-	size int
-	sm3  [][sha256.Size]byte
-}
-
-type leafDue struct {
-	p   *pending
-	at  int // of its leaves
-	seq uint64
-	eb  []byte
-	sum [sha256.Size]byte
-}
-
-func (m *leafMaker) add(x leafDue, raw []byte) {
-	m.due, m.raws = append(m.due, x), append(m.raws, raw)
-	if m.size += len(raw); len(m.due) >= 64 || m.size > 1<<20 {
-		m.flush()
-	}
-}
-
-func (m *leafMaker) flush() {
-	m.sm3 = cms.SM3All(m.sm3[:0], m.raws)
-	room := make([]byte, 0, len(m.due)*maxLeaf)
-	for i := range m.due {
-		x := &m.due[i]
-		from := len(room)
-		room = appendLeaf(room, x.eb, x.seq, x.sum, m.sm3[i])
-		x.p.leaves[x.at] = room[from:len(room):len(room)]
-	}
-	clear(m.raws)
-	m.due, m.raws, m.size = m.due[:0], m.raws[:0], 0
 }
 
 // integrate computes the new tree outside, then commits it whole: head, tiles,

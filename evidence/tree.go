@@ -95,31 +95,32 @@ type leaves struct {
 }
 
 func newLeaves(blind []byte, env string) *leaves {
-	return &leaves{eb: envBlind(blind, env), sm3: cms.SM3()}
+	x := &leaves{sm3: cms.SM3()}
+	x.begin(blind, env)
+	return x
 }
 
-// envBlind is what a leaf has of its envelope, in hexadecimal.
-func envBlind(blind []byte, env string) []byte {
+// begin turns to another envelope.
+func (x *leaves) begin(blind []byte, env string) {
 	m := hmac.New(sha256.New, blind)
 	m.Write(lp([]byte("countersign/env/v1"), env))
-	return hex.AppendEncode(nil, m.Sum(nil))
+	x.eb = hex.AppendEncode(nil, m.Sum(nil))
 }
 
 // of is the leaf of an event, in canonical form.
 func (x *leaves) of(seq uint64, raw []byte) []byte {
+	return x.leaf(make([]byte, 0, maxLeaf), seq, raw, sha256.Sum256(raw))
+}
+
+// leaf appends the leaf of an event whose hash is known.
+func (x *leaves) leaf(b []byte, seq uint64, raw []byte, h [sha256.Size]byte) []byte {
+	b = append(append(append(b, `{"eb":"`...), x.eb...), `","h":"`...)
+	b = append(hex.AppendEncode(b, h[:]), `","n":`...)
+	b = append(strconv.AppendUint(b, seq, 10), `,"s":"`...)
 	x.sm3.Reset()
 	x.sm3.Write(raw)
 	var sum [sha256.Size]byte
-	x.sm3.Sum(sum[:0])
-	return appendLeaf(make([]byte, 0, maxLeaf), x.eb, seq, sha256.Sum256(raw), sum)
-}
-
-// appendLeaf appends the leaf of an event by its hashes.
-func appendLeaf(b, eb []byte, seq uint64, h, s [sha256.Size]byte) []byte {
-	b = append(append(append(b, `{"eb":"`...), eb...), `","h":"`...)
-	b = append(hex.AppendEncode(b, h[:]), `","n":`...)
-	b = append(strconv.AppendUint(b, seq, 10), `,"s":"`...)
-	return append(hex.AppendEncode(b, s[:]), `","v":1}`...)
+	return append(hex.AppendEncode(b, x.sm3.Sum(sum[:0])), `","v":1}`...)
 }
 
 // blind is the blinding key of an envelope. Chains of the deployment itself
