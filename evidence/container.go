@@ -96,10 +96,11 @@ type source struct {
 	size   int64
 	digest Digest
 	crc    uint32
+	bytes  []byte // body, where it is in memory
 }
 
 func sourceOf(name string, b []byte) *source {
-	return &source{name: name, body: bytes.NewReader(b), size: int64(len(b))}
+	return &source{name: name, body: bytes.NewReader(b), size: int64(len(b)), bytes: b}
 }
 
 // measure reads the source to know its digests before its header is written.

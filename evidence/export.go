@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/privacy"
@@ -41,6 +42,10 @@ type ExportOptions struct {
 	// nothing. Whatever is disclosed is read from the vault on the record, so
 	// the context must name an accessor.
 	Disclose func(Disclosure) bool
+	// Report puts the report in Chinese and English among the entries, as report.zh.pdf
+	// and report.en.pdf, under these options (Lang is not read); nil leaves them out.
+	// It can be made of the bundle at any time: see [WriteReport].
+	Report *ReportOptions
 	// Why is the purpose of reading; empty is privacy.PurposeEvidence.
 	Why privacy.Purpose
 }
@@ -123,34 +128,25 @@ func (l *Log) Export(ctx context.Context, tenant, env string, w io.Writer, o *Ex
 		return BundleInfo{}, err
 	}
 	sources, m.claim.Size = append(sources, logged...), size
+	if o.Report != nil {
+		if sources, err = l.addReports(*m, sources, *o.Report); err != nil {
+			return BundleInfo{}, err
+		}
+	}
 	return l.write(w, m, sources, n)
 }
 
 // write measures, lists, signs and writes.
 func (l *Log) write(w io.Writer, m *manifest, sources []*source, disclosed int) (BundleInfo, error) {
-	if len(sources)+2 > maxEntries {
-		return BundleInfo{}, ErrTooLarge
+	sources, err := l.listed(m, sources)
+	if err != nil {
+		return BundleInfo{}, err
 	}
-	sortSources(sources)
+	var list []byte
 	for _, s := range sources {
-		if err := s.measure(); err != nil {
-			return BundleInfo{}, err
+		if s.name == pathManifest {
+			list = s.bytes
 		}
-		m.entries = append(m.entries, manifestEntry{s.name, s.digest})
-	}
-	list, err := m.encode()
-	if err != nil {
-		return BundleInfo{}, err
-	}
-	signed, err := l.signNote(manifestText(l.origin, list))
-	if err != nil {
-		return BundleInfo{}, err
-	}
-	for _, s := range []*source{sourceOf(pathManifest, list), sourceOf(pathNote, signed)} {
-		if err := s.measure(); err != nil {
-			return BundleInfo{}, err
-		}
-		sources = append(sources, s)
 	}
 	sum := sha256.New()
 	size, err := writeContainer(io.MultiWriter(w, sum), sources)
@@ -158,6 +154,37 @@ func (l *Log) write(w io.Writer, m *manifest, sources []*source, disclosed int) 
 		return BundleInfo{}, err
 	}
 	return BundleInfo{Size: size, SHA256: sum.Sum(nil), Claim: m.claim, Disclosed: disclosed, Manifest: list}, nil
+}
+
+// listed measures and lists sources, and adds the manifest with its note.
+func (l *Log) listed(m *manifest, sources []*source) ([]*source, error) {
+	if len(sources)+2 > maxEntries {
+		return nil, ErrTooLarge
+	}
+	sources = slices.Clone(sources)
+	sortSources(sources)
+	m.entries = nil
+	for _, s := range sources {
+		if err := s.measure(); err != nil {
+			return nil, err
+		}
+		m.entries = append(m.entries, manifestEntry{s.name, s.digest})
+	}
+	list, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	signed, err := l.signNote(manifestText(l.origin, list))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*source{sourceOf(pathManifest, list), sourceOf(pathNote, signed)} {
+		if err := s.measure(); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
 }
 
 func addDocuments(sources []*source, events []Event, docs []Document) ([]*source, error) {

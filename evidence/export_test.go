@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
+	"io"
 
 	"github.com/countersign/countersign/internal/canon"
 	"github.com/countersign/countersign/privacy"
@@ -182,3 +183,18 @@ func (l *Log) SignNote(text string) []byte {
 
 // CheckpointText is the body of a checkpoint.
 var CheckpointText = checkpointText
+
+// LayOut is WriteContainer that writes nothing.
+func LayOut(files map[string][]byte) io.ReaderAt {
+	var list []*source
+	for name, b := range files {
+		s := sourceOf(name, b)
+		s.crc = crc32.ChecksumIEEE(b)
+		list = append(list, s)
+	}
+	x, err := layOut(list)
+	if err != nil {
+		panic(err)
+	}
+	return x
+}

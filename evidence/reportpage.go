@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -184,7 +183,7 @@ func (p *paper) code(c *qr.Code, x, y, side float64) {
 
 // finish writes head and foot of every page, now that their number is known.
 func (p *paper) finish() {
-	sum := hex.EncodeToString(p.bundle)
+	sum := p.bundle
 	for i, page := range p.pages {
 		page.Fill(grey)
 		page.Text(left, 808, 7, clip(p.say(sayTitle)+" — "+p.v.r.Env, 7, 380))

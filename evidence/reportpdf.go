@@ -38,6 +38,9 @@ type ReportOptions struct {
 	// Number is that of the report, as a rule the id of its [Application];
 	// empty leaves it out. At most [MaxID] bytes.
 	Number string
+	// Inside makes the report that is an entry of the bundle itself: no file can hold
+	// its own digest, so it says "-" in its place.
+	Inside bool
 	// Kind is what was asked for; empty leaves it out.
 	Kind ReportKind
 	// Issuer names who issues the report; empty leaves it out. At most 200 bytes.
@@ -74,7 +77,10 @@ func WriteReport(w io.Writer, bundle io.ReaderAt, size int64, o *ReportOptions) 
 	if _, err := io.Copy(sum, io.NewSectionReader(bundle, 0, size)); err != nil {
 		return fmt.Errorf("evidence: read bundle: %w", err)
 	}
-	p := &paper{lang: lang, v: v, o: o, bundle: sum.Sum(nil)}
+	p := &paper{lang: lang, v: v, o: o, bundle: hex.EncodeToString(sum.Sum(nil))}
+	if o.Inside {
+		p.bundle = "-"
+	}
 	p.doc.Title, p.doc.Lang = sayTitle.in(lang), map[string]string{LangChinese: "zh-CN", LangEnglish: "en"}[lang]
 	for _, section := range []func() error{p.front, p.parties, p.documents, p.timeline, p.windows, p.identity, p.transcript, p.scope, p.legal, p.howto} {
 		if err := section(); err != nil {
@@ -91,7 +97,7 @@ type paper struct {
 	lang   string
 	v      *verifier
 	o      *ReportOptions
-	bundle []byte // SHA-256
+	bundle string // SHA-256 in hexadecimal
 
 	doc   typeset.Doc
 	pages []*typeset.Page
@@ -122,7 +128,7 @@ func (p *paper) front() error {
 	r := p.v.r
 	p.newPage()
 	size, root := p.checkpoint()
-	code, err := qr.Encode(fmt.Appendf(nil, "%s\n%s\n%s\n%d %s\n", reportMark, r.Origin, hex.EncodeToString(p.bundle), size, root))
+	code, err := qr.Encode(fmt.Appendf(nil, "%s\n%s\n%s\n%d %s\n", reportMark, r.Origin, p.bundle, size, root))
 	if err != nil {
 		return fmt.Errorf("evidence: report: %w", err)
 	}
@@ -157,7 +163,7 @@ func (p *paper) front() error {
 	row(sayOrigin, r.Origin)
 	row(sayClaim, p.claim())
 	row(sayCheckpoint, fmt.Sprintf("%d %s", size, root))
-	row(sayBundle, hex.EncodeToString(p.bundle))
+	row(sayBundle, p.bundle)
 	row(sayHost, p.environment())
 	p.table([]float64{130, 365}, nil, rows)
 	return nil
@@ -395,7 +401,10 @@ func (p *paper) legal() error {
 
 func (p *paper) howto() error {
 	p.heading(headHowto)
-	for _, s := range sayHowto {
+	for i, s := range sayHowto {
+		if i == 0 && p.o.Inside {
+			s = sayHowtoInside
+		}
 		p.text(left, right-left, 9, p.say(s))
 		p.y -= 3
 	}

@@ -136,6 +136,9 @@ var legalTable = []legalRow{
 }
 
 // sayHowto are the steps for a reader with a computer and this file's bundle.
+// sayHowtoInside is the first step of a report that is an entry of the bundle.
+var sayHowtoInside = phrase{"1. 本报告随附于证据包内，清单 manifest.json 载有其摘要，故不载证据包自身的摘要。", "1. This report is an entry of the bundle, whose manifest.json has its digest; so it cannot have that of the bundle."}
+
 var sayHowto = []phrase{
 	{"1. 计算证据包文件（.esev）的 SHA-256，应与本报告及二维码所载一致。", "1. Compute the SHA-256 of the bundle (.esev): it is the one in this report and its QR code."},
 	{"2. 自行取得信任文件：日志公钥与时间戳机构根证书，不得取自证据包或本报告。", "2. Get a trust file by a way of your own: the log's public key and the roots of timestamp authorities. Never take them from the bundle or from here."},
