@@ -18,6 +18,7 @@ type pending struct {
 	tenant, env string
 	head        chainHead
 	mark        watermark
+	page        []storage.Entry // the first beyond mark
 	leaves      [][]byte
 	seal        bool
 }
@@ -88,6 +89,9 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 		if err != nil {
 			return s, err
 		}
+		if err := l.prefetch(ctx, list); err != nil {
+			return s, err
+		}
 		for i := range list {
 			p := &list[i]
 			if s.events >= maxStepEvents {
@@ -155,6 +159,28 @@ func (l *Log) due(ctx context.Context, list []storage.Key) ([]pending, error) {
 	return out, nil
 }
 
+// prefetch reads of every chain what it likely has beyond its watermark, together.
+func (l *Log) prefetch(ctx context.Context, list []pending) error {
+	var parts []storage.StreamPart
+	var of []*pending
+	for i := range list {
+		p := &list[i]
+		if n := p.head.Seq - min(p.mark.Seq, p.head.Seq); n > 0 {
+			most := min(n, max(1, maxStepEvents/uint64(len(list))))
+			parts = append(parts, storage.StreamPart{Stream: chains.Key(p.tenant, p.env), After: p.mark.Seq, Limit: int(most)})
+			of = append(of, p)
+		}
+	}
+	pages, err := storage.Streams(ctx, l.store, parts)
+	if err != nil {
+		return fmt.Errorf("evidence: read chains: %w", err)
+	}
+	for i, p := range of {
+		p.page = pages[i]
+	}
+	return nil
+}
+
 // gather reads what a chain has beyond its watermark, checks its links, and makes
 // leaves of it.
 func (l *Log) gather(ctx context.Context, p *pending, making *leaves, limit int) error {
@@ -174,10 +200,13 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leaves, limit int)
 	var e Event
 	var prev []byte // hash of the last event, once known
 	for seq := p.mark.Seq; seq < p.head.Seq && len(p.leaves) < limit; {
-		page, err := l.store.Entries(ctx, chains.Key(p.tenant, p.env), seq, min(limit-len(p.leaves), 512, int(p.head.Seq-seq)))
-		if err != nil {
-			return fmt.Errorf("evidence: read chain: %w", err)
+		page, most := p.page, min(limit-len(p.leaves), 512, int(p.head.Seq-seq))
+		if p.page = nil; len(page) == 0 {
+			if page, err = l.store.Entries(ctx, chains.Key(p.tenant, p.env), seq, most); err != nil {
+				return fmt.Errorf("evidence: read chain: %w", err)
+			}
 		}
+		page = page[:min(len(page), most)]
 		if len(page) == 0 {
 			return &TamperError{Env: p.env, Seq: seq + 1, What: "missing"}
 		}

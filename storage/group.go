@@ -140,6 +140,11 @@ func (g *Grouped) Entries(ctx context.Context, stream Key, after uint64, limit i
 	return g.store.Entries(ctx, stream, after, limit)
 }
 
+// Streams implements [StreamReader].
+func (g *Grouped) Streams(ctx context.Context, parts []StreamPart) ([][]Entry, error) {
+	return Streams(ctx, g.store, parts)
+}
+
 // Due implements [Store].
 func (g *Grouped) Due(ctx context.Context, kind string, until time.Time, limit int) ([]Key, error) {
 	return g.store.Due(ctx, kind, until, limit)

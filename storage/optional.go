@@ -23,3 +23,35 @@ type Peeker interface {
 
 	Peek(ctx context.Context, keys []Key) ([]Record, error)
 }
+
+// A StreamReader is a [Store] that reads several streams in one round trip.
+type StreamReader interface {
+	Store
+
+	// Streams returns for each part what Entries would.
+	Streams(ctx context.Context, parts []StreamPart) ([][]Entry, error)
+}
+
+// A StreamPart names entries of a stream: those after a number, at most Limit
+// ([PageSize]).
+type StreamPart struct {
+	Stream Key
+	After  uint64
+	Limit  int
+}
+
+// Streams returns for each part what s.Entries does: in one round trip if s is a
+// [StreamReader].
+func Streams(ctx context.Context, s Store, parts []StreamPart) ([][]Entry, error) {
+	if r, ok := s.(StreamReader); ok {
+		return r.Streams(ctx, parts)
+	}
+	out := make([][]Entry, len(parts))
+	for i, p := range parts {
+		var err error
+		if out[i], err = s.Entries(ctx, p.Stream, p.After, p.Limit); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -24,7 +24,7 @@ type postgres struct {
 	singles     atomic.Uint64 // commits by it so far
 	noSingle    atomic.Bool   // the server does not run it
 
-	getText, getLockText, holdText, headText, lockText, lockSkipText, lockSharedText string
+	getText, getLockText, holdText, streamsText, headText, lockText, lockSkipText, lockSharedText string
 	limitText, createText, writeText, removeText, addText                            string
 }
 
@@ -44,6 +44,9 @@ func newPostgres(n names) *postgres {
 		return "SELECT " + columns + " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(tenant, kind, id, n)," +
 			" LATERAL (SELECT * FROM " + record + " WHERE tenant = w.tenant AND kind = w.kind AND id = w.id " + lock + ") AS r"
 	}
+	p.streamsText = "SELECT w.n, e.seq, e.at, e.data FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])" +
+		" WITH ORDINALITY AS w(tenant, kind, id, after, most, n), LATERAL (SELECT seq, at, data FROM " + entry +
+		" WHERE tenant = w.tenant AND kind = w.kind AND id = w.id AND seq > w.after ORDER BY seq LIMIT w.most) AS e ORDER BY w.n, e.seq"
 	const head, whole = "r.tenant, r.kind, r.id, r.version, r.seq", "r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data"
 	limit := "(SELECT set_config('lock_timeout', '" + lockLimit + "', true))" // until the transaction ends
 	p.getText = lookup(whole, "OFFSET 0")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -168,6 +169,14 @@ func (p *probe) entries(stream storage.Key, after uint64, limit int) []storage.E
 		}
 		if e.At.Location() != time.UTC {
 			p.failf("entry %d has At in %v, want UTC", e.Seq, e.At.Location())
+		}
+	}
+	if r, ok := p.s.(storage.StreamReader); ok {
+		part := storage.StreamPart{Stream: stream, After: after, Limit: limit}
+		got, err := r.Streams(p.ctx, []storage.StreamPart{part, {Stream: key("none such")}, part})
+		p.noError(err, "Streams")
+		if len(got) != 3 || len(got[1]) != 0 || !reflect.DeepEqual(got[0], es) || !reflect.DeepEqual(got[2], es) {
+			p.failf("Streams returned other entries than Entries")
 		}
 	}
 	return es
