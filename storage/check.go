@@ -156,6 +156,14 @@ func checkPart(name, s string, limit int) error {
 
 // plain is true of ASCII without NUL, as nearly all keys are.
 func plain(s string) bool {
+	const tops = 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] { // eight bytes at once
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if (w|(w-tops>>7))&tops != 0 { // a byte from 0x80, or a zero that borrows
+			return false
+		}
+	}
 	for i := range len(s) {
 		if s[i]-1 >= utf8.RuneSelf-1 {
 			return false

@@ -40,6 +40,9 @@ func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
 		return nil, 0, err
 	}
 	s.seen, s.valid = true, true
+	if s.plan.op == opNone && s.rec.Version == 0 {
+		return nil, 0, nil
+	}
 	r, val := s.view()
 	if r.Version == 0 {
 		return nil, 0, nil
@@ -47,8 +50,10 @@ func (tx *Tx) Value(key Key, c *Codec) (v any, version uint64, err error) {
 	if val != nil && val.codec == c {
 		return val.v, r.Version, nil
 	}
-	if r, err = s.full(); err != nil {
-		return nil, 0, err
+	if r.Data == nil {
+		if r, err = s.full(); err != nil {
+			return nil, 0, err
+		}
 	}
 	if s.plan.op == opPut && tx.mem != nil {
 		r.Data = bytes.Clone(r.Data) // out of the arena, which serves others later

@@ -45,11 +45,9 @@ func (m *Mem) look(s *slot) {
 	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due, s.val = r.version, r.seq(), r.data, DueTime(r.due), r.val
 }
 
-// shard is where a group first wrote a record, from 1; 0 if none did.
+// shard is where a group first wrote a record, from 1; 0 if none did. The key was
+// checked.
 func (m *Mem) shard(k Key) (n int32) {
-	if checkKey(k) != nil {
-		return 0
-	}
 	m.mu.RLock()
 	if r := m.find(k); r != nil {
 		n = r.shard

@@ -33,12 +33,19 @@ type Answer[T any] struct {
 // JSON. The record begins with [AnswerMark], a schema of 1 and the intent. What
 // was kept as JSON is read too.
 func OnceWith[T any](tx *Tx, key Key, intent [32]byte, form *Answer[T], fn func() (T, error)) (answer T, err error) {
-	r, err := tx.one(key, true)
+	s, err := tx.load1(key, false)
 	if err != nil {
 		return answer, err
 	}
-	if r.Version > 0 {
-		return kept(r, intent, form)
+	s.seen, s.valid = true, true
+	if s.plan.op != opNone || s.rec.Version > 0 {
+		r, err := s.full()
+		if err != nil {
+			return answer, err
+		}
+		if r.Version > 0 {
+			return kept(r, intent, form)
+		}
 	}
 	sub, ok := tx.beginSub(), false
 	defer func() { sub.end(ok) }() // a panic that fn's caller recovers from leaves no writes either

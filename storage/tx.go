@@ -29,6 +29,7 @@ type txRun struct {
 	missing  []Key      // that the round lacked
 	index    []uint32   // of order, by hash, once there are many: see find
 	recent   [2]*slot   // asked for last
+	stream   *slot      // appended to last
 	order    []*slot    // in the order of first use, so that a run repeats exactly
 	entries  []Entry
 	arena    []byte // of Data
@@ -75,7 +76,7 @@ func (tx *Tx) release() {
 	clear(r.undo)
 	clear(r.entries)
 	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
-	r.readOnly, r.done, r.subs, r.now, r.recent = false, false, 0, time.Time{}, [2]*slot{}
+	r.readOnly, r.done, r.subs, r.now, r.recent, r.stream = false, false, 0, time.Time{}, [2]*slot{}, nil
 	r.order, r.entries, r.arena, r.undo = r.order[:0], r.entries[:0], r.arena[:0], r.undo[:0]
 	txRuns.Put(r)
 }
@@ -315,13 +316,17 @@ func (tx *Tx) AppendForms(stream Key, n int, form func(i int, b []byte) []byte) 
 
 // streamOf returns the slot of a stream that may be appended to.
 func (tx *Tx) streamOf(stream Key) (*slot, error) {
-	s, err := tx.load1(stream, false)
-	if err != nil {
-		return nil, err
+	s := tx.stream
+	if s == nil || !s.known || s.rec.Key != stream {
+		var err error
+		if s, err = tx.load1(stream, false); err != nil {
+			return nil, err
+		}
 	}
 	if s.plan.op == opDelete {
 		return nil, fmt.Errorf("%w: entry of %s that is deleted", ErrBatch, stream.Kind)
 	}
+	tx.stream = s
 	return s, nil
 }
 
