@@ -73,6 +73,27 @@ type unitSum struct {
 	base, left Units
 }
 
+// calm reports whether no alert is on and no lot is near a threshold, so that raise
+// would find nothing. It may report false without need.
+func (j *journal) calm() bool {
+	if len(j.Marks)+len(j.gone) > 0 {
+		return false
+	}
+	var base Units
+	for i := range j.Lots {
+		l := &j.Lots[i]
+		if j.at.Before(l.From) {
+			continue
+		}
+		// Where each lot of a unit is above a fifth, so is the sum.
+		if base += l.Granted; base < 0 || l.spendable(j.at) <= l.Granted/5 ||
+			!j.at.Before(l.Until.Add(-warnings[len(warnings)-1].before)) {
+			return false
+		}
+	}
+	return true
+}
+
 // raise finds the alerts that an account's state calls for and are not on, and
 // switches off those that it no longer calls for.
 func (j *journal) raise() []Alert {
@@ -164,6 +185,9 @@ func (l *Ledger) alert(tx *storage.Tx, o *opened) error {
 	}
 	if o.MergedInto != "" {
 		o.Marks = nil // its units are another account's concern
+		return nil
+	}
+	if o.calm() {
 		return nil
 	}
 	// Several sweeps at one instant book nothing in between: what is on already

@@ -101,6 +101,10 @@ func (r *reader) manyBytes() uint64 {
 }
 
 func (r *reader) text() string {
+	if b := r.b; len(b) > 0 && int(b[0]) < len(b) && b[0] < 0x80 { // as nearly all are
+		r.b = b[1+b[0]:]
+		return b[1 : 1+b[0]]
+	}
 	n := r.unum()
 	if n > uint64(len(r.b)) {
 		r.fail()
