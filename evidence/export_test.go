@@ -198,3 +198,6 @@ func LayOut(files map[string][]byte) io.ReaderAt {
 	}
 	return x
 }
+
+// FinalDocs is how many documents events end with.
+func FinalDocs(events []Event) int { return len(finalDocs(events)) }

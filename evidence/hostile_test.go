@@ -182,3 +182,16 @@ func TestHostile_T15_Doubles(t *testing.T) {
 		assert.Zero(t, r.FirstBad, name)
 	}
 }
+
+// Half a million documents in one chain are found one by one, not each among all
+// others before it: that would take hours.
+func TestHostile_T15_ManyDocuments(t *testing.T) {
+	t.Parallel()
+	const n = 500_000
+	events := make([]evidence.Event, n)
+	d := evidence.DigestsOf([]byte("x"))
+	for i := range events {
+		events[i] = evidence.Event{Seq: uint64(i) + 1, Docs: []evidence.DocChange{{ID: fmt.Sprintf("document-%09d", i), After: d}, {ID: "same", Rev: i, After: d}}}
+	}
+	assert.Equal(t, n+1, evidence.FinalDocs(events))
+}

@@ -160,13 +160,15 @@ type finalDoc struct {
 
 func finalDocs(events []Event) []finalDoc {
 	var out []finalDoc
+	place := map[string]int{}
 	for _, e := range events {
 		for _, d := range e.Docs {
 			if d.After.IsZero() {
 				continue
 			}
-			i := slices.IndexFunc(out, func(f finalDoc) bool { return f.ID == d.ID })
-			if i < 0 {
+			i, ok := place[d.ID]
+			if !ok {
+				place[d.ID] = len(out)
 				out = append(out, finalDoc{d, e.Seq})
 			} else if !out[i].After.Equal(d.After) || out[i].Rev != d.Rev {
 				out[i] = finalDoc{d, e.Seq} // the first event that names the final bytes

@@ -131,6 +131,10 @@ func (v *verifier) settleNames(faults []Check) []Check {
 	for _, e := range v.c.entries {
 		count[e.name]++
 	}
+	at := map[string][]int{}
+	for j, f := range faults {
+		at[f.Path] = append(at[f.Path], j)
+	}
 	for i := range v.c.entries {
 		e := &v.c.entries[i]
 		if e.alt != "" && !asked {
@@ -139,11 +143,10 @@ func (v *verifier) settleNames(faults []Check) []Check {
 		if e.alt == "" || !known[e.alt] || known[e.name] && count[e.name] == 1 {
 			continue
 		}
-		for j := range faults {
-			if faults[j].Path == e.name {
-				faults[j].Path = e.alt
-			}
+		for _, j := range at[e.name] {
+			faults[j].Path = e.alt
 		}
+		delete(at, e.name)
 		e.name, e.alt = e.alt, e.name
 	}
 	v.c.index()
