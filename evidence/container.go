@@ -206,6 +206,9 @@ func openContainer(r io.ReaderAt, size int64) (*container, []Check, error) {
 		if !validEntryName(e.name) {
 			fail(e.name, "name")
 		}
+		if e.alt != "" {
+			fail(e.name, "two names")
+		}
 		if i > 0 && c.entries[i-1].name >= e.name {
 			fail(e.name, "order of entries")
 		}

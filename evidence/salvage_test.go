@@ -54,6 +54,40 @@ func TestBundle_T16_BrokenHeaderAndDirectory(t *testing.T) {
 	}
 }
 
+// T16: an entry that its two headers call differently is named, also where the
+// directory is broken elsewhere and the wrong name is as good as any.
+func TestBundle_T16_TwoNamesAndABrokenDirectory(t *testing.T) {
+	t.Parallel()
+	a := bases(t)[0]
+	var records []region
+	for _, g := range a.list {
+		if !g.isData && g.name != "" && !a.isEntry(g) {
+			records = append(records, g)
+		}
+	}
+	for _, g := range a.list {
+		if g.isData || g.name == "" || !a.isEntry(g) {
+			continue
+		}
+		for _, rec := range records {
+			if rec.name == g.name {
+				continue
+			}
+			for k := range g.name {
+				x := bytes.Clone(a.b)
+				i, j := g.from+30+k, rec.from+2+k%3
+				if x[i], x[j] = 'z', 'a'; a.b[i] == 'z' {
+					continue
+				}
+				r := verify(t, x, a.o)
+				require.Equal(t, evidence.Failed, r.Verdict)
+				require.True(t, names(r, g.name), "letter %d of %s, and the record of %s: %v", k, g.name, rec.name, troubles(r))
+			}
+			break
+		}
+	}
+}
+
 // Sizes that overlap are no reason to read a file more often than once or twice.
 func TestBundle_OverlappingEntriesAreReadOnce(t *testing.T) {
 	t.Parallel()
