@@ -23,17 +23,18 @@ func CheckKeys(keys ...Key) error {
 	if len(keys) > MaxKeys {
 		return fmt.Errorf("%w: %d keys, limit %d", ErrTooLarge, len(keys), MaxKeys)
 	}
-	var last Key // whose tenant and kind need no second look
 	for i := range keys {
 		k := &keys[i]
-		err := checkPart("id", k.ID, MaxID)
-		if i == 0 || k.Tenant != last.Tenant || k.Kind != last.Kind {
-			err = checkKey(*k)
+		if i > 0 && k.Tenant == keys[i-1].Tenant && k.Kind == keys[i-1].Kind { // which need no second look
+			if goodPart(k.ID, MaxID) {
+				continue
+			}
+		} else if goodPart(k.ID, MaxID) && goodPart(k.Kind, MaxKind) && goodPart(k.Tenant, MaxTenant) {
+			continue
 		}
-		if err != nil {
+		if err := checkKey(*k); err != nil {
 			return err
 		}
-		last = *k
 	}
 	return nil
 }
@@ -140,10 +141,10 @@ func checkKey(k Key) error {
 // checkPart does not quote the part: ids of hosts may be personal data.
 func checkPart(name, s string, limit int) error {
 	switch {
+	case goodPart(s, limit):
+		return nil
 	case s == "":
 		return fmt.Errorf("%w: empty %s", ErrKey, name)
-	case len(s) <= limit && plain(s):
-		return nil
 	case len(s) > limit:
 		return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, name, len(s), limit)
 	case !utf8.ValidString(s):
@@ -154,13 +155,13 @@ func checkPart(name, s string, limit int) error {
 	return nil
 }
 
-// plain is true of ASCII without NUL, as nearly all keys are.
-func plain(s string) bool {
-	const tops = 0x8080808080808080
-	for ; len(s) >= 8; s = s[8:] { // eight bytes at once
-		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		if (w|(w-tops>>7))&tops != 0 { // a byte from 0x80, or a zero that borrows
+// goodPart is true of parts of ASCII without NUL, as nearly all are.
+func goodPart(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for ; len(s) >= 8; s = s[8:] {
+		if !plainWord(s) {
 			return false
 		}
 	}
@@ -170,6 +171,14 @@ func plain(s string) bool {
 		}
 	}
 	return true
+}
+
+// plainWord is true of eight bytes of ASCII without NUL.
+func plainWord(s string) bool {
+	const tops = 0x8080808080808080
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	return (w|(w-tops>>7))&tops == 0 // no byte from 0x80, and no zero that borrows
 }
 
 // PageSize is the number of elements that a page asked for with limit holds at
