@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/countersign/countersign/storage"
@@ -78,12 +77,19 @@ func (h *head) due() time.Time {
 // a journal copies the usage before it changes it.
 func (h head) clone() head { return *h.own() }
 
-// own is clone, in memory that others gave back: every call makes one.
+// own is clone, in one piece of memory where one lot is all, as it mostly is:
+// every call makes one.
 func (h *head) own() *head {
-	out := spareHeads.Get().(*head)
-	lots := out.Lots
-	if cap(lots) < len(h.Lots) {
-		lots = make([]Lot, 0, len(h.Lots))
+	var out *head
+	var lots []Lot
+	if len(h.Lots) == 1 {
+		both := new(struct {
+			head head
+			lot  [1]Lot
+		})
+		out, lots = &both.head, both.lot[:0]
+	} else {
+		out, lots = new(head), make([]Lot, 0, len(h.Lots))
 	}
 	*out = *h
 	out.Lots = append(lots, h.Lots...)
@@ -94,29 +100,6 @@ func (h *head) own() *head {
 	}
 	return out
 }
-
-// spareHeads begin in one piece of memory, for one lot is what most accounts have.
-var spareHeads = sync.Pool{New: func() any {
-	both := new(struct {
-		head head
-		lot  [1]Lot
-	})
-	both.head.Lots = both.lot[:0]
-	return &both.head
-}}
-
-// freeHead gives memory back that nobody uses any more. The marks and the usage may
-// be shared.
-func freeHead(h *head) {
-	if cap(h.Lots) > maxSpareLots {
-		return
-	}
-	clear(h.Lots)
-	*h = head{Lots: h.Lots[:0]}
-	spareHeads.Put(h)
-}
-
-const maxSpareLots = 64
 
 // onExpired is the type of [Config].OnExpired.
 type onExpired = func(ended Lot, live []Lot, at time.Time) time.Time

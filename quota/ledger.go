@@ -89,11 +89,11 @@ func New(cfg Config) (*Ledger, error) {
 
 // The records of this package. The journal of an account is the stream of its head.
 var (
-	heads = pack(storage.Kind[head]{Name: "quota.acct", Schema: headSchema, Due: func(h head) time.Time { return h.due() }}, putHead, readHead, (*head).own, boundHead, freeHead)
-	holds = pack(storage.Kind[holdRecord]{Name: "quota.hold", Schema: holdSchema}, putHold, readHold, nil, nil, nil)
+	heads = pack(storage.Kind[head]{Name: "quota.acct", Schema: headSchema, Due: func(h head) time.Time { return h.due() }}, putHead, readHead, (*head).own, boundHead)
+	holds = pack(storage.Kind[holdRecord]{Name: "quota.hold", Schema: holdSchema}, putHold, readHold, nil, nil)
 	lots  = storage.Kind[lotRecord]{Name: "quota.lot", Schema: 1}
 	// checkpoints are heads as they stood once the journal had passed k times 1024 entries.
-	checkpoints = pack(storage.Kind[head]{Name: "quota.ckpt", Schema: headSchema}, putHead, readHead, nil, nil, nil)
+	checkpoints = pack(storage.Kind[head]{Name: "quota.ckpt", Schema: headSchema}, putHead, readHead, nil, nil)
 	ops         = storage.Kind[struct{}]{Name: "quota.op", Schema: 1} // kept by storage.Once, settlements in a compact form
 )
 

@@ -225,7 +225,7 @@ type packed[T any] struct {
 	spare *sync.Pool     // of *T
 }
 
-func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, read func(*T, string) error, clone func(*T) *T, bound func(*T) int, free func(*T)) packed[T] {
+func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, read func(*T, string) error, clone func(*T) *T, bound func(*T) int) packed[T] {
 	k := &packed[T]{Kind: kind, put: put, read: read, clone: clone, spare: &sync.Pool{New: func() any { return new(T) }}}
 	k.codec = &storage.Codec{
 		Encode: func(v any) ([]byte, error) { return k.encode(v.(*T)), nil },
@@ -238,9 +238,6 @@ func pack[T any](kind storage.Kind[T], put func([]byte, *T) []byte, read func(*T
 	}
 	if bound != nil {
 		k.codec.Bound = func(v any) int { return bound(v.(*T)) }
-	}
-	if free != nil {
-		k.codec.Free = func(v any) { free(v.(*T)) }
 	}
 	return *k
 }

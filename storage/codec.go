@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -30,11 +29,6 @@ type Codec struct {
 	// once, and values are the caller's to change. It is for compact forms of
 	// kinds of which there are many records, each used a few times.
 	Own bool
-	// Free, if set, is given values that a [Mem] kept once others replaced them and
-	// no run has them any more, so that their memory serves again. What Value
-	// returned, and what PutValue was given, must then not be used beyond the run,
-	// and Free must not use the store.
-	Free func(v any)
 }
 
 // Value is [Tx.Get] of one record, decoded. The value is shared with others and
@@ -136,7 +130,6 @@ func (p *plan) settle(k Key) error {
 type value struct {
 	codec *Codec
 	v     any
-	runs  atomic.Int32 // that found it in a Mem, if the codec has Free
 
 	mu   sync.Mutex
 	data []byte // nil until it is needed

@@ -8,24 +8,6 @@ type memSlot struct {
 	kind    *memKind
 	created uint64     // by kind, when the record was absent
 	rec     *memRecord // nil: absent
-	held    *value     // of rec, counted in its runs
-}
-
-// hold counts a run among those that have a value. The caller holds a lock.
-func (s *memSlot) hold(v *value) {
-	if v != nil && v.codec.Free != nil && s.held == nil {
-		v.runs.Add(1)
-		s.held = v
-	}
-}
-
-// free gives away what a run replaced, unless another run has it. None can find
-// it any more: the caller holds the lock to write.
-func (s *memSlot) free() {
-	if v := s.held; v != nil && v.runs.Load() == 1 {
-		s.held = nil
-		v.codec.Free(v.v)
-	}
 }
 
 // known returns the records of a key's tenant and kind, if they were asked for
@@ -61,7 +43,6 @@ func (m *Mem) look(s *slot) {
 		return
 	}
 	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due, s.val = r.version, r.seq(), r.data, DueTime(r.due), r.val
-	s.mem.hold(r.val)
 }
 
 // shard is where a group first wrote a record, from 1; 0 if none did. The key was
@@ -80,9 +61,6 @@ func (m *Mem) attach(s *slot) {
 	m.mu.Lock()
 	if r := s.mem.rec; r.version == s.rec.Version {
 		r.val = s.val
-		if s.val.codec.Free != nil && s.mem.held != s.val {
-			s.val.runs.Add(1) // the run has it, and does not say when no more
-		}
 	}
 	m.mu.Unlock()
 }
@@ -146,7 +124,6 @@ func (m *Mem) commit(ctx context.Context, tx *Tx, shard int32) (ok bool, err err
 			if r.shard == 0 {
 				r.shard = shard
 			}
-			s.mem.free()
 		case s.plan.op == opDelete && s.rec.Version > 0:
 			m.remove(s.rec.Key, s.mem.rec)
 		}

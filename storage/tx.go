@@ -60,12 +60,6 @@ func (tx *Tx) release() {
 		return
 	}
 	tx.txRun = nil
-	for _, s := range r.order {
-		if s.mem.held != nil {
-			s.mem.held.runs.Add(-1)
-			s.mem.held = nil
-		}
-	}
 	if r.mem == nil || cap(r.arena) > maxKept || cap(r.entries) > MaxKeys {
 		r.entries, r.arena = nil, nil // a batch may still refer to them
 	}
