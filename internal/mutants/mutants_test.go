@@ -28,7 +28,7 @@ func TestMutants(t *testing.T) {
 		files []string
 	}{
 		{"quota", []string{
-			"order.go", "types.go", "policy.go", "calendar.go", "engine.go", "settle.go", "reserve.go", "refund.go", "grant.go",
+			"order.go", "types.go", "books.go", "policy.go", "calendar.go", "engine.go", "settle.go", "reserve.go", "refund.go", "grant.go",
 			"account.go", "alert.go", "forecast.go", "read.go", "statement.go",
 		}},
 		{"membership", []string{
