@@ -32,3 +32,6 @@ type (
 
 // OpenBlobsOn opens the blobs of a directory on another disk than the machine's.
 func OpenBlobsOn(d disk, path string) (*DirBlobs, error) { return openBlobsOn(d, path) }
+
+// Shards returns how many groups form side by side.
+func Shards(g *Grouped) int { return len(g.shards) }

@@ -14,7 +14,8 @@ import (
 
 // GroupOptions change how [Group] works. The zero value is the default.
 type GroupOptions struct {
-	// Shards is how many groups form side by side; 0 is one per processor.
+	// Shards is how many groups form side by side; 0 is one per processor, and one
+	// on a [Serial] store.
 	// UpdateOptions.Near decides which one an update joins.
 	Shards int
 	// Queue is how many updates may wait or be under way; 0 is 8192. A further
@@ -60,6 +61,9 @@ func Group(s Store, o *GroupOptions) *Grouped {
 	}
 	if opts.Shards <= 0 {
 		opts.Shards = runtime.GOMAXPROCS(0)
+		if one, ok := s.(Serial); ok && one.Serial() {
+			opts.Shards = 1
+		}
 	}
 	if opts.Queue <= 0 {
 		opts.Queue = 8192

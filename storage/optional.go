@@ -24,6 +24,16 @@ type Peeker interface {
 	Peek(ctx context.Context, keys []Key) ([]Record, error)
 }
 
+// A Serial is a [Store] that may run one Commit after another, however many call
+// it, as an embedded database with one writer does. There a [Group] forms one group:
+// several would make smaller commits that wait for each other.
+type Serial interface {
+	Store
+
+	// Serial reports whether it does.
+	Serial() bool
+}
+
 // A StreamReader is a [Store] that reads several streams in one round trip.
 type StreamReader interface {
 	Store

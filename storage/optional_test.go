@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -114,4 +115,19 @@ func TestPeekThroughPeeker(t *testing.T) {
 		return err
 	}))
 	assert.Equal(t, []storage.Key{key("peeked")}, h.peeked)
+}
+
+type serial struct {
+	storage.Mem
+	one bool
+}
+
+func (s *serial) Serial() bool { return s.one }
+
+func TestGroupOfSerialStore(t *testing.T) {
+	many := storage.Shards(storage.Group(new(storage.Mem), nil))
+	assert.Equal(t, runtime.GOMAXPROCS(0), many)
+	assert.Equal(t, 1, storage.Shards(storage.Group(&serial{one: true}, nil)))
+	assert.Equal(t, many, storage.Shards(storage.Group(&serial{}, nil)))
+	assert.Equal(t, 3, storage.Shards(storage.Group(&serial{one: true}, &storage.GroupOptions{Shards: 3})), "who asks for it gets it")
 }

@@ -37,7 +37,10 @@ type Store struct {
 	writer chan struct{} // the token of the one writer, so that waiting heeds a context
 }
 
-var _ storage.Store = (*Store)(nil)
+var _ storage.Serial = (*Store)(nil)
+
+// Serial implements [storage.Serial].
+func (s *Store) Serial() bool { return true }
 
 var (
 	recordBucket = []byte("record")

@@ -63,7 +63,13 @@ type Store struct {
 	waiting keyedLocks    // commits that wait for somebody else's transaction
 }
 
-var _ storage.NoWaiter = (*Store)(nil)
+var (
+	_ storage.NoWaiter = (*Store)(nil)
+	_ storage.Serial   = (*Store)(nil)
+)
+
+// Serial implements [storage.Serial]: SQLite has one writer.
+func (s *Store) Serial() bool { return s.dialect == SQLite }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,29}$`)
 
