@@ -27,9 +27,9 @@ func behind(t *testing.T) (mem *storage.Mem, s *gate, g *storage.Grouped, first 
 	return mem, s, g, first
 }
 
-// awaits waits until n updates are decided, or queue up.
+// awaits waits until n updates are decided.
 func awaits(g *storage.Grouped, n int) {
-	for storage.Waiting(g) < n {
+	for storage.Ahead(g) < n {
 		runtime.Gosched()
 	}
 }

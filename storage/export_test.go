@@ -11,6 +11,15 @@ func Waiting(g *Grouped) int {
 	return n
 }
 
+// Ahead returns how many updates are decided on what the commit under way will leave.
+func Ahead(g *Grouped) int {
+	n := 0
+	for i := range g.shards {
+		n += int(g.shards[i].early.Load())
+	}
+	return n
+}
+
 // Cached returns how much a group keeps in memory.
 func Cached(g *Grouped) (records int, bytes int64) {
 	g.cache.mu.Lock()

@@ -64,7 +64,7 @@ func TestGroupRefusesOnlyOnWhatIsCommitted(t *testing.T) {
 			taking <- err
 		}()
 	}
-	for storage.Waiting(g) < 2 {
+	for storage.Ahead(g) < 2 {
 		runtime.Gosched()
 	}
 	s.let <- nil
@@ -140,7 +140,7 @@ func TestGroupJoinsReadersAndWriters(t *testing.T) {
 			}
 			for i, fn := range then {
 				go fn()
-				for storage.Waiting(g) < i+1 {
+				for storage.Ahead(g) < i+1 {
 					runtime.Gosched()
 				}
 			}

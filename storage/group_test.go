@@ -78,7 +78,7 @@ func TestGroupCommitsWhatWaitsTogether(t *testing.T) {
 	for range callers {
 		go func() { errs <- increment(t.Context(), g, key("hot")) }()
 	}
-	for storage.Waiting(g) < callers {
+	for storage.Ahead(g) < callers {
 		runtime.Gosched()
 	}
 	s.let <- nil
@@ -120,7 +120,7 @@ func TestGroupKeepsStrangersApart(t *testing.T) {
 			})
 		}()
 	}
-	for storage.Waiting(g) < 3 {
+	for storage.Ahead(g) < 3 {
 		runtime.Gosched()
 	}
 	s.let <- nil
@@ -429,7 +429,7 @@ func TestGroupOneMistakeIsNotTheOthers(t *testing.T) {
 	<-s.entered
 	start("bad")
 	start("good")
-	for storage.Waiting(g) < 2 {
+	for storage.Ahead(g) < 2 {
 		runtime.Gosched()
 	}
 	go func() {
