@@ -25,7 +25,7 @@ type postgres struct {
 	noSingle    atomic.Bool   // the server does not run it
 
 	getText, getLockText, holdText, streamsText, headText, lockText, lockSkipText, lockSharedText string
-	limitText, createText, writeText, removeText, addText                            string
+	limitText, createText, writeText, removeText, addText                                         string
 }
 
 // lockLimit is how long a commit that must not wait may wait after all, for
