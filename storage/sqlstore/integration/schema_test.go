@@ -206,8 +206,8 @@ func TestPostgreSQLPlansForTheTableAsItGrows(t *testing.T) {
 	db, err := sql.Open(d.driver, d.dsn(t))
 	require.NoError(t, err)
 	db.SetMaxOpenConns(1) // which prepares each statement once
-	s, o := d.openOn(t, d.connect(t, d.driver, d.dsn(t)), nil)
-	s, err = sqlstore.Open(db, d.dialect, o)
+	_, o := d.openOn(t, d.connect(t, d.driver, d.dsn(t)), nil)
+	s, err := sqlstore.Open(db, d.dialect, o)
 	require.NoError(t, err)
 	id := func(i int) string { return fmt.Sprintf("%04d", i) }
 	require.True(t, commit(t, s, storage.Batch{Writes: []storage.Write{create(id(0), "x"), create(id(1), "x")}}))
