@@ -14,13 +14,21 @@ import (
 
 // Mem is a [Store] in memory, for tests, examples and programs that may lose
 // everything. The zero value is empty and ready; it must not be copied.
+//
+// What there is much of holds no pointers: records lie in arrays, their ids and
+// Data in blocks, so that the garbage collector need not look at each.
 type Mem struct {
-	mu     sync.RWMutex
-	kinds  map[memRange]*memKind
-	recent [16]atomic.Pointer[memKind] // some of kinds, found without hashing
-	due    map[string]*ordered[memDue]
-	spare  []memRecord // made together; never used twice
-	block  []byte      // of Data: what was written together lies together
+	mu      sync.RWMutex
+	kinds   map[memRange]*memKind
+	recent  [16]atomic.Pointer[memKind] // some of kinds, found without hashing
+	due     map[string]*ordered[memDue]
+	records [][]memRecord // arrays of memArray, so that no record moves
+	made    memAt         // records in them, or removed
+	free    []memAt       // removed
+	ids     memBlocks
+	data    memBlocks
+	hot     []memHot
+	cool    []uint32 // places in hot that are empty
 }
 
 var _ Store = (*Mem)(nil)
@@ -30,48 +38,114 @@ type memRange struct{ tenant, kind string }
 // memKind is the records of one tenant and kind. It is never removed.
 type memKind struct {
 	memRange
-	records memIndex
+	index   memIndex
 	created uint64          // records so far: while it stays, what was absent is
 	ids     ordered[string] // of records, but those in fresh
-	fresh   uint32          // the newest of those created since ids was last needed, from 1
+	fresh   memAt           // the newest of those created since ids was last needed
 }
+
+// memAt is the place of a record, from 1.
+type memAt uint32
+
+const memArray = 256
 
 type memRecord struct {
-	id      string
-	version uint64 // 0: it was deleted, and is in no kind
+	version uint64 // 0: it was removed
 	due     int64  // microseconds; 0 is never
-	data    []byte // never changed; nil if only val is there
-	val     *value // if it was decoded, or not encoded yet
-	stream  *memStream
-	shard   int32  // of the group that wrote it first, from 1; 0: none did
-	older   uint32 // in memKind.fresh, from 1: no pointer, for there are many records
+	id      memBytes
+	data    memBytes // nowhere if only a value is there
+	at      memAt    // its own place
+	older   memAt    // in memKind.fresh
+	hot     uint32   // what few records have: a place in Mem.hot, from 1
+	shard   int32    // of the group that wrote it first, from 1; 0: none did
+	life    uint32   // counts the records that this memory held: a slot remembers which
 }
 
-func (r *memRecord) seq() uint64 {
-	if r.stream == nil {
+// memHot is what few records have.
+type memHot struct {
+	val    *value // if the record was decoded, or not encoded yet
+	stream *memStream
+}
+
+// heat returns what few records have, for one that is to have it, too.
+func (m *Mem) heat(r *memRecord) *memHot {
+	if r.hot == 0 {
+		if n := len(m.cool); n > 0 {
+			r.hot, m.cool = m.cool[n-1], m.cool[:n-1]
+		} else {
+			m.hot = append(m.hot, memHot{})
+			r.hot = uint32(len(m.hot))
+		}
+	}
+	return &m.hot[r.hot-1]
+}
+
+func (m *Mem) val(r *memRecord) *value {
+	if r.hot == 0 {
+		return nil
+	}
+	return m.hot[r.hot-1].val
+}
+
+// seq is the length of the stream of a record.
+func (m *Mem) seq(r *memRecord) uint64 {
+	if r.hot == 0 || m.hot[r.hot-1].stream == nil {
 		return 0
 	}
-	return r.stream.length
+	return m.hot[r.hot-1].stream.length
 }
 
-// bytes returns the Data, which must not be changed.
-func (r *memRecord) bytes() []byte {
-	if r.data == nil && r.val != nil {
-		data, _ := r.val.encode("") // which cannot fail, or it would have been done
-		return data
+// bytes returns the Data of a record, which must not be changed.
+func (m *Mem) bytes(r *memRecord) []byte {
+	if r.data.block > 0 {
+		return m.data.get(r.data)
 	}
-	return r.data
+	data, _ := m.val(r).encode("") // which cannot fail, or it would have been done
+	return data
+}
+
+// at returns the record of a place, nil of 0.
+func (m *Mem) at(n memAt) *memRecord {
+	if n == 0 {
+		return nil
+	}
+	return &m.records[(n-1)/memArray][(n-1)%memArray]
+}
+
+// get returns the record of an id, nil without one.
+func (m *Mem) get(in *memKind, id string, hash uint32) *memRecord {
+	return m.at(in.index.get(hash, func(at memAt) bool { return string(m.ids.get(m.at(at).id)) == id }))
+}
+
+// make makes a record.
+func (m *Mem) make(in *memKind, id string, hash uint32) *memRecord {
+	var at memAt
+	if n := len(m.free); n > 0 {
+		at, m.free = m.free[n-1], m.free[:n-1]
+	} else {
+		if m.made%memArray == 0 {
+			m.records = append(m.records, make([]memRecord, memArray))
+		}
+		m.made++
+		at = m.made
+	}
+	r := m.at(at)
+	r.at, r.id = at, addBytes(&m.ids, id)
+	r.older, in.fresh = in.fresh, at
+	in.index.add(at, hash)
+	in.created++
+	return r
 }
 
 // memStream is entries in blocks, so that appending moves no others.
 type memStream struct {
 	length uint64
-	blocks []*memBlock // all but the last full
+	blocks []*memEntries // all but the last full
 }
 
 const memBlockEntries = 256
 
-type memBlock struct {
+type memEntries struct {
 	at   []int64
 	end  []int // of each entry's Data in data
 	data []byte
@@ -79,7 +153,7 @@ type memBlock struct {
 
 func (s *memStream) append(e *Entry) {
 	if s.length%memBlockEntries == 0 {
-		b := new(memBlock)
+		b := new(memEntries)
 		if n := len(s.blocks); n > 0 { // likely as much again
 			last := s.blocks[n-1]
 			b.at, b.end = make([]int64, 0, memBlockEntries), make([]int, 0, memBlockEntries)
@@ -153,17 +227,17 @@ func (m *Mem) makeKind(tenant, kind string) *memKind {
 
 func (m *Mem) find(k Key) *memRecord {
 	if in := m.kind(k.Tenant, k.Kind); in != nil {
-		return in.records.get(k.ID, hashID(k.ID))
+		return m.get(in, k.ID, hashID(k.ID))
 	}
 	return nil
 }
 
-// record is what is stored under k. The caller holds the lock.
-func (r *memRecord) record(k Key) Record {
+// record is what r, nil if there is none, holds under k. The caller holds the lock.
+func (m *Mem) record(r *memRecord, k Key) Record {
 	if r == nil {
 		return Record{Key: k}
 	}
-	return Record{Key: k, Version: r.version, Seq: r.seq(), Data: bytes.Clone(r.bytes()), Due: DueTime(r.due)}
+	return Record{Key: k, Version: r.version, Seq: m.seq(r), Data: bytes.Clone(m.bytes(r)), Due: DueTime(r.due)}
 }
 
 // Get implements [Store]. What it returns is a snapshot.
@@ -178,7 +252,7 @@ func (m *Mem) Get(ctx context.Context, keys []Key) ([]Record, error) {
 	defer m.mu.RUnlock()
 	out := make([]Record, len(keys))
 	for i, k := range keys {
-		out[i] = m.find(k).record(k)
+		out[i] = m.record(m.find(k), k)
 	}
 	return out, nil
 }
@@ -201,7 +275,7 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 			if !w.Delete {
 				continue
 			}
-			if r := m.find(w.Key); r != nil && r.version == w.Expect && r.seq() > 0 {
+			if r := m.find(w.Key); r != nil && r.version == w.Expect && m.seq(r) > 0 {
 				return nil, deletedStream(w.Key)
 			}
 		}
@@ -214,7 +288,7 @@ func (m *Mem) Commit(ctx context.Context, batches []Batch) ([]Outcome, error) {
 			continue
 		}
 		for _, w := range batches[i].Writes {
-			out[i].Current = append(out[i].Current, m.find(w.Key).record(w.Key))
+			out[i].Current = append(out[i].Current, m.record(m.find(w.Key), w.Key))
 		}
 	}
 	return out, nil
@@ -245,7 +319,7 @@ func (m *Mem) met(b *Batch) ([]*memRecord, bool) {
 		first = e.Stream
 		length := uint64(0)
 		if r := m.find(e.Stream); r != nil {
-			length = r.seq()
+			length = m.seq(r)
 		}
 		if e.Seq != length+1 && !precedes(b.Entries[:i], e.Stream) {
 			return nil, false
@@ -273,81 +347,75 @@ func (m *Mem) apply(b *Batch, found []*memRecord) {
 		case w.Delete:
 			m.remove(w.Key, r)
 		default:
-			m.write(w.Key, hashID(w.Key.ID), r, w.Expect+1, DueMicros(w.Due), m.own(w.Data), nil)
+			m.write(w.Key, hashID(w.Key.ID), r, w.Expect+1, DueMicros(w.Due), w.Data, nil)
 		}
 	}
 	m.appendAll(b.Entries)
 }
 
-// memBlockBytes bounds what a record keeps from being freed besides its own bytes.
-const memBlockBytes = 8 << 10
-
-// own copies Data to where it stays.
-func (m *Mem) own(data []byte) []byte {
-	switch {
-	case data == nil:
-		return nil
-	case len(data) > memBlockBytes/8:
-		return bytes.Clone(data)
-	case len(m.block)+len(data) > cap(m.block):
-		m.block = make([]byte, 0, memBlockBytes)
-	}
-	n := len(m.block)
-	m.block = append(m.block, data...)
-	return m.block[n:len(m.block):len(m.block)]
-}
-
-// write stores a record over r, or creates it if r is nil. The data is not copied.
+// write stores a record over r, or creates it if r is nil: with data, or a value
+// that is not encoded yet.
 func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64, data []byte, val *value) *memRecord {
 	if r == nil {
-		in := m.makeKind(k.Tenant, k.Kind)
-		if len(m.spare) == 0 {
-			m.spare = make([]memRecord, 32)
-		}
-		r, m.spare = &m.spare[0], m.spare[1:]
-		r.id = k.ID
-		r.older, in.fresh = in.fresh, in.records.add(r, hash)+1
-		in.created++
+		r = m.make(m.makeKind(k.Tenant, k.Kind), k.ID, hash)
 	}
 	if r.due != due {
 		m.moveDue(k, r.due, due)
 	}
-	r.version, r.due, r.data, r.val = version, due, data, val
+	r.version, r.due = version, due
+	m.data.drop(r.data)
+	if val == nil || data != nil {
+		r.data = addBytes(&m.data, data)
+	} else {
+		r.data = memBytes{}
+	}
+	if val != nil || r.hot > 0 {
+		m.heat(r).val = val
+	}
 	return r
 }
 
 func (m *Mem) remove(k Key, r *memRecord) {
 	in := m.kind(k.Tenant, k.Kind)
-	in.sorted().remove(k.ID)
-	in.records.remove(r)
+	m.sorted(in).remove(k.ID)
+	in.index.remove(r.at, hashID(k.ID))
 	if r.due != 0 {
 		m.moveDue(k, r.due, 0)
 	}
-	*r = memRecord{} // whoever found it sees that it is gone
+	m.ids.drop(r.id)
+	m.data.drop(r.data)
+	if r.hot > 0 {
+		m.hot[r.hot-1] = memHot{}
+		m.cool = append(m.cool, r.hot)
+	}
+	m.free = append(m.free, r.at)
+	*r = memRecord{life: r.life + 1} // whoever found it sees that it is gone
 }
 
 // appendAll appends entries, whose records are there.
 func (m *Mem) appendAll(entries []Entry) {
-	var r *memRecord
+	var s *memStream
 	for i := range entries {
 		e := &entries[i]
 		if i == 0 || e.Stream != entries[i-1].Stream {
-			if r = m.find(e.Stream); r.stream == nil {
-				r.stream = new(memStream)
+			h := m.heat(m.find(e.Stream))
+			if h.stream == nil {
+				h.stream = new(memStream)
 			}
+			s = h.stream
 		}
-		r.stream.append(e)
+		s.append(e)
 	}
 }
 
-// sorted returns all ids in order. The caller may write.
-func (k *memKind) sorted() *ordered[string] {
-	var fresh []*memRecord
-	for at := k.fresh; at > 0; at = k.records.at[at-1].older {
-		fresh = append(fresh, k.records.at[at-1])
+// sorted returns all ids of a kind in order. The caller may write.
+func (m *Mem) sorted(k *memKind) *ordered[string] {
+	var fresh []string
+	for r := m.at(k.fresh); r != nil; r = m.at(r.older) {
+		fresh = append(fresh, string(m.ids.get(r.id)))
 	}
-	for _, r := range slices.Backward(fresh) { // rising ids are the common case, and the cheap one
-		k.ids.insert(r.id)
+	for _, id := range slices.Backward(fresh) { // rising ids are the common case, and the cheap one
+		k.ids.insert(id)
 	}
 	k.fresh = 0
 	return &k.ids
@@ -378,12 +446,12 @@ func (m *Mem) Entries(ctx context.Context, stream Key, after uint64, limit int) 
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	r := m.find(stream)
-	if r == nil || after >= r.seq() {
+	if r == nil || after >= m.seq(r) {
 		return nil, nil
 	}
-	out := make([]Entry, min(r.seq()-after, uint64(PageSize(limit))))
+	out := make([]Entry, min(m.seq(r)-after, uint64(PageSize(limit))))
 	for i := range out {
-		out[i] = r.stream.entry(stream, after+uint64(i))
+		out[i] = m.hot[r.hot-1].stream.entry(stream, after+uint64(i))
 	}
 	return out, nil
 }
@@ -434,7 +502,7 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 		m.mu.RUnlock()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		in.sorted()
+		m.sorted(in)
 	}
 	var out []Record
 	in.ids.after(after, func(id string) bool {
@@ -442,7 +510,7 @@ func (m *Mem) List(ctx context.Context, tenant, kind, after string, limit int) (
 			return false
 		}
 		k := Key{Tenant: tenant, Kind: kind, ID: id}
-		out = append(out, in.records.get(id, hashID(id)).record(k))
+		out = append(out, m.record(m.get(in, id, hashID(id)), k))
 		return true
 	})
 	return out, nil

@@ -8,6 +8,7 @@ type memSlot struct {
 	kind    *memKind
 	created uint64     // by kind, when the record was absent
 	rec     *memRecord // nil: absent
+	life    uint32     // of rec, when it was found
 }
 
 // known returns the records of a key's tenant and kind, if they were asked for
@@ -37,12 +38,13 @@ func (m *Mem) look(s *slot) {
 			return
 		}
 	}
-	r := s.mem.kind.records.get(k.ID, s.hash)
+	r := m.get(s.mem.kind, k.ID, s.hash)
 	if s.mem.rec = r; r == nil {
 		s.mem.created = s.mem.kind.created
 		return
 	}
-	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due, s.val = r.version, r.seq(), r.data, DueTime(r.due), r.val
+	s.mem.life, s.val = r.life, m.val(r)
+	s.rec.Version, s.rec.Seq, s.rec.Data, s.rec.Due = r.version, m.seq(r), m.data.get(r.data), DueTime(r.due)
 }
 
 // shard is where a group first wrote a record, from 1; 0 if none did. The key was
@@ -59,8 +61,8 @@ func (m *Mem) shard(k Key) (n int32) {
 // attach keeps a value that was decoded from what the slot found.
 func (m *Mem) attach(s *slot) {
 	m.mu.Lock()
-	if r := s.mem.rec; r.version == s.rec.Version {
-		r.val = s.val
+	if m.unchanged(s) {
+		m.heat(s.mem.rec).val = s.val
 	}
 	m.mu.Unlock()
 }
@@ -80,14 +82,14 @@ func (m *Mem) same(slots []*slot) bool {
 // unchanged reports whether a record still has the version that a run found.
 func (m *Mem) unchanged(s *slot) bool {
 	if s.rec.Version > 0 {
-		return s.mem.rec.version == s.rec.Version // 0 once it is deleted
+		return s.mem.rec.version == s.rec.Version && s.mem.rec.life == s.mem.life
 	}
 	if s.mem.kind != nil && s.mem.kind.created == s.mem.created {
 		return true
 	}
 	k := &s.rec.Key
 	in := m.kind(k.Tenant, k.Kind)
-	return in == nil || in.records.get(k.ID, s.hash) == nil
+	return in == nil || m.get(in, k.ID, s.hash) == nil
 }
 
 // commit is Commit of what a run wrote, checked before.
@@ -113,14 +115,14 @@ func (m *Mem) commit(ctx context.Context, tx *Tx, shard int32) (ok bool, err err
 		if !m.unchanged(s) {
 			return false, nil
 		}
-		if s.plan.op == opDelete && s.mem.rec.seq() > 0 {
+		if s.plan.op == opDelete && m.seq(s.mem.rec) > 0 {
 			return false, deletedStream(s.rec.Key)
 		}
 	}
 	for _, s := range tx.order {
 		switch {
 		case s.plan.op == opPut:
-			r := m.write(s.rec.Key, s.hash, s.mem.rec, s.rec.Version+1, s.plan.due, m.own(s.plan.data), s.plan.val)
+			r := m.write(s.rec.Key, s.hash, s.mem.rec, s.rec.Version+1, s.plan.due, s.plan.data, s.plan.val)
 			if r.shard == 0 {
 				r.shard = shard
 			}
