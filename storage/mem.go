@@ -167,14 +167,26 @@ func (s *memStream) append(e *Entry) {
 	s.length++
 }
 
-// entry returns entry n, from 0.
-func (s *memStream) entry(stream Key, n uint64) Entry {
-	b, i := s.blocks[n/memBlockEntries], n%memBlockEntries
-	start := 0
-	if i > 0 {
-		start = b.end[i-1]
+// read fills out with the entries after a Seq. What one block has of them is
+// copied together.
+func (s *memStream) read(stream Key, after uint64, out []Entry) {
+	for len(out) > 0 {
+		b, from := s.blocks[after/memBlockEntries], int(after%memBlockEntries)
+		n := min(len(out), len(b.end)-from)
+		start := 0
+		if from > 0 {
+			start = b.end[from-1]
+		}
+		data := bytes.Clone(b.data[start:b.end[from+n-1]])
+		at := 0
+		for i := range n {
+			after++
+			to := b.end[from+i] - start
+			out[i] = Entry{Stream: stream, Seq: after, At: time.UnixMicro(b.at[from+i]).UTC(), Data: data[at:to:to]}
+			at = to
+		}
+		out = out[n:]
 	}
-	return Entry{Stream: stream, Seq: n + 1, At: time.UnixMicro(b.at[i]).UTC(), Data: bytes.Clone(b.data[start:b.end[i]])}
 }
 
 type memDue struct {
@@ -450,9 +462,7 @@ func (m *Mem) Entries(ctx context.Context, stream Key, after uint64, limit int) 
 		return nil, nil
 	}
 	out := make([]Entry, min(m.seq(r)-after, uint64(PageSize(limit))))
-	for i := range out {
-		out[i] = m.hot[r.hot-1].stream.entry(stream, after+uint64(i))
-	}
+	m.hot[r.hot-1].stream.read(stream, after, out)
 	return out, nil
 }
 
