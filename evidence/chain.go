@@ -152,9 +152,10 @@ func parseChain(raws [][]byte, k chainFacts) ([]Event, []fault) {
 func judgeChain(events []Event, raws [][]byte, k chainFacts) ([][sha256.Size]byte, []fault) {
 	var faults []fault
 	add := func(code string, seq uint64, what string) { faults = append(faults, fault{code, seq, what, Failed}) }
-	formed := make([]bool, len(raws))
+	formed, sums := make([]bool, len(raws)), make([][sha256.Size]byte, len(raws))
 	sealed := uint64(0)
 	for i, raw := range raws {
+		sums[i] = sha256.Sum256(raw)
 		seq := uint64(i) + 1
 		e := &events[i]
 		var err error
@@ -198,10 +199,6 @@ func judgeChain(events []Event, raws [][]byte, k chainFacts) ([][sha256.Size]byt
 				add(CodeSeal, seq, "seal names another head")
 			}
 		}
-	}
-	sums := make([][sha256.Size]byte, len(raws))
-	for i := range raws {
-		sums[i] = sha256.Sum256(raws[i])
 	}
 	hash := func(i int) []byte { return sums[i][:] }
 	for i := range raws {

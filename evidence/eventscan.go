@@ -87,8 +87,8 @@ func (e *Event) read(raw []byte, keep bool, env string) error {
 	}
 	if p.take(`,"pd":[`) {
 		for more := true; more; more = p.more() {
-			if c := p.committed(); keep {
-				e.Personal = append(e.Personal, c)
+			if p.committed(); keep {
+				e.Personal = append(e.Personal, p.pd)
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func (e *Event) read(raw []byte, keep bool, env string) error {
 		e.X = p.object()
 	}
 	p.need(`}`)
-	if p.bad || p.i != len(p.b) || e.Seq == 0 || !validType(e.Type) {
+	if p.bad || p.i != len(p.b) || e.Seq == 0 {
 		return fmt.Errorf("%w: not the canonical bytes", ErrForm)
 	}
 	return nil
@@ -122,8 +122,8 @@ type scanner struct {
 	keep bool   // texts and hashes, not only check them
 	room []byte // for decoded hashes
 
-	alias []byte // the last, as it stands, with its quotes
-	last  string // kept of it
+	alias []byte    // the last, as it stands, with its quotes
+	pd    Committed // the last, as far as it is kept
 }
 
 func (p *scanner) take(lit string) bool {
@@ -196,7 +196,11 @@ func (p *scanner) typ() string {
 	if info, ok := registry[string(p.b[t.from:t.to])]; ok && t.other == "" {
 		return info.Name
 	}
-	return p.get(t)
+	s := p.get(t)
+	if !validType(s) {
+		p.fail()
+	}
+	return s
 }
 
 const (
@@ -353,17 +357,6 @@ func daysBefore(y, m int) int {
 	return n
 }
 
-// nibble is the value of a hexadecimal digit in lower case, above 15 for others.
-var nibble = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		t[c] = byte(i)
-	}
-	return t
-}()
-
 // hash reads 32 bytes in hexadecimal.
 func (p *scanner) hash() []byte {
 	if len(p.b)-p.i < 66 || p.b[p.i] != '"' || p.b[p.i+65] != '"' {
@@ -371,31 +364,24 @@ func (p *scanner) hash() []byte {
 		return nil
 	}
 	in := (*[64]byte)(p.b[p.i+1:])
-	wrong := byte(0)
-	var out []byte
-	if p.keep {
-		from := len(p.room)
-		p.room = p.room[:from+32]
-		out = p.room[from : from+32 : from+32]
-		for k := range out {
-			hi, lo := nibble[in[2*k]], nibble[in[2*k+1]]
-			wrong |= hi | lo
-			out[k] = hi<<4 | lo
-		}
-	} else {
-		wrong = notHex(in)
-	}
-	if wrong > 15 {
+	if !isHex(in) {
 		p.fail()
 		return nil
 	}
 	p.i += 66
-	return out
+	if !p.keep {
+		return nil
+	}
+	from := len(p.room)
+	for k := 0; k < len(in); k += 8 {
+		p.room = binary.LittleEndian.AppendUint32(p.room, unhex(binary.LittleEndian.Uint64(in[k:])))
+	}
+	return p.room[from:len(p.room):len(p.room)]
 }
 
-// notHex is above 15 unless all characters are hexadecimal digits in lower case.
-// It looks at eight at once.
-func notHex(in *[64]byte) byte {
+// isHex reports whether all characters are hexadecimal digits in lower case. It
+// looks at eight at once.
+func isHex(in *[64]byte) bool {
 	wrong := uint64(0)
 	for k := 0; k < len(in); k += 8 {
 		x := binary.LittleEndian.Uint64(in[k:])
@@ -405,10 +391,15 @@ func notHex(in *[64]byte) byte {
 		wrong |= (low + ones*6 + letter*3) & (ones * 0x10)          // above 9, or above 6
 		wrong |= (letter << 4) &^ (low + ones*0x0f) & (ones * 0x10) // a letter of 0
 	}
-	if wrong != 0 {
-		return 0xff
-	}
-	return 0
+	return wrong == 0
+}
+
+// unhex is the value of eight hexadecimal digits, both in little-endian order.
+func unhex(x uint64) uint32 {
+	x = x&(ones*0x0f) + x>>6&ones*9
+	x = (x<<4 | x>>8) & 0x00ff00ff00ff00ff
+	x = (x | x>>8) & 0x0000ffff0000ffff
+	return uint32(x | x>>16)
 }
 
 // object reads an object that is not empty.
@@ -423,22 +414,21 @@ func (p *scanner) object() map[string]any {
 	return m
 }
 
-func (p *scanner) committed() (c Committed) {
+// committed reads a commitment into p.pd.
+func (p *scanner) committed() {
 	p.need(`{"c":`)
-	c.C = p.hash()
+	p.pd.C = p.hash()
 	p.need(`,"f":`)
-	f := p.field()
+	p.pd.Field = privacy.Field(p.kept(p.field()))
 	p.need(`,"k":`)
-	from := p.i
-	if p.alias == nil || !bytes.HasPrefix(p.b[p.i:], p.alias) {
-		k := p.short()
-		p.last, p.alias = p.kept(k), p.b[from:p.i]
-	} else {
+	if p.alias != nil && bytes.HasPrefix(p.b[p.i:], p.alias) {
 		p.i += len(p.alias) // of the same subject, as most are
+	} else {
+		from := p.i
+		p.pd.K = p.id()
+		p.alias = p.b[from:p.i]
 	}
 	p.need(`}`)
-	c.Field, c.K = privacy.Field(p.kept(f)), p.last
-	return c
 }
 
 func (p *scanner) doc() (d DocChange) {

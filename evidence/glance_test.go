@@ -2,8 +2,11 @@ package evidence
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,14 +35,19 @@ func TestEightAtOnce(t *testing.T) {
 	for i := range hexes {
 		hexes[i] = "0123456789abcdef"[i%16]
 	}
-	require.Zero(t, notHex(&hexes))
+	require.True(t, isHex(&hexes))
 	for i := range hexes {
 		was := hexes[i]
 		for c := range 256 {
 			hexes[i] = byte(c)
-			require.Equal(t, nibble[c] > 15, notHex(&hexes) > 15, "%q at %d", c, i)
+			require.Equal(t, strings.IndexByte("0123456789abcdef", hexes[i]) >= 0, isHex(&hexes), "%q at %d", c, i)
 		}
 		hexes[i] = was
+	}
+	for range 200_000 {
+		n := rnd.Uint32()
+		digits := hex.AppendEncode(nil, binary.LittleEndian.AppendUint32(nil, n))
+		require.Equal(t, n, unhex(binary.LittleEndian.Uint64(digits)), "%s", digits)
 	}
 }
 
