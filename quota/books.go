@@ -81,6 +81,9 @@ type books struct {
 	index   map[accountKey]*opened // of list, once it is long
 	few     [1]*opened
 
+	rec     holdRecord // of a hold being made
+	scratch [256]byte
+
 	// What answers are made of.
 	lines   slab[Line]
 	slices  slab[Slice]

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -99,89 +100,164 @@ func readHead(h *head, data string) error {
 	return r.end()
 }
 
+// A hold is its terms, which settling it leaves as they are, and what became of it.
 func putHold(b []byte, h *holdRecord) []byte {
+	if h.terms != "" {
+		b = append(b, h.terms...)
+	} else {
+		b = putTerms(b, h)
+	}
+	b = putUnum(b, h.Rev)
+	for i := range h.Lines {
+		b = putState(b, &h.Lines[i])
+	}
+	return b
+}
+
+func putTerms(b []byte, h *holdRecord) []byte {
+	b = append(b, bit(h.Charged, 0)|bit(!h.Expires.IsZero(), 1))
+	if !h.Expires.IsZero() {
+		b = putTime(b, h.Expires)
+	}
 	b = putText(b, h.ID)
 	b = putText(b, h.Account)
 	b = putText(b, h.Ref)
 	b = putNum(b, int64(h.Rates))
+	b = append(b, h.Intent[:]...)
+	b = putTexts(b, h.Opened)
 	b = putUnum(b, uint64(len(h.Lines)))
 	for i := range h.Lines {
 		b = putLine(b, &h.Lines[i])
 	}
-	b = putTime(b, h.Expires)
-	b = putUnum(b, h.Rev)
-	b = append(append(b, byte(len(h.Intent))), h.Intent[:]...)
-	b = putTexts(b, h.Opened)
-	return putBit(b, h.Charged)
+	return b
 }
 
 // readHold reads a hold into the memory of one that nobody uses any more.
 func readHold(h *holdRecord, data string) error {
 	r := &reader{b: data}
 	r.schema(holdSchema)
-	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
-	h.Lines = sized(r, h.Lines, 14)
-	for i := range h.Lines {
-		getLine(r, &h.Lines[i])
+	terms := r.b
+	has := r.bits(2)
+	h.Charged, h.Expires = has&1 != 0, time.Time{}
+	if has&2 != 0 {
+		h.Expires = r.time()
 	}
-	h.Expires, h.Rev, h.Intent = r.time(), r.unum(), r.digest()
+	h.ID, h.Account, h.Ref, h.Rates = HoldID(r.text()), AccountID(r.text()), r.text(), int(r.num())
+	copy(h.Intent[:], r.take(len(h.Intent)))
 	h.Opened = sized(r, h.Opened, 1)
 	for i := range h.Opened {
 		h.Opened[i] = Channel(r.text())
 	}
-	h.Charged = r.bit()
+	h.Lines = sized(r, h.Lines, 15)
+	for i := range h.Lines {
+		getLine(r, &h.Lines[i])
+	}
+	h.terms = terms[:len(terms)-len(r.b)]
+	h.Rev = r.unum()
+	for i := range h.Lines {
+		getState(r, &h.Lines[i])
+	}
 	return r.end()
 }
 
+// putLine appends what a line is, getLine reads it.
 func putLine(b []byte, l *Line) []byte {
+	b = append(b, bit(l.Free != "", 0)|bit(l.Account != "", 1))
 	b = putText(b, l.Slot)
 	b = putText(b, l.Kind)
 	b = putText(b, l.Unit)
-	b = putText(b, l.Channel)
-	b = putText(b, l.State)
-	b = putText(b, l.Free)
-	b = putText(b, l.Account)
-	b = putText(b, l.Cause)
 	b = putNum(b, int64(l.Units))
-	b = putBit(b, l.Sticky)
+	if l.Free != "" {
+		b = putText(b, l.Free)
+	}
+	if l.Account != "" {
+		b = putText(b, l.Account)
+	}
 	b = putUnum(b, uint64(len(l.From)))
 	for i := range l.From {
 		s := &l.From[i]
 		b = putUnum(putNum(putText(b, s.Lot), int64(s.Units)), s.Entry)
 	}
-	b = putTime(b, l.Held)
-	b = putTime(b, l.Settled)
-	return putUnum(b, l.Since)
+	return putUnum(putTime(b, l.Held), l.Since)
 }
 
 func getLine(r *reader, l *Line) {
-	l.Slot, l.Kind, l.Unit, l.Channel = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Channel(r.text())
-	l.State, l.Free, l.Account, l.Cause = LineState(r.text()), r.text(), AccountID(r.text()), Cause(r.text())
-	l.Units, l.Sticky = Units(r.num()), r.bit()
+	has := r.bits(2)
+	l.Slot, l.Kind, l.Unit, l.Units = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Units(r.num())
+	l.Free, l.Account = "", ""
+	if has&1 != 0 {
+		l.Free = r.text()
+	}
+	if has&2 != 0 {
+		l.Account = AccountID(r.text())
+	}
 	l.From = sized(r, l.From, 3)
 	for i := range l.From {
 		s := &l.From[i]
 		s.Lot, s.Units, s.Entry = LotID(r.text()), Units(r.num()), r.unum()
 	}
-	l.Held, l.Settled, l.Since = r.time(), r.time(), r.unum()
+	l.Held, l.Since = r.time(), r.unum()
+}
+
+// putState appends what became of a line, getState reads it.
+func putState(b []byte, l *Line) []byte {
+	b = append(b, bit(l.Sticky, 0)|bit(l.Channel != "", 1)|bit(!l.Settled.IsZero(), 2)|bit(l.Cause != "", 3))
+	b = putText(b, l.State)
+	if l.Channel != "" {
+		b = putText(b, l.Channel)
+	}
+	if !l.Settled.IsZero() {
+		b = putTime(b, l.Settled)
+	}
+	if l.Cause != "" {
+		b = putText(b, l.Cause)
+	}
+	return b
+}
+
+func getState(r *reader, l *Line) {
+	has := r.bits(4)
+	l.Sticky, l.State = has&1 != 0, LineState(r.text())
+	l.Channel, l.Settled, l.Cause = "", time.Time{}, ""
+	if has&2 != 0 {
+		l.Channel = Channel(r.text())
+	}
+	if has&4 != 0 {
+		l.Settled = r.time()
+	}
+	if has&8 != 0 {
+		l.Cause = Cause(r.text())
+	}
 }
 
 func putEntry(b []byte, e *Entry) []byte {
+	later := e.Recorded != e.Effective
+	b = append(b, bit(later, 0)|bit(e.Actor != "", 1)|bit(e.Reason != "", 2)|bit(e.Reverses != 0, 3)|
+		bit(!e.Expires.IsZero(), 4)|bit(e.State != nil, 5))
 	b = putUnum(b, e.Seq)
 	b = putTime(b, e.Effective)
-	b = putTime(b, e.Recorded)
 	b = putText(b, e.Kind)
 	b = putText(b, e.Lot)
 	b = putText(b, e.Hold)
 	b = putText(b, e.Slot)
 	b = putText(b, e.Debit)
 	b = putText(b, e.Credit)
-	b = putText(b, e.Actor)
-	b = putText(b, e.Reason)
 	b = putNum(b, int64(e.Units))
-	b = putUnum(b, e.Reverses)
-	b = putTime(b, e.Expires)
-	b = putBit(b, e.State != nil)
+	if later {
+		b = putTime(b, e.Recorded)
+	}
+	if e.Actor != "" {
+		b = putText(b, e.Actor)
+	}
+	if e.Reason != "" {
+		b = putText(b, e.Reason)
+	}
+	if e.Reverses != 0 {
+		b = putUnum(b, e.Reverses)
+	}
+	if !e.Expires.IsZero() {
+		b = putTime(b, e.Expires)
+	}
 	if e.State != nil {
 		b = putLot(b, e.State)
 	}
@@ -189,11 +265,26 @@ func putEntry(b []byte, e *Entry) []byte {
 }
 
 func getEntry(r *reader, e *Entry) {
-	e.Seq, e.Effective, e.Recorded = r.unum(), r.time(), r.time()
+	has := r.bits(6)
+	e.Seq, e.Effective = r.unum(), r.time()
 	e.Kind, e.Lot, e.Hold, e.Slot = EntryKind(r.text()), LotID(r.text()), HoldID(r.text()), SlotID(r.text())
-	e.Debit, e.Credit, e.Actor, e.Reason = Book(r.text()), Book(r.text()), r.text(), r.text()
-	e.Units, e.Reverses, e.Expires = Units(r.num()), r.unum(), r.time()
-	if r.bit() {
+	e.Debit, e.Credit, e.Units = Book(r.text()), Book(r.text()), Units(r.num())
+	if e.Recorded = e.Effective; has&1 != 0 {
+		e.Recorded = r.time()
+	}
+	if has&2 != 0 {
+		e.Actor = r.text()
+	}
+	if has&4 != 0 {
+		e.Reason = r.text()
+	}
+	if has&8 != 0 {
+		e.Reverses = r.unum()
+	}
+	if has&16 != 0 {
+		e.Expires = r.time()
+	}
+	if has&32 != 0 {
 		e.State = new(Lot)
 		getLot(r, e.State)
 	}

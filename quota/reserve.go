@@ -95,7 +95,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 	if err := checkReserve(req); err != nil {
 		return Hold{}, err
 	}
-	want := digest(directIntent(op, req))
+	want := digest(b.intent(op, req))
 	rec, err := holds.own(b.tx, req.Tenant, string(req.ID))
 	if err != nil {
 		return Hold{}, err
@@ -112,8 +112,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 	if err != nil {
 		return Hold{}, err
 	}
-	rec = holds.spare.Get().(*holdRecord)
-	spare := rec.Lines[:0]
+	rec = &b.rec
 	*rec = holdRecord{Intent: want, Charged: charge, Opened: rec.Opened[:0]}
 	rec.Hold = Hold{ID: req.ID, Account: req.Account, Ref: req.Ref, Rates: version, Lines: lines, Rev: 1}
 	for i := range req.Lines {
@@ -157,8 +156,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 		return Hold{}, err
 	}
 	hold := rec.Hold
-	rec.Lines = spare // the others are the caller's now
-	freeHold(rec)
+	rec.Hold = Hold{} // which is the caller's now
 	return hold, nil
 }
 

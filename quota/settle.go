@@ -73,7 +73,7 @@ func (b *books) capture(req *CaptureRequest) (Settlement, error) {
 	if len(req.Slots) == 0 {
 		return Settlement{}, badRequest("slots", "required")
 	}
-	return b.settle(settling{req.Tenant, req.ID, directIntent("capture", req), req.Hold, req.Slots, "", req.Actor})
+	return b.settle(settling{req.Tenant, req.ID, b.intent("capture", req), req.Hold, req.Slots, "", req.Actor})
 }
 
 // A ReleaseRequest ends lines without a signature.
@@ -113,7 +113,7 @@ func (b *books) release(req *ReleaseRequest) (Settlement, error) {
 	if !req.Cause.known() {
 		return Settlement{}, badRequest("cause", "unknown")
 	}
-	return b.settle(settling{req.Tenant, req.ID, directIntent("release", req), req.Hold, req.Slots, req.Cause, req.Actor})
+	return b.settle(settling{req.Tenant, req.ID, b.intent("release", req), req.Hold, req.Slots, req.Cause, req.Actor})
 }
 
 // settling is a Capture (no cause) or a Release.
@@ -446,7 +446,7 @@ func (l *Ledger) amend(tx *storage.Tx, req AmendRequest) (Amendment, error) {
 	for i := range a.Added {
 		a.Added[i].Held = now
 	}
-	rec.Lines = append(rec.Lines, a.Added...)
+	rec.Lines, rec.terms = append(rec.Lines, a.Added...), ""
 	return a, holds.keep(tx, req.Tenant, string(req.Hold), rec)
 }
 

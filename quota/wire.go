@@ -18,7 +18,7 @@ import (
 //	0x81  schema  fields in the order of the schema
 //
 // with numbers as varints, strings and lists behind their lengths, and instants
-// as microseconds since 1970 plus one, 0 for none. [Ledger.Export] prints all of
+// as eight bytes of microseconds since 1970, plus one from then on: 0 is none. [Ledger.Export] prints all of
 // it as JSON. Data that begins with a brace is read as JSON of the same types.
 const wireMark = 0x81
 
@@ -45,14 +45,22 @@ func putBit(b []byte, v bool) []byte {
 }
 
 func putTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return append(b, 0)
+	var n int64
+	if !t.IsZero() {
+		if n = t.UnixMicro(); n >= 0 {
+			n++
+		}
 	}
-	n := t.UnixMicro()
-	if n >= 0 {
-		n++
+	return binary.BigEndian.AppendUint64(b, uint64(n))
+}
+
+// bit is 1<<n if v is true: what is seldom there is named in a byte before it, and
+// left out otherwise.
+func bit(v bool, n int) byte {
+	if v {
+		return 1 << n
 	}
-	return putNum(b, n)
+	return 0
 }
 
 // A reader takes fields off; after a failure it yields zeros, and err tells. It
@@ -126,7 +134,14 @@ func (r *reader) bit() bool {
 }
 
 func (r *reader) time() time.Time {
-	n := r.num()
+	b := r.take(8)
+	if r.err != nil {
+		return time.Time{}
+	}
+	var n int64
+	for i := range len(b) {
+		n = n<<8 | int64(b[i])
+	}
 	if n == 0 {
 		return time.Time{}
 	}
@@ -136,15 +151,25 @@ func (r *reader) time() time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// digest reads 32 bytes, as text.
-func (r *reader) digest() (d digest) {
-	s := r.text()
-	if len(s) != len(d) {
+// take reads n bytes.
+func (r *reader) take(n int) string {
+	if n > len(r.b) {
 		r.fail()
-		return d
+		return ""
 	}
-	copy(d[:], s)
-	return d
+	s := r.b[:n]
+	r.b = r.b[n:]
+	return s
+}
+
+// bits reads a byte that says what follows; those from n on mean nothing.
+func (r *reader) bits(n int) byte {
+	b := r.take(1)
+	if r.err == nil && b[0]>>n == 0 {
+		return b[0]
+	}
+	r.fail()
+	return 0
 }
 
 // count reads the length of a list whose members take at least a byte each.

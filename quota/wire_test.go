@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,12 @@ func same[T any](t require.TestingT, k packed[T], v T) {
 	require.NoError(t, err)
 	got, err := k.Decode(storage.Record{Data: data})
 	require.NoError(t, err)
+	if h, ok := any(&got).(*holdRecord); ok {
+		lines := slices.Clone(h.Lines)
+		sameTerms(t, *h)
+		h.Lines = lines
+		h.terms = ""
+	}
 	require.Equal(t, v, got)
 	if k.codec.Bound != nil {
 		require.LessOrEqual(t, len(data), k.codec.Bound(&v))
@@ -84,6 +91,19 @@ func same[T any](t require.TestingT, k packed[T], v T) {
 	require.NoError(t, err)
 }
 
+// sameTerms: what settling changes is written beside terms as they were read.
+func sameTerms(t require.TestingT, h holdRecord) {
+	require.NotEmpty(t, h.terms)
+	h.Rev++
+	h.Lines[0].Channel, h.Lines[0].Sticky, h.Lines[0].State, h.Lines[0].Cause, h.Lines[0].Settled = "x", true, Forfeited, Revoked, time.UnixMicro(1).UTC()
+	kept, err := holds.Encode(h)
+	require.NoError(t, err)
+	h.terms = ""
+	made, err := holds.Encode(h)
+	require.NoError(t, err)
+	require.Equal(t, made, kept)
+}
+
 func TestWire_newer_schema_is_refused(t *testing.T) {
 	_, err := heads.Decode(storage.Record{Data: []byte{wireMark, 2}})
 	require.ErrorIs(t, err, storage.ErrCorrupt)
@@ -97,7 +117,7 @@ func TestWire_newer_schema_is_refused(t *testing.T) {
 // their intents themselves.
 func TestIntent_covers_every_field(t *testing.T) {
 	reserve := ReserveRequest{Tenant: "t", ID: "i", Account: "a", Lines: []LineRequest{{Slot: "s", Kind: "k"}}}
-	seen := map[[32]byte]bool{directIntent("reserve", &reserve): true, directIntent("charge", &reserve): true}
+	seen := map[[32]byte]bool{new(books).intent("reserve", &reserve): true, new(books).intent("charge", &reserve): true}
 	add := func(sum [32]byte) { assert.False(t, seen[sum]); seen[sum] = true }
 	for _, f := range []func(*ReserveRequest){
 		func(r *ReserveRequest) { r.Tenant = "x" }, func(r *ReserveRequest) { r.ID = "x" }, func(r *ReserveRequest) { r.Account = "x" },
@@ -111,27 +131,27 @@ func TestIntent_covers_every_field(t *testing.T) {
 	} {
 		r := reserve
 		f(&r)
-		add(directIntent("reserve", &r))
+		add(new(books).intent("reserve", &r))
 	}
 	capture := CaptureRequest{Tenant: "t", ID: "i", Hold: "h", Slots: []SlotID{"s"}}
-	add(directIntent("capture", &capture))
+	add(new(books).intent("capture", &capture))
 	for _, f := range []func(*CaptureRequest){
 		func(r *CaptureRequest) { r.Tenant = "x" }, func(r *CaptureRequest) { r.ID = "x" }, func(r *CaptureRequest) { r.Hold = "x" },
 		func(r *CaptureRequest) { r.Slots = []SlotID{"x"} }, func(r *CaptureRequest) { r.Slots = []SlotID{"s", "x"} }, func(r *CaptureRequest) { r.Actor = "x" },
 	} {
 		r := capture
 		f(&r)
-		add(directIntent("capture", &r))
+		add(new(books).intent("capture", &r))
 	}
 	release := ReleaseRequest{Tenant: "t", ID: "i", Hold: "h", Slots: []SlotID{"s"}, Cause: Revoked}
-	add(directIntent("release", &release))
+	add(new(books).intent("release", &release))
 	for _, f := range []func(*ReleaseRequest){
 		func(r *ReleaseRequest) { r.Tenant = "x" }, func(r *ReleaseRequest) { r.ID = "x" }, func(r *ReleaseRequest) { r.Hold = "x" },
 		func(r *ReleaseRequest) { r.Slots = nil }, func(r *ReleaseRequest) { r.Cause = Closed }, func(r *ReleaseRequest) { r.Actor = "x" },
 	} {
 		r := release
 		f(&r)
-		add(directIntent("release", &r))
+		add(new(books).intent("release", &r))
 	}
 }
 

@@ -38,14 +38,12 @@ func OnceWith[T any](tx *Tx, key Key, intent [32]byte, form *Answer[T], fn func(
 		return answer, err
 	}
 	s.seen, s.valid = true, true
-	if s.plan.op != opNone || s.rec.Version > 0 {
+	if s.exists() {
 		r, err := s.full()
 		if err != nil {
 			return answer, err
 		}
-		if r.Version > 0 {
-			return kept(r, intent, form)
-		}
+		return kept(r, intent, form)
 	}
 	sub, ok := tx.beginSub(), false
 	defer func() { sub.end(ok) }() // a panic that fn's caller recovers from leaves no writes either
@@ -67,7 +65,7 @@ func OnceWith[T any](tx *Tx, key Key, intent [32]byte, form *Answer[T], fn func(
 	if err := tx.writable(key, data); err != nil {
 		return zero, err
 	}
-	if err := tx.create(key, plan{data: data}); err != nil {
+	if err := tx.createAt(s, plan{data: data}); err != nil {
 		return zero, err
 	}
 	ok = true

@@ -6,6 +6,7 @@ import "bytes"
 type slot struct {
 	rec    Record // as the store had it, if known
 	hash   uint32 // of its id
+	sub    int    // the last that noted its plan, from 1
 	val    *value // of rec, if it was decoded, or not encoded yet
 	known  bool
 	cached bool  // known from an earlier run or the group, not read in this one
@@ -155,6 +156,9 @@ func (s *slot) view() (Record, *value) {
 	}
 	return r, val
 }
+
+// exists reports whether the run sees a record.
+func (s *slot) exists() bool { return s.plan.op == opPut || s.plan.op == opNone && s.rec.Version > 0 }
 
 // full is view with its Data, which must not be changed.
 func (s *slot) full() (Record, error) {

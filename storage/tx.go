@@ -23,7 +23,8 @@ type txRun struct {
 	mem      *Mem // the store, if it is one and no round reads for the run
 	readOnly bool
 	done     bool
-	subs     int        // Subs that are open; undo is kept only for them
+	sub      int        // the innermost Sub that is open, from 1; undo is kept only for them
+	subs     int        // so far
 	cache    *recordSet // what an earlier run learnt
 	round    *round     // of a group: it has the records, and reads what is missing between runs
 	missing  []Key      // that the round lacked
@@ -76,7 +77,7 @@ func (tx *Tx) release() {
 	clear(r.undo)
 	clear(r.entries)
 	r.ctx, r.store, r.mem, r.cache, r.round, r.missing, r.err = nil, nil, nil, nil, nil, nil, nil
-	r.readOnly, r.done, r.subs, r.now, r.recent, r.stream = false, false, 0, time.Time{}, [2]*slot{}, nil
+	r.readOnly, r.done, r.sub, r.subs, r.now, r.recent, r.stream = false, false, 0, 0, time.Time{}, [2]*slot{}, nil
 	r.order, r.entries, r.arena, r.undo = r.order[:0], r.entries[:0], r.arena[:0], r.undo[:0]
 	txRuns.Put(r)
 }
@@ -239,9 +240,13 @@ func (tx *Tx) create(key Key, p plan) error {
 		return err
 	}
 	tx.recall(s, false)
-	if r, _ := s.view(); r.Version > 0 {
+	return tx.createAt(s, p)
+}
+
+func (tx *Tx) createAt(s *slot, p plan) error {
+	if s.exists() {
 		s.seen = true
-		return fmt.Errorf("%w: %s", ErrExists, key.Kind)
+		return fmt.Errorf("%w: %s", ErrExists, s.rec.Key.Kind)
 	}
 	tx.put(s, p)
 	return nil
@@ -357,12 +362,15 @@ func (tx *Tx) Sub(fn func() error) error {
 // openSub is a Sub under way.
 type openSub struct {
 	tx            *Tx
+	around        int // the Sub that it is within, 0 if none
 	mark, entries int
 }
 
 func (tx *Tx) beginSub() openSub {
+	o := openSub{tx, tx.sub, len(tx.undo), len(tx.entries)}
 	tx.subs++
-	return openSub{tx, len(tx.undo), len(tx.entries)}
+	tx.sub = tx.subs
+	return o
 }
 
 // end takes back what was written since, unless it is to be kept.
@@ -371,7 +379,7 @@ func (o openSub) end(keep bool) {
 	if tx.txRun == nil {
 		return // the run ended within, by a panic
 	}
-	tx.subs--
+	tx.sub = o.around
 	if !keep {
 		for i := len(tx.undo) - 1; i >= o.mark; i-- {
 			tx.undo[i].slot.plan = tx.undo[i].plan
@@ -381,7 +389,7 @@ func (o openSub) end(keep bool) {
 		clear(tx.entries[o.entries:])
 		tx.entries = tx.entries[:o.entries]
 	}
-	if tx.subs == 0 {
+	if tx.sub == 0 {
 		clear(tx.undo)
 		tx.undo = tx.undo[:0]
 	}
@@ -424,8 +432,10 @@ func tooLarge(kind string, data []byte) error {
 	return fmt.Errorf("%w: %s of %d bytes, limit %d", ErrTooLarge, kind, len(data), MaxData)
 }
 
+// change notes the plan of a slot as it was when the innermost Sub began.
 func (tx *Tx) change(s *slot) {
-	if tx.subs > 0 {
+	if tx.sub != s.sub && tx.sub > 0 {
+		s.sub = tx.sub
 		tx.undo = append(tx.undo, undo{s, s.plan})
 	}
 }
