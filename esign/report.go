@@ -175,6 +175,11 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 		s.log.WarnContext(ctx, "esign: anchor before report", "error", err)
 	}
 	o := &evidence.ExportOptions{DigestsOnly: env.State != StateCompleted && env.State != StateClosed, Why: privacy.PurposeEvidence}
+	trust, err := s.verifyOptions(ctx)
+	if err != nil {
+		return app, err
+	}
+	o.Report = &evidence.ReportOptions{Verify: trust, Number: app.ID, Kind: app.Kind}
 	who := privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "report"}
 	o.Disclose = env.disclose(a)
 	if g := r.Authority; g != nil {
@@ -330,7 +335,9 @@ func (s *Service) WriteReport(ctx context.Context, a Actor, id, lang string, w i
 	return evidence.WriteReport(w, body, body.Size(), &evidence.ReportOptions{Lang: lang, Verify: o, Number: app.ID, Kind: app.Kind})
 }
 
-// WriteReportBundle writes the bundle that an issued report rests on.
+// WriteReportBundle writes the bundle that an issued report rests on. It holds the
+// report in both languages, as report.zh.pdf and report.en.pdf, which cannot name the
+// digest of the file that they are in; see evidence.ReportOptions.Inside.
 func (s *Service) WriteReportBundle(ctx context.Context, a Actor, id string, w io.Writer) error {
 	body, _, err := s.issued(ctx, a, id)
 	if err != nil {

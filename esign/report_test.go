@@ -1,6 +1,7 @@
 package esign_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
@@ -77,7 +79,18 @@ func TestReport_T52_IssuedOnceAndPaid(t *testing.T) {
 	require.NoError(t, svc.WriteReportBundle(ctx, actor("hr"), "r1", &bundle))
 	sum := sha256.Sum256(bundle.Bytes())
 	assert.Equal(t, storage.Hex(sum[:]), app.Bundle, "the report pins its bundle")
+	files, err := zip.NewReader(bytes.NewReader(bundle.Bytes()), int64(bundle.Len()))
+	require.NoError(t, err)
+	trust, err := evidence.ParseTrust(strings.NewReader("log " + svc.Evidence().VerifierKey() + "\n"))
+	require.NoError(t, err)
+	signed := func(string, io.ReaderAt, int64) (evidence.Verdict, error) { return evidence.Indeterminate, nil }
 	for _, lang := range []string{evidence.LangChinese, evidence.LangEnglish} {
+		var inside bytes.Buffer
+		require.NoError(t, evidence.WriteReport(&inside, bytes.NewReader(bundle.Bytes()), int64(bundle.Len()), &evidence.ReportOptions{
+			Lang: lang, Inside: true, Number: "r1", Kind: evidence.SigningReport, Verify: &evidence.VerifyOptions{Keys: trust, Document: signed}}))
+		within, err := fs.ReadFile(files, "report."+lang+".pdf")
+		require.NoError(t, err, "the bundle holds its report")
+		assert.Equal(t, inside.Bytes(), within, "which is a view of the bundle, too")
 		var one, two bytes.Buffer
 		require.NoError(t, svc.WriteReport(ctx, actor("hr"), "r1", lang, &one))
 		require.NoError(t, svc.WriteReport(ctx, actor("hr"), "r1", lang, &two))
