@@ -105,10 +105,11 @@ func (g *Grouped) crowded() bool {
 // gather decides calls, and those who come while a commit is under way, in one
 // round.
 func (sh *shard) gather(calls []*call) {
-	r := newRound(sh, calls)
+	r := sh.newRound()
 	sh.open = r
 	if sh.lane && sh.locks > 0 {
 		sh.locks--
+		r.admit(calls)
 		r.doLocked(sh.g.store.(Locker))
 		sh.open = nil
 		r.end()
@@ -123,7 +124,6 @@ func (sh *shard) gather(calls []*call) {
 		calls = sh.more(MaxBatches - len(r.calls))
 		switch {
 		case calls != nil:
-			r.calls = append(r.calls, calls...)
 			r.decide(calls)
 		case len(r.calls) < MaxBatches:
 			sh.listen()
@@ -179,7 +179,7 @@ func (sh *shard) launch(r *round) {
 	sh.again(r.again)
 	r.seen.reruns, r.again = int64(len(r.again)), nil
 	r.done, sh.flying = make(chan struct{}), r
-	r.set = r.batches()
+	r.batches()
 	r.ctx, r.cancel = context.WithTimeout(context.Background(), sh.g.opts.CommitLimit)
 	fit := r.set.fit()
 	if len(fit) == 0 {
@@ -203,7 +203,8 @@ func (sh *shard) land(next *round) {
 		sent = true
 	}
 	stood := r.stood()
-	r.settle(r.conclude(r.set, r.outs, r.errs))
+	r.conclude(&r.set, r.outs, r.errs)
+	r.settle()
 	if next != nil && !sent {
 		if stood {
 			sh.launch(next)
@@ -231,7 +232,7 @@ func (r *round) stood() bool {
 // comes before others change what it reads.
 func (r *round) asks() bool {
 	for i := range r.held {
-		if h := &r.held[i]; h.confirm && !r.proves(h, nil) {
+		if h := &r.held[i]; h.confirm && !r.proves(h) {
 			return true
 		}
 	}
@@ -246,6 +247,9 @@ func (r *round) end() {
 	if r.cancel != nil {
 		r.cancel()
 	}
+	if !r.kept {
+		r.sh.spareRound(r)
+	}
 }
 
 // drop gives up a round before it was sent. All whom it did not answer, nor send
@@ -259,19 +263,11 @@ func (sh *shard) drop(r *round) {
 	if r.cancel != nil {
 		r.cancel()
 	}
-	moved := make(map[*call]bool, len(r.moved))
-	for _, c := range r.moved {
-		moved[c] = true
-	}
 	var rest []*call
 	for _, c := range r.calls {
-		select {
-		case <-c.done:
-		default:
-			if !moved[c] {
-				c.panics, c.panicked = false, nil
-				rest = append(rest, c)
-			}
+		if c != nil {
+			c.panics, c.panicked = false, nil
+			rest = append(rest, c)
 		}
 	}
 	sh.g.observe(MeasureRerun, int64(len(rest)), 0, nil)

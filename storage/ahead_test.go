@@ -237,3 +237,114 @@ func TestGroupReadsAgainForThoseWhoComeLater(t *testing.T) {
 	<-early // refused, or run again
 	require.NoError(t, g.Close())
 }
+
+// slowReader is a gate that holds up reads, too, while it is told to.
+type slowReader struct {
+	*gate
+	slow    atomic.Bool
+	reading chan []storage.Key
+	read    chan struct{}
+}
+
+func (s *slowReader) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, error) {
+	if s.slow.Load() {
+		s.reading <- keys
+		<-s.read
+	}
+	return s.gate.Get(ctx, keys)
+}
+
+// behindReads is behind, over a store whose reads can wait as well.
+func behindReads(t *testing.T) (mem *storage.Mem, s *slowReader, g *storage.Grouped, first chan error) {
+	t.Helper()
+	mem = new(storage.Mem)
+	s = &slowReader{gate: newGate(mem), reading: make(chan []storage.Key), read: make(chan struct{})}
+	g = storage.Group(s, oneShard())
+	first = make(chan error, 1)
+	go func() { first <- increment(t.Context(), g, key("hot")) }()
+	<-s.entered
+	return mem, s, g, first
+}
+
+// What a refusal rests on is read again before the round that was decided ahead
+// changes it: else who refuses would run again and again while others write.
+func TestGroupConfirmsBeforeItSendsWhatWasDecidedAhead(t *testing.T) {
+	mem, s, g, first := behindReads(t)
+	put(t, mem, key("stock"), "0")
+	put(t, mem, key("limit"), "1")
+	empty := errors.New("empty")
+	runs := 0
+	refused, beside, after := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() {
+		refused <- storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			if _, err := tx.Get(key("stock"), key("limit")); err != nil {
+				return err
+			}
+			runs++
+			return empty
+		})
+	}()
+	awaits(g, 1)
+	go func() { beside <- increment(t.Context(), g, key("beside")) }()
+	awaits(g, 2)
+	s.let <- nil
+	require.NoError(t, <-first)
+	<-s.entered // the commit of beside, at whose end the refusal is settled
+	go func() { after <- increment(t.Context(), g, key("stock")) }()
+	awaits(g, 1)
+	s.slow.Store(true)
+	s.let <- nil
+	assert.ElementsMatch(t, []storage.Key{key("stock"), key("limit")}, <-s.reading)
+	s.slow.Store(false)
+	sent := false
+	select {
+	case <-s.entered:
+		sent = true
+	case <-time.After(20 * time.Millisecond):
+	}
+	assert.False(t, sent, "stock changes only once the refusal is settled")
+	s.read <- struct{}{}
+	require.ErrorIs(t, <-refused, empty)
+	require.NoError(t, <-beside)
+	assert.Equal(t, 1, runs)
+	if !sent {
+		<-s.entered
+	}
+	s.let <- nil
+	require.NoError(t, <-after)
+	assert.Equal(t, "1", string(get(t, mem, key("stock")).Data))
+	require.NoError(t, g.Close())
+}
+
+// The function of who left does not run on when the records are there that it
+// lacked: its caller is told that nothing happened, and may use what it wrote to.
+func TestGroupRunsNothingAheadForThoseWhoLeft(t *testing.T) {
+	mem, s, g, first := behindReads(t)
+	put(t, mem, key("stock"), "0")
+	ctx, cancel := context.WithCancel(t.Context())
+	runs := 0 // no lock: the race detector would object to a run after the return
+	left, last := make(chan error, 1), make(chan error, 1)
+	s.slow.Store(true)
+	go func() {
+		left <- storage.Update(ctx, g, func(tx *storage.Tx) error {
+			runs++
+			_, err := tx.Get(key("stock"))
+			return err
+		})
+	}()
+	<-s.reading
+	cancel()
+	err := <-left
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, storage.ErrUnknown)
+	s.slow.Store(false)
+	s.read <- struct{}{}
+	go func() { last <- increment(t.Context(), g, key("hot")) }()
+	s.let <- nil
+	require.NoError(t, <-first)
+	<-s.entered
+	s.let <- nil
+	require.NoError(t, <-last)
+	assert.Equal(t, 1, runs)
+	require.NoError(t, g.Close())
+}

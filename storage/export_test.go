@@ -1,5 +1,7 @@
 package storage
 
+import "time"
+
 // Waiting returns how many updates wait in the queues of a group.
 func Waiting(g *Grouped) int {
 	n := 0
@@ -24,13 +26,30 @@ func Ahead(g *Grouped) int {
 func Cached(g *Grouped) (records int, bytes int64) {
 	g.cache.mu.Lock()
 	defer g.cache.mu.Unlock()
-	for _, r := range g.cache.records {
-		bytes += r.size()
+	for _, at := range g.cache.index {
+		bytes += g.cache.position(at).size()
 	}
 	if bytes != g.cache.bytes {
 		panic("the cache miscounts its bytes")
 	}
-	return len(g.cache.records), bytes
+	return len(g.cache.index), bytes
+}
+
+// CacheCollision reports which of two records are kept that are set one after the
+// other, if their keys have the same hash.
+func CacheCollision(first, second Key) (found []bool) {
+	c := newRecordCache(10, 1<<20)
+	for _, k := range []Key{first, second} {
+		c.set(&Record{Key: k, Version: 1}, 7, nil, time.Now(), true, 0)
+	}
+	for _, k := range []Key{first, second} {
+		e, ok := c.get(k, 7)
+		found = append(found, ok && e.key == k)
+	}
+	if len(c.index) != 1 || c.bytes != c.find(second, 7).size() {
+		panic("the cache miscounts")
+	}
+	return found
 }
 
 // TempFile and DiskFile are the files of a disk.

@@ -3,9 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +79,7 @@ func Group(s Store, o *GroupOptions) *Grouped {
 		opts.CommitLimit = 10 * time.Second
 	}
 	g := &Grouped{
-		store: s, opts: opts, seed: maphash.MakeSeed(),
+		store: s, opts: opts,
 		slots:  make(chan struct{}, opts.Queue),
 		cache:  newRecordCache(opts.CacheRecords, opts.CacheBytes),
 		shards: make([]shard, opts.Shards),
@@ -98,7 +96,6 @@ func Group(s Store, o *GroupOptions) *Grouped {
 type Grouped struct {
 	store  Store
 	opts   GroupOptions
-	seed   maphash.Seed
 	slots  chan struct{} // one token per update that waits or is under way
 	cache  *recordCache
 	shards []shard
@@ -179,20 +176,24 @@ func (g *Grouped) enter() error {
 	return nil
 }
 
-// A call is one Update on a group.
+// A call is one Update on a group. It is the worker's until it sends on done, and
+// then its caller's, who has it serve others.
 type call struct {
+	done  chan struct{} // has room for the answer: nobody waits for a caller who left
+	run   sync.Mutex    // held while fn runs, so that fn and its caller never run at once
+	state atomic.Int32  // callTaken or another
+	task
+}
+
+// task is what a call is about.
+type task struct {
 	fn       func(*Tx) error
 	since    time.Time // of its coming, for the Observer
 	attempts int
-	done     chan struct{} // closed when the answer is there
+	gone     bool   // guarded by run: the caller left
+	home     *shard // where it was queued first; it may move to a lane
 
-	run  sync.Mutex // held while fn runs, so that fn and its caller never run at once
-	gone bool       // guarded by run: the caller left with an UnknownError
-
-	home  *shard       // where it was queued first; it may move to a lane
-	state atomic.Int32 // callTaken or another
-
-	// What follows is the worker's until done is closed.
+	at       int   // in round.calls, while it is there
 	want     []Key // to have in memory before fn runs
 	make     []Key // to presume absent unless they are in memory
 	strayed  bool  // moved to the shard of what it writes
@@ -207,6 +208,8 @@ type call struct {
 	exits    bool // fn ended its goroutine, as testing's FailNow does
 	alone    bool // fn reads too much, bit by bit, or waits for others: it would hold up the group
 }
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 // leave gives up waiting, unless the answer is there. What is done with the
 // call after that is no answer: fn may not have run at all.
@@ -233,7 +236,10 @@ func (g *Grouped) answer(ctx context.Context, c *call) error {
 	case c.exits:
 		runtime.Goexit()
 	}
-	return c.err
+	err := c.err
+	c.task = task{}
+	calls.Put(c)
+	return err
 }
 
 const (
@@ -278,14 +284,13 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	if g.mem != nil {
 		return g.lead(ctx, g.shardOf(near), attempts, fn)
 	}
-	c := &call{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts}
 	sh := g.shardOf(near)
+	c := calls.Get().(*call)
+	c.task = task{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts, home: sh}
 	running := sh.enqueue(c)
-	var nested <-chan time.Time
+	var nested <-chan struct{}
 	if running != nil {
-		t := time.NewTimer(nestedAfter)
-		defer t.Stop()
-		nested = t.C
+		nested = g.moment()
 	}
 	for {
 		select {
@@ -365,8 +370,10 @@ type shard struct {
 	key   Key
 	locks int // the worker's: how many rounds still do
 
-	flying *round // the worker's: whose commit is under way
-	open   *round // the worker's: being decided
+	flying *round   // the worker's: whose commit is under way
+	open   *round   // the worker's: being decided
+	spare  []*round // the worker's: whose memory serves others
+	taken  []*call  // the worker's
 	bell   chan struct{}
 	early  atomic.Int64 // calls in open that are not taken
 
@@ -402,21 +409,21 @@ func (g *Grouped) shardOf(near []Key) *shard {
 	if len(near) == 0 || len(g.shards) == 1 {
 		return &g.shards[0]
 	}
+	hash := hashKey(near[0])
 	if g.mem != nil {
 		if n := g.mem.shard(near[0]); n > 0 {
 			return &g.shards[int(n-1)%len(g.shards)]
 		}
-	} else if e, ok := g.cache.get(near[0]); ok && e.shard > 0 {
-		return &g.shards[e.shard-1]
+	} else if n := g.cache.shardOf(near[0], hash); n > 0 {
+		return &g.shards[n-1]
 	}
-	return &g.shards[maphash.Comparable(g.seed, near[0])%uint64(len(g.shards))]
+	return &g.shards[hash%uint64(len(g.shards))]
 }
 
 // enqueue returns the call whose function runs at the moment: only from
 // within it can this be an Update inside Update.
 func (sh *shard) enqueue(c *call) (running *call) {
 	running = sh.running.Load()
-	c.done, c.home = make(chan struct{}), sh
 	c.state.Store(callQueued)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -425,8 +432,8 @@ func (sh *shard) enqueue(c *call) (running *call) {
 	return running
 }
 
-// take removes up to MaxBatches calls from the queue. Without any, and without a
-// commit under way, the worker must end.
+// take removes up to MaxBatches calls from the queue; they are listed until it is
+// called again. Without any, and without a commit under way, the worker must end.
 func (sh *shard) take() (calls []*call, end bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -450,7 +457,8 @@ func (sh *shard) takeLocked(limit int) []*call {
 	if n <= 0 {
 		return nil
 	}
-	calls := slices.Clone(sh.queue[:n])
+	calls := append(sh.taken[:0], sh.queue[:n]...)
+	sh.taken = calls
 	rest := copy(sh.queue, sh.queue[n:])
 	clear(sh.queue[rest:])
 	sh.queue = sh.queue[:rest]
@@ -492,6 +500,6 @@ func (sh *shard) finish(c *call, err error) {
 		return // who left needs none
 	}
 	c.err = err
-	close(c.done)
+	c.done <- struct{}{}
 	sh.g.active.Done()
 }

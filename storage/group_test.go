@@ -503,8 +503,8 @@ func TestGroupErrorsOfTheStore(t *testing.T) {
 }
 
 func TestGroupMemoryIsBounded(t *testing.T) {
-	mem := new(storage.Mem)
-	g := storage.Group(mem, &storage.GroupOptions{CacheRecords: 10, CacheBytes: 4096})
+	g := storage.Group(&readCounter{Store: new(storage.Mem)}, &storage.GroupOptions{CacheRecords: 10, CacheBytes: 4096})
+	most := 0
 	for i := range 100 {
 		require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
 			return tx.Put(key(fmt.Sprint(i)), make([]byte, i*10), time.Time{})
@@ -512,7 +512,49 @@ func TestGroupMemoryIsBounded(t *testing.T) {
 		records, bytes := storage.Cached(g)
 		require.LessOrEqual(t, records, 10)
 		require.LessOrEqual(t, bytes, int64(4096))
+		most = max(most, records)
 	}
+	require.Equal(t, 10, most)
+}
+
+// readCounter counts the keys that are read.
+type readCounter struct {
+	storage.Store
+	keys map[storage.Key]int
+}
+
+func (s *readCounter) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, error) {
+	for _, k := range keys {
+		if s.keys != nil {
+			s.keys[k]++
+		}
+	}
+	return s.Store.Get(ctx, keys)
+}
+
+// What every update uses stays in memory, however many records come and go.
+func TestGroupForgetsWhatIsNotUsed(t *testing.T) {
+	mem := new(storage.Mem)
+	s := &readCounter{mem, make(map[storage.Key]int)}
+	g := storage.Group(s, &storage.GroupOptions{Shards: 1, CacheRecords: 20})
+	put(t, mem, key("rules"), "")
+	for i := range 200 {
+		id := key(fmt.Sprint(i))
+		require.NoError(t, storage.Update(t.Context(), g, func(tx *storage.Tx) error {
+			if _, err := tx.Get(key("rules"), key("hot")); err != nil {
+				return err
+			}
+			return errors.Join(tx.Create(id, nil, time.Time{}), tx.Put(key("hot"), []byte(id.ID), time.Time{}))
+		}))
+	}
+	assert.Equal(t, map[storage.Key]int{key("rules"): 1, key("hot"): 1}, s.keys)
+	require.NoError(t, g.Close())
+}
+
+// Of two keys of one hash the cache keeps the later, and takes neither for the other.
+func TestCacheTellsKeysOfOneHashApart(t *testing.T) {
+	found := storage.CacheCollision(key("a"), key("b"))
+	assert.Equal(t, []bool{false, true}, found)
 }
 
 // A function never runs after its caller left.
@@ -604,4 +646,35 @@ func TestGroupCommitsAreBounded(t *testing.T) {
 	for range callers + 1 {
 		require.NoError(t, <-errs)
 	}
+}
+
+// loser stores one commit late: it answers that it does not know, and keeps what it
+// was given.
+type loser struct {
+	storage.Store
+	lose  atomic.Bool
+	given []storage.Batch
+	was   string
+}
+
+func (s *loser) Commit(ctx context.Context, b []storage.Batch) ([]storage.Outcome, error) {
+	if s.lose.CompareAndSwap(true, false) {
+		s.given, s.was = b, fmt.Sprint(b)
+		return nil, storage.ErrUnknown
+	}
+	return s.Store.Commit(ctx, b)
+}
+
+// The memory of a round serves others, but not while its commit may yet happen.
+func TestGroupLeavesLostBatchesAsTheyAre(t *testing.T) {
+	s := &loser{Store: new(storage.Mem)}
+	g := storage.Group(s, oneShard())
+	require.NoError(t, increment(t.Context(), g, key("hot")))
+	s.lose.Store(true)
+	for range 10 {
+		require.NoError(t, increment(t.Context(), g, key("hot")))
+		require.NoError(t, increment(t.Context(), g, key("cold")))
+	}
+	assert.Equal(t, s.was, fmt.Sprint(s.given))
+	require.NoError(t, g.Close())
 }

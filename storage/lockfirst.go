@@ -142,14 +142,14 @@ func (r *round) doLocked(s Locker) {
 	// What others need not wait for comes first.
 	err := r.fetch(slices.DeleteFunc(r.wanted(r.calls), func(k Key) bool { return k == r.sh.key }))
 	decided, start := false, time.Now()
-	var set *batchSet
+	set := &r.set
 	var outs []Outcome
 	var busy []bool
 	if err == nil {
 		outs, busy, err = s.CommitLocked(r.ctx, []Key{r.sh.key}, func(held []Record, get GetFunc) []Batch {
 			decided = true
 			r.sh.g.observe(MeasureLocked, int64(len(r.calls)), time.Since(start), nil)
-			r.calls = append(r.calls, r.sh.more(MaxBatches-len(r.calls))...)
+			r.admit(r.sh.more(MaxBatches - len(r.calls)))
 			r.turn++
 			for _, rec := range held {
 				c := r.cell(rec.Key)
@@ -160,13 +160,12 @@ func (r *round) doLocked(s Locker) {
 					c.val = nil
 				}
 				c.base, c.now, c.known, c.read = rec, rec, true, r.turn
-				r.sh.g.cache.set(rec, c.val, time.Now(), true, 0)
+				r.sh.g.cache.set(&rec, c.hash, c.val, time.Now(), true, 0)
 			}
 			r.reader = get
 			r.run(r.calls)
 			r.reader = nil
-			set = r.batches()
-			return set.fit()
+			return r.batches().fit()
 		})
 	}
 	if !decided {
@@ -177,7 +176,7 @@ func (r *round) doLocked(s Locker) {
 				continue
 			}
 			c.alone = true
-			r.sh.finish(c, nil)
+			r.finish(c, nil)
 		}
 		return
 	}
@@ -186,5 +185,6 @@ func (r *round) doLocked(s Locker) {
 	if fit := set.fit(); len(fit) > 0 {
 		fitOuts, errs = outcomes(fit, outs, busy, err)
 	}
-	r.settle(r.conclude(set, fitOuts, errs))
+	r.conclude(set, fitOuts, errs)
+	r.settle()
 }

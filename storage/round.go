@@ -9,100 +9,48 @@ import (
 )
 
 // A round takes the calls that waited, runs their functions one after another,
-// and commits what they wrote in one call.
+// and commits what they wrote in one call. Its memory is used again and again.
 type round struct {
 	sh    *shard
-	calls []*call
-	ctx   context.Context // of the round's own I/O
+	calls []*call         // nil once they were answered, or sent elsewhere
+	ctx   context.Context // of the round's own I/O; nil until it is sent
 	start time.Time
 	turn  int // how many times it took calls
 
 	ahead *round // whose commit is under way, and whose writes this one builds on
 
 	// Once it is sent:
-	set    *batchSet
+	set    batchSet
 	done   chan struct{} // closed when outs and errs, of the batches of set.fit, are there
 	outs   []Outcome
 	errs   []error
 	cancel context.CancelFunc
 
-	cells map[Key]*cell
-	order []*cell // used by accepted calls, in the order of first use
-	spare []cell  // made, and not taken yet
-	parts []part  // accepted calls, in the order they ran
-	arena []byte  // of entries' Data
-	seen  measured
-	trust bool      // that keys which calls mean to create are absent
-	held  []refusal // calls whose answers wait for the commit
-	early []early   // calls whose answers wait for the commit of the round ahead
-	again []*call   // to run in the next round
-	moved []*call   // to run in another shard
-	bytes int       // of what is to be committed
+	cells   cells
+	order   []*cell // used by accepted calls, in the order of first use
+	parts   []part  // accepted calls, in the order they ran
+	entries []Entry // of the parts
+	arena   []byte  // of entries' Data
+	seen    measured
+	trust   bool      // that keys which calls mean to create are absent
+	held    []refusal // calls whose answers wait for the commit
+	early   []early   // calls whose answers wait for the commit of the round ahead
+	again   []*call   // to run in the next round
+	bytes   int       // of what is to be committed
+	kept    bool      // somebody may still refer to its batches
 
 	reader GetFunc // of the transaction that the functions run in; nil: the store's
-}
-
-// A cell is a key that calls of the round asked for.
-type cell struct {
-	base  Record // in the store, as far as known
-	now   Record // after the calls so far; its Data may be nil if there is a value
-	val   *value // of now
-	at    time.Time
-	known bool  // base is, from memory or read
-	read  int   // the turn in which this round read it; 0: not at all
-	guess bool  // unless known, base is presumed absent: a call means to create it
-	used  bool  // by an accepted call
-	wrote bool  // by one
-	valid bool  // a Get depends on base
-	blind bool  // base is presumed absent, by a Create
-	uses  int   // calls that wrote it
-	owner int32 // the shard, from 1, whose calls write it; 0: unknown
-	parts []int // the parts that used it; once it is written one that stands for all
-}
-
-// cell returns the cell of a key, with what memory knows.
-func (r *round) cell(k Key) *cell {
-	c := r.cells[k]
-	if c != nil {
-		return c
-	}
-	if len(r.spare) == 0 {
-		r.spare = make([]cell, min(4*len(r.calls)+4, 256))
-	}
-	c, r.spare = &r.spare[0], r.spare[1:]
-	c.base.Key, c.now.Key = k, k
-	if p := r.before(k); p != nil {
-		c.base, c.now, c.val, c.at, c.known, c.owner = p.now, p.now, p.val, r.start, true, r.sh.index+1
-		r.seen.hits++
-	} else if e, ok := r.sh.g.cache.get(k); ok {
-		c.base, c.now, c.val, c.at, c.known, c.owner = e.rec, e.rec, e.val, e.at, true, e.shard
-		r.seen.hits++
-	} else {
-		r.seen.misses++
-	}
-	r.cells[k] = c
-	return c
-}
-
-// before returns the cell of a key that the round ahead of this one writes.
-func (r *round) before(k Key) *cell {
-	if r.ahead == nil {
-		return nil
-	}
-	if c := r.ahead.cells[k]; c != nil && c.wrote {
-		return c
-	}
-	return nil
 }
 
 // A part is an accepted call and what it appends; parts that depend on each
 // other form one batch, by union-find.
 type part struct {
-	call    *call
-	entries []Entry
-	parent  int
-	keys    int // of the batch, at most, if this part is its root
-	size    int // of the batch, in entries, likewise
+	call     *call
+	from, to int // in round.entries
+	parent   int
+	keys     int // of the batch, at most, if this part is its root
+	size     int // of the batch, in entries, likewise
+	batch    int // in round.set, once that is made
 }
 
 // A refusal is a call that wrote nothing, and what it read.
@@ -123,18 +71,58 @@ type early struct {
 // maxRoundBytes bounds what one round commits; further calls go to the next.
 const maxRoundBytes = 16 << 20
 
-func newRound(sh *shard, calls []*call) *round {
-	return &round{
-		sh: sh, calls: calls, start: time.Now(), ahead: sh.flying,
-		cells: make(map[Key]*cell, 3*len(calls)), trust: sh.g.trusts(),
+// newRound returns a round that has yet to take calls.
+func (sh *shard) newRound() *round {
+	r := new(round)
+	if n := len(sh.spare); n > 0 {
+		r, sh.spare = sh.spare[n-1], sh.spare[:n-1]
+	}
+	r.sh, r.start, r.ahead, r.trust = sh, time.Now(), sh.flying, sh.g.trusts()
+	return r
+}
+
+// maxSpare bounds the memory, in cells, of a round that is used again.
+const maxSpare = 2048
+
+// spareRound keeps the memory of a round that nobody refers to any more: it was
+// answered, and none builds on it.
+func (sh *shard) spareRound(r *round) {
+	if r.cells.n > maxSpare || len(r.entries) > maxSpare {
+		return
+	}
+	r.cells.clear()
+	r.set.clear()
+	clear(r.calls)
+	clear(r.order)
+	clear(r.parts)
+	clear(r.entries)
+	clear(r.held)
+	clear(r.early)
+	clear(r.again)
+	*r = round{
+		cells: r.cells, set: r.set, calls: r.calls[:0], order: r.order[:0], parts: r.parts[:0],
+		entries: r.entries[:0], arena: r.arena[:0], held: r.held[:0], early: r.early[:0], again: r.again[:0],
+	}
+	sh.spare = append(sh.spare, r)
+}
+
+// admit adds calls to the round.
+func (r *round) admit(calls []*call) {
+	for _, c := range calls {
+		c.at = len(r.calls)
+		r.calls = append(r.calls, c)
 	}
 }
 
-// decide runs the functions of calls that it took.
+// finish hands over an answer. The call is its caller's again.
+func (r *round) finish(c *call, err error) {
+	r.calls[c.at] = nil
+	r.sh.finish(c, err)
+}
+
+// decide runs the functions of calls that it takes.
 func (r *round) decide(calls []*call) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
-	defer cancel()
-	r.ctx = ctx
+	r.admit(calls)
 	r.turn++
 	r.run(calls)
 }
@@ -166,7 +154,7 @@ func (r *round) recall(s *slot, peek bool) {
 	case c.used:
 		s.rec, s.val, s.known, s.shared, s.cached = c.now, c.val, true, c.wrote, c.read < r.turn
 	case c.known:
-		if c.read == r.turn || !peek || r.start.Sub(c.at) <= r.sh.g.opts.PeekAge {
+		if c.read == r.turn || !peek || !c.stale {
 			s.rec, s.val, s.known, s.cached = c.base, c.val, true, c.read < r.turn
 		}
 	case c.guess:
@@ -188,7 +176,7 @@ func (r *round) fetch(keys []Key) error {
 				return err
 			}
 			for _, rec := range recs {
-				c := r.cells[rec.Key]
+				c := r.cell(rec.Key)
 				c.base, c.now, c.val, c.known = rec, rec, nil, true
 			}
 			part = part[:0]
@@ -203,7 +191,13 @@ func (r *round) get(keys []Key) ([]Record, error) {
 	if get == nil {
 		get = r.sh.g.store.Get
 	}
-	recs, err := get(r.ctx, keys)
+	ctx := r.ctx
+	if ctx == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
+		defer cancel()
+	}
+	recs, err := get(ctx, keys)
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
@@ -211,8 +205,8 @@ func (r *round) get(keys []Key) ([]Record, error) {
 		return nil, err
 	}
 	r.sh.g.observe(MeasureGet, int64(len(keys)), time.Since(now), nil)
-	for _, rec := range recs {
-		r.sh.g.cache.set(rec, nil, now, false, 0)
+	for i := range recs {
+		r.sh.g.cache.set(&recs[i], hashKey(recs[i].Key), nil, now, false, 0)
 	}
 	return recs, nil
 }
@@ -260,7 +254,7 @@ func (r *round) run(todo []*call) {
 			case len(tx.missing) > 0 || err == nil && tx.guessed():
 				if c.misses++; c.misses > maxMisses {
 					c.alone = true
-					r.sh.finish(c, nil)
+					r.finish(c, nil)
 				} else {
 					want, missed = append(want, tx.missing...), append(missed, c)
 				}
@@ -282,10 +276,10 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 	if c.gone {
 		return nil, nil, true
 	}
-	tx = newTx(r.ctx, r.sh.g.store, nil)
+	tx = newTx(context.Background(), r.sh.g.store, nil) // it reads through the round
 	tx.round = r
 	if tx.arena = r.arena; cap(tx.arena)-len(tx.arena) < 512 {
-		tx.arena = make([]byte, 0, min(128*len(r.calls)+512, 32<<10))
+		tx.arena = make([]byte, 0, min(2*cap(tx.arena)+1024, 32<<10))
 	}
 	r.sh.running.Store(c)
 	returned, start := false, r.sh.g.clock()
@@ -298,7 +292,7 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 		if took := r.sh.g.clock().Sub(start); took > slowFunction {
 			r.sh.g.observe(MeasureSlow, 1, took, nil)
 		}
-		r.arena = tx.arena
+		r.arena, tx.arena = tx.arena, nil
 		r.sh.running.Store(nil)
 		if returned {
 			return
@@ -309,7 +303,7 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 		}
 		if r.ahead == nil {
 			c.exits = true // runtime.Goexit: shard.work goes on elsewhere
-			r.sh.finish(c, nil)
+			r.finish(c, nil)
 		}
 	}()
 	err = c.fn(tx)
@@ -357,7 +351,7 @@ func (r *round) fail(c *call, err error) {
 // answer finishes a call, once it is known that what its function saw is so.
 func (r *round) answer(c *call, err error) {
 	if r.ahead == nil {
-		r.sh.finish(c, err)
+		r.finish(c, err)
 		return
 	}
 	r.early = append(r.early, early{c, err})
@@ -387,7 +381,7 @@ func (r *round) accept(c *call, tx *Tx) {
 		size += r.parts[p].size
 	}
 	if sh := r.elsewhere(c, tx); sh != nil {
-		r.moved = append(r.moved, c)
+		r.calls[c.at] = nil
 		sh.join(c)
 		return
 	}
@@ -395,8 +389,9 @@ func (r *round) accept(c *call, tx *Tx) {
 		r.again = append(r.again, c)
 		return
 	}
-	id := len(r.parts)
-	r.parts = append(r.parts, part{call: c, entries: tx.stamp(), parent: id, keys: keys, size: size})
+	id, from := len(r.parts), len(r.entries)
+	r.entries = append(r.entries, tx.stamp()...)
+	r.parts = append(r.parts, part{call: c, from: from, to: len(r.entries), parent: id, keys: keys, size: size})
 	for _, p := range joined {
 		r.parts[p].parent = id
 	}

@@ -9,10 +9,22 @@ import (
 
 // A batchSet is what a round commits.
 type batchSet struct {
-	index   map[int]int // root -> batch
-	roots   []int
+	roots   []int // of each batch
 	batches []Batch
-	unfit   []int // roots of batches with a value that does not encode
+	stored  []bool // each, once that is known
+	unfit   []int  // batches with a value that does not encode
+
+	entries []Entry // all of them
+	writes  []Write
+	sizes   []int // how many writes each may have
+}
+
+func (s *batchSet) clear() {
+	clear(s.batches)
+	clear(s.entries)
+	clear(s.writes)
+	s.roots, s.batches, s.stored, s.unfit = s.roots[:0], s.batches[:0], s.stored[:0], nil
+	s.entries, s.writes, s.sizes = s.entries[:0], s.writes[:0], s.sizes[:0]
 }
 
 // fit are the batches that can be sent. Whose fault it is that one cannot, its
@@ -23,7 +35,7 @@ func (s *batchSet) fit() []Batch {
 	}
 	var fit []Batch
 	for i, b := range s.batches {
-		if !slices.Contains(s.unfit, s.roots[i]) {
+		if !slices.Contains(s.unfit, i) {
 			fit = append(fit, b)
 		}
 	}
@@ -32,45 +44,41 @@ func (s *batchSet) fit() []Batch {
 
 // batches makes one batch of all accepted calls that depend on each other.
 func (r *round) batches() *batchSet {
-	set := &batchSet{index: make(map[int]int)}
-	at := func(p int) *Batch {
-		root := r.root(p)
-		i, ok := set.index[root]
-		if !ok {
-			i = len(set.batches)
-			set.index[root], set.roots, set.batches = i, append(set.roots, root), append(set.batches, Batch{})
-		}
-		return &set.batches[i]
+	set := &r.set
+	for p := range r.parts {
+		r.parts[p].batch = -1
 	}
 	for p := range r.parts {
-		b := at(p)
-		if b.Entries == nil {
-			b.Entries = make([]Entry, 0, r.parts[r.root(p)].size)
+		root := r.root(p)
+		if r.parts[root].batch < 0 {
+			r.parts[root].batch = len(set.roots)
+			set.roots, set.sizes = append(set.roots, root), append(set.sizes, 0)
 		}
-		b.Entries = append(b.Entries, r.parts[p].entries...)
+		r.parts[p].batch = r.parts[root].batch
+	}
+	r.carve()
+	for p := range r.parts {
+		b := &set.batches[r.parts[p].batch]
+		b.Entries = append(b.Entries, r.entries[r.parts[p].from:r.parts[p].to]...)
 	}
 	for _, c := range r.order {
 		switch {
 		case c.wrote && c.now.Version > 0:
-			b := at(c.parts[0])
+			i := r.parts[c.parts[0]].batch
 			if c.now.Data == nil && c.val != nil {
 				var err error
 				if c.now.Data, err = c.val.encode(c.base.Key.Kind); err != nil {
-					set.unfit = append(set.unfit, r.root(c.parts[0]))
+					set.unfit = append(set.unfit, i)
 					continue
 				}
 			}
-			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Data: c.now.Data, Due: c.now.Due})
+			set.write(i, Write{Key: c.base.Key, Expect: c.base.Version, Data: c.now.Data, Due: c.now.Due})
 		case c.wrote && c.base.Version > 0:
-			b := at(c.parts[0])
-			b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Delete: true})
+			set.write(r.parts[c.parts[0]].batch, Write{Key: c.base.Key, Expect: c.base.Version, Delete: true})
 		case !c.wrote && c.valid && c.base.Version > 0:
-			last := -1
 			for _, p := range c.parts {
-				if root := r.root(p); root != last && !r.checks(at(p), c.base.Key) {
-					b := at(p)
-					b.Writes = append(b.Writes, Write{Key: c.base.Key, Expect: c.base.Version, Check: true})
-					last = root
+				if i := r.parts[p].batch; !set.checks(i, c.base.Key) {
+					set.write(i, Write{Key: c.base.Key, Expect: c.base.Version, Check: true})
 				}
 			}
 		}
@@ -78,25 +86,66 @@ func (r *round) batches() *batchSet {
 	return set
 }
 
-// conclude answers the calls, given what became of the batches of set.fit.
-func (r *round) conclude(set *batchSet, fitOuts []Outcome, fitErrs []error) (stored map[int]bool) {
-	stored = make(map[int]bool)
-	outs, errs := make([]Outcome, len(set.batches)), make([]error, len(set.batches))
-	lanes := make([]*shard, len(set.batches))
-	n := 0
-	for i, root := range set.roots {
-		if slices.Contains(set.unfit, root) {
-			errs[i] = errUnfit
-		} else {
-			outs[i], errs[i] = fitOuts[n], fitErrs[n]
-			n++
+// carve gives each batch its share of the memory for entries and writes.
+func (r *round) carve() {
+	set, writes := &r.set, 0
+	for _, c := range r.order {
+		parts := c.parts
+		if c.wrote {
+			parts = parts[:1]
 		}
-		if errs[i] == nil && outs[i].OK {
-			stored[root] = true
+		for _, p := range parts {
+			set.sizes[r.parts[p].batch]++
+			writes++
+		}
+	}
+	set.entries = slices.Grow(set.entries, len(r.entries))[:len(r.entries)]
+	set.writes = slices.Grow(set.writes, writes)[:writes]
+	entries := 0
+	writes = 0
+	for i, root := range set.roots {
+		toEntries, toWrites := entries+r.parts[root].size, writes+set.sizes[i]
+		set.batches = append(set.batches, Batch{
+			Entries: set.entries[entries:entries:toEntries], Writes: set.writes[writes:writes:toWrites],
+		})
+		entries, writes = toEntries, toWrites
+	}
+}
+
+func (s *batchSet) write(i int, w Write) { s.batches[i].Writes = append(s.batches[i].Writes, w) }
+
+// checks reports whether the last write of a batch is a Check of k already.
+func (s *batchSet) checks(i int, k Key) bool {
+	n := len(s.batches[i].Writes)
+	return n > 0 && s.batches[i].Writes[n-1].Check && s.batches[i].Writes[n-1].Key == k
+}
+
+// conclude answers the calls, given what became of the batches of set.fit.
+func (r *round) conclude(set *batchSet, fitOuts []Outcome, fitErrs []error) {
+	outs, errs := fitOuts, fitErrs
+	if len(set.unfit) > 0 {
+		outs, errs = make([]Outcome, len(set.batches)), make([]error, len(set.batches))
+	}
+	var lanes []*shard // of batches, once there is one
+	n := 0
+	for i := range set.batches {
+		if len(set.unfit) > 0 {
+			if errs[i] = errUnfit; !slices.Contains(set.unfit, i) {
+				outs[i], errs[i] = fitOuts[n], fitErrs[n]
+				n++
+			}
+		}
+		ok := errs[i] == nil && outs[i].OK
+		set.stored = append(set.stored, ok)
+		if ok {
 			continue
 		}
+		r.kept = r.kept || errs[i] != nil && errs[i] != errBusy && errs[i] != errUnfit
+		if lanes == nil {
+			lanes = make([]*shard, len(set.batches))
+		}
 		if errs[i] == nil || errs[i] == errBusy {
-			lanes[i] = r.divert(root)
+			lanes[i] = r.divert(set.roots[i])
 		}
 		if errs[i] == nil {
 			r.seen.conflicts++
@@ -108,33 +157,30 @@ func (r *round) conclude(set *batchSet, fitOuts []Outcome, fitErrs []error) (sto
 	}
 	now := time.Now()
 	for _, c := range r.order {
-		if c.wrote && stored[r.root(c.parts[0])] {
-			r.sh.g.cache.set(c.now, c.val, now, true, r.sh.index+1)
+		if c.wrote && set.stored[r.parts[c.parts[0]].batch] {
+			r.sh.g.cache.set(&c.now, c.hash, c.val, now, true, r.sh.index+1)
 		}
 	}
 	for p := range r.parts {
-		i := set.index[r.root(p)]
-		r.close(r.parts[p].call, set.batches[i], outs[i], errs[i], lanes[i])
+		i := r.parts[p].batch
+		if set.stored[i] {
+			r.finish(r.parts[p].call, nil)
+			continue
+		}
+		r.retry(r.parts[p].call, set.batches[i], errs[i], lanes[i])
 	}
-	return stored
 }
 
 // doubt notes that a key which a call meant to create was there, or may have been.
 func (r *round) doubt(current []Record) {
 	found := len(current) == 0
 	for i := range current {
-		c := r.cells[current[i].Key]
+		c := r.cells.find(current[i].Key, hashKey(current[i].Key))
 		found = found || c != nil && c.guess && !c.known && current[i].Version > 0
 	}
 	if found {
 		r.sh.g.doubts.Store(doubtRounds)
 	}
-}
-
-// checks reports whether the last write of a batch is a Check of k already.
-func (r *round) checks(b *Batch, k Key) bool {
-	n := len(b.Writes)
-	return n > 0 && b.Writes[n-1].Check && b.Writes[n-1].Key == k
 }
 
 var (

@@ -5,21 +5,19 @@ import (
 	"fmt"
 )
 
-// close answers a call, or has it run again, in a lane if there is one for it.
-func (r *round) close(c *call, b Batch, out Outcome, err error, lane *shard) {
+// retry has a call run again whose batch is not known to be stored, in a lane if
+// there is one for it. If there is no point, it answers the call.
+func (r *round) retry(c *call, b Batch, err error, lane *shard) {
 	switch {
-	case err == nil && out.OK:
-		r.sh.finish(c, nil)
-		return
 	case err == errUnfit, err == errBusy && lane == nil:
 		c.alone = true
-		r.sh.finish(c, nil)
+		r.finish(c, nil)
 		return
 	case err == errBusy:
 	case errors.Is(err, ErrUnknown):
 		c.unknown, c.lost = err, append(c.lost, Batch{Writes: b.Writes})
 		if c.unknowns++; c.unknowns == unknownAttempts {
-			r.sh.finish(c, err)
+			r.finish(c, err)
 			return
 		}
 	case err != nil:
@@ -33,6 +31,7 @@ func (r *round) close(c *call, b Batch, out Outcome, err error, lane *shard) {
 	c.make = nil
 	if lane != nil && c.tries+1 < c.attempts {
 		c.tries++
+		r.calls[c.at] = nil
 		lane.join(c)
 		return
 	}
@@ -51,7 +50,10 @@ func (r *round) rerun(c *call) {
 // settle answers the calls that wrote nothing. What they rest on was so when
 // the round committed if it still is now, and if what they saw of others was
 // committed.
-func (r *round) settle(stored map[int]bool) {
+func (r *round) settle() {
+	if len(r.held) == 0 {
+		return
+	}
 	fresh := make(map[Key]Record)
 	var part []Key
 	read := func() (err error) {
@@ -68,7 +70,7 @@ func (r *round) settle(stored map[int]bool) {
 	var err error
 	for j := range r.held {
 		h := &r.held[j]
-		if h.confirm && r.proves(h, stored) {
+		if h.confirm && r.proves(h) {
 			h.confirm = false
 		}
 		for i := 0; h.confirm && i < len(h.seen); i++ {
@@ -93,7 +95,7 @@ func (r *round) settle(stored map[int]bool) {
 	for _, h := range r.held {
 		moved := false
 		for _, p := range h.parts {
-			moved = moved || !stored[r.root(p)]
+			moved = moved || !r.set.stored[r.parts[p].batch]
 		}
 		now := new(recordSet) // as it is after the commit
 		for _, rec := range h.seen {
@@ -112,27 +114,27 @@ func (r *round) settle(stored map[int]bool) {
 			}
 			r.rerun(h.call)
 		case h.err != nil && undecided(h.call.lost, now):
-			r.sh.finish(h.call, &UnknownError{h.err})
+			r.finish(h.call, &UnknownError{h.err})
 		default:
-			r.sh.finish(h.call, h.err)
+			r.finish(h.call, h.err)
 		}
 	}
 }
 
 // proves reports whether the round's own commit shows what a refusal rests on: one
-// batch has it all as the refusal saw it. stored are the roots that are; nil: all.
-func (r *round) proves(h *refusal, stored map[int]bool) bool {
-	root := -1
+// batch has it all as the refusal saw it, and is stored, as far as that is known.
+func (r *round) proves(h *refusal) bool {
+	batch := -1
 	for i := range h.seen {
-		c := r.cells[h.seen[i].Key]
+		c := r.cells.find(h.seen[i].Key, hashKey(h.seen[i].Key))
 		if c == nil || !c.wrote || c.now.Version != h.seen[i].Version {
 			return false
 		}
-		p := r.root(c.parts[0])
-		if root >= 0 && p != root || stored != nil && !stored[p] {
+		b := r.parts[c.parts[0]].batch
+		if batch >= 0 && b != batch || len(r.set.stored) > 0 && !r.set.stored[b] {
 			return false
 		}
-		root = p
+		batch = b
 	}
-	return root >= 0
+	return batch >= 0
 }

@@ -61,7 +61,7 @@ func (tx *Tx) release() {
 		return
 	}
 	tx.txRun = nil
-	if r.mem == nil || cap(r.arena) > maxKept || cap(r.entries) > MaxKeys {
+	if r.mem == nil && r.round == nil || cap(r.arena) > maxKept || cap(r.entries) > MaxKeys {
 		r.entries, r.arena = nil, nil // a batch may still refer to them
 	}
 	if len(r.order) > MaxKeys || cap(r.undo) > 8*MaxKeys {
