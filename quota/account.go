@@ -71,7 +71,7 @@ func (l *Ledger) suspend(tx *storage.Tx, op string, kind EntryKind, state string
 			return struct{}{}, err
 		}
 		o.Suspended = state
-		if err := o.post(nil, Entry{Kind: kind, Actor: req.Actor, Reason: req.Reason}); err != nil {
+		if err := o.post(nil, &Entry{Kind: kind, Actor: req.Actor, Reason: req.Reason}); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, l.save(tx, o)
@@ -185,7 +185,7 @@ func (l *Ledger) merge(tx *storage.Tx, req MergeRequest) (Merger, error) {
 		m.Lots = append(m.Lots, lot.ID)
 		m.Units += n
 	}
-	if err := from.post(nil, Entry{Kind: EntryAlias, Actor: req.Actor, Reason: string(to.Account)}); err != nil {
+	if err := from.post(nil, &Entry{Kind: EntryAlias, Actor: req.Actor, Reason: string(to.Account)}); err != nil {
 		return Merger{}, err
 	}
 	from.MergedInto = to.Account
@@ -208,7 +208,7 @@ func carry(from, to *opened, id LotID, actor, reason string) (Units, error) {
 	there := *here
 	there.Granted -= here.Held + n
 	there.Held, there.Lapse = 0, nil
-	if err := from.post(here, Entry{Kind: EntryMerge, Units: n, Debit: BookAvailable, Credit: BookTransit, Actor: actor, Reason: reason}); err != nil {
+	if err := from.post(here, &Entry{Kind: EntryMerge, Units: n, Debit: BookAvailable, Credit: BookTransit, Actor: actor, Reason: reason}); err != nil {
 		return 0, err
 	}
 	here.Granted, here.Used, here.Expired, here.Clawed = here.Held, 0, 0, 0
@@ -217,7 +217,7 @@ func carry(from, to *opened, id LotID, actor, reason string) (Units, error) {
 		from.Lots = slices.DeleteFunc(from.Lots, func(l Lot) bool { return l.ID == id })
 	}
 	p := to.insert(there)
-	if err := to.post(p, Entry{Kind: EntryMerge, Units: n, Debit: BookTransit, Credit: BookAvailable, Actor: actor, Reason: reason}); err != nil {
+	if err := to.post(p, &Entry{Kind: EntryMerge, Units: n, Debit: BookTransit, Credit: BookAvailable, Actor: actor, Reason: reason}); err != nil {
 		return 0, err
 	}
 	to.begin(p)
@@ -252,7 +252,7 @@ func (l *Ledger) forward(tx *storage.Tx, tenant string, id AccountID) error {
 			continue
 		}
 		moved = true
-		if err := from.post(here, Entry{Kind: EntryMerge, Units: n, Debit: BookAvailable, Credit: BookTransit}); err != nil {
+		if err := from.post(here, &Entry{Kind: EntryMerge, Units: n, Debit: BookAvailable, Credit: BookTransit}); err != nil {
 			return err
 		}
 		from.begin(here)
@@ -267,7 +267,7 @@ func (l *Ledger) forward(tx *storage.Tx, tenant string, id AccountID) error {
 			}
 			there = to.insert(*rec.End)
 		}
-		if err := to.post(there, Entry{Kind: EntryMerge, Units: n, Debit: BookTransit, Credit: BookAvailable}); err != nil {
+		if err := to.post(there, &Entry{Kind: EntryMerge, Units: n, Debit: BookTransit, Credit: BookAvailable}); err != nil {
 			return err
 		}
 		to.begin(there)

@@ -146,7 +146,7 @@ func (j *journal) advance() error {
 		l := &j.Lots[i]
 		if !lapse {
 			n := l.available()
-			if err := j.post(l, Entry{Kind: EntryExpire, Effective: at, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
+			if err := j.post(l, &Entry{Kind: EntryExpire, Effective: at, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
 				return err
 			}
 			continue
@@ -154,7 +154,7 @@ func (j *journal) advance() error {
 		n, instant := l.Lapse[0].Units, l.Lapse[0].At
 		l.Lapse = slices.Delete(l.Lapse, 0, 1)
 		j.use(l.Unit, dayOf(at), -n)
-		if err := j.post(l, Entry{Kind: EntryLapse, Effective: at, Expires: instant, Units: n, Debit: BookHeld, Credit: BookAvailable}); err != nil {
+		if err := j.post(l, &Entry{Kind: EntryLapse, Effective: at, Expires: instant, Units: n, Debit: BookHeld, Credit: BookAvailable}); err != nil {
 			return err
 		}
 		if _, err := j.returned(l, n, at, "", ""); err != nil {
@@ -190,13 +190,13 @@ func (j *journal) returned(l *Lot, n Units, at time.Time, hold HoldID, slot Slot
 		return true, nil
 	}
 	if l.Clawing {
-		return false, j.post(l, Entry{Kind: EntryClaw, Effective: at, Hold: hold, Slot: slot, Units: n, Debit: BookAvailable, Credit: BookClawed})
+		return false, j.post(l, &Entry{Kind: EntryClaw, Effective: at, Hold: hold, Slot: slot, Units: n, Debit: BookAvailable, Credit: BookClawed})
 	}
 	if at.Before(l.Until) {
 		return true, nil
 	}
 	until := instant(j.expired(*l, slices.Clone(j.Lots), at))
-	if err := j.post(l, Entry{Kind: EntryExpire, Effective: at, Hold: hold, Slot: slot, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
+	if err := j.post(l, &Entry{Kind: EntryExpire, Effective: at, Hold: hold, Slot: slot, Units: n, Debit: BookAvailable, Credit: BookExpired}); err != nil {
 		return false, err
 	}
 	if !until.After(at) {
@@ -226,7 +226,7 @@ func (j *journal) grant(l Lot, n Units, at time.Time, actor, reason string) erro
 		return ErrTooManyLots
 	}
 	p := j.insert(l)
-	err := j.post(p, Entry{Kind: EntryGrant, Effective: at, Units: n, Debit: BookIssue, Credit: BookAvailable, Actor: actor, Reason: reason})
+	err := j.post(p, &Entry{Kind: EntryGrant, Effective: at, Units: n, Debit: BookIssue, Credit: BookAvailable, Actor: actor, Reason: reason})
 	if err != nil {
 		return err
 	}
@@ -243,12 +243,10 @@ func (j *journal) begin(l *Lot) {
 }
 
 // post moves units of a lot from one book to another and notes the entry.
-func (j *journal) post(l *Lot, entry Entry) error {
-	if err := move(l, entry.Debit, entry.Credit, entry.Units); err != nil {
+func (j *journal) post(l *Lot, e *Entry) error {
+	if err := move(l, e.Debit, e.Credit, e.Units); err != nil {
 		return err
 	}
-	j.entries = append(j.entries, entry)
-	e := &j.entries[len(j.entries)-1]
 	if l != nil {
 		e.Lot = l.ID
 	}
@@ -258,6 +256,7 @@ func (j *journal) post(l *Lot, entry Entry) error {
 	j.Seq++
 	j.Last = j.at
 	e.Seq, e.Recorded = j.Seq, j.at
+	j.entries = append(j.entries, *e)
 	return nil
 }
 
@@ -435,7 +434,7 @@ func (j *journal) hold(s *Slice, hold HoldID, slot SlotID, expires time.Time, ac
 		addLapse(l, expires, s.Units)
 	}
 	j.use(l.Unit, dayOf(j.at), s.Units)
-	err := j.post(l, Entry{Kind: EntryHold, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookAvailable, Credit: BookHeld, Actor: actor})
+	err := j.post(l, &Entry{Kind: EntryHold, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookAvailable, Credit: BookHeld, Actor: actor})
 	s.Entry = j.Seq
 	return err
 }
@@ -446,7 +445,7 @@ func (j *journal) spend(kind EntryKind, s Slice, hold HoldID, slot SlotID, expir
 	if err != nil {
 		return err
 	}
-	return j.post(l, Entry{Kind: kind, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookHeld, Credit: BookUsed, Reverses: s.Entry, Actor: actor, Reason: reason})
+	return j.post(l, &Entry{Kind: kind, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookHeld, Credit: BookUsed, Reverses: s.Entry, Actor: actor, Reason: reason})
 }
 
 // release gives a held slice back to its lot.
@@ -456,7 +455,7 @@ func (j *journal) release(s Slice, hold HoldID, slot SlotID, line Line, expires 
 		return Return{}, err
 	}
 	j.use(l.Unit, dayOf(line.Held), -s.Units)
-	err = j.post(l, Entry{Kind: EntryRelease, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookHeld, Credit: BookAvailable, Reverses: s.Entry, Actor: actor, Reason: reason})
+	err = j.post(l, &Entry{Kind: EntryRelease, Hold: hold, Slot: slot, Expires: expires, Units: s.Units, Debit: BookHeld, Credit: BookAvailable, Reverses: s.Entry, Actor: actor, Reason: reason})
 	if err != nil {
 		return Return{}, err
 	}

@@ -246,7 +246,7 @@ func (l *Ledger) ClawTx(ctx context.Context, tx *storage.Tx, req ClawRequest) (C
 				continue
 			}
 			c.Units += n
-			err := o.post(lot, Entry{Kind: EntryClaw, Units: n, Debit: BookAvailable, Credit: BookClawed, Actor: req.Actor, Reason: req.Reason})
+			err := o.post(lot, &Entry{Kind: EntryClaw, Units: n, Debit: BookAvailable, Credit: BookClawed, Actor: req.Actor, Reason: req.Reason})
 			if err != nil {
 				return Clawback{}, err
 			}

@@ -188,7 +188,7 @@ func (l *Ledger) ConfirmRefundTx(ctx context.Context, tx *storage.Tx, req EndRef
 			return nil
 		}
 		r.Clawed += n
-		return o.post(lot, Entry{Kind: EntryClaw, Units: n, Debit: BookAvailable, Credit: BookClawed, Actor: req.Actor, Reason: req.Reason})
+		return o.post(lot, &Entry{Kind: EntryClaw, Units: n, Debit: BookAvailable, Credit: BookClawed, Actor: req.Actor, Reason: req.Reason})
 	})
 }
 
@@ -239,7 +239,7 @@ func (l *Ledger) endRefund(tx *storage.Tx, op string, req EndRefundRequest, end 
 
 // note posts an entry without units that carries the lot as it stands.
 func (o *opened) note(lot *Lot, kind EntryKind, actor, reason string) error {
-	if err := o.post(lot, Entry{Kind: kind, Actor: actor, Reason: reason}); err != nil {
+	if err := o.post(lot, &Entry{Kind: kind, Actor: actor, Reason: reason}); err != nil {
 		return err
 	}
 	o.begin(lot)

@@ -220,7 +220,8 @@ func (m *Mem) kind(tenant, kind string) *memKind {
 
 // recentKind is where a kind, which is not empty, is in Mem.recent, if it is.
 func recentKind(tenant, kind string) int {
-	return (len(tenant) + 5*len(kind) + int(kind[len(kind)-1])) % len(Mem{}.recent)
+	last := kind[len(kind)-1]
+	return (len(tenant) + 5*len(kind) + int(last^last>>4)) % len(Mem{}.recent)
 }
 
 // makeKind is kind, which it makes if need be. The caller may write.
