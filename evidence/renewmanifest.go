@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,22 +11,50 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// maxKeptManifest bounds a manifest that is renewed: that of some thousand events.
-const maxKeptManifest = 600 << 10
-
-// A keptManifest is the manifest of the bundle under an issued report. The bundle is
-// fixed by the report, so the evidence record over its manifest stands beside it.
+// A keptManifest stands for the manifest of the bundle under an issued report. The
+// bundle is fixed by the report, so the evidence record over its manifest stands beside
+// it.
 type keptManifest struct {
-	Env      string      `json:"env"`
-	Manifest []byte      `json:"manifest"`
-	Renewed  []byte      `json:"ers,omitempty"` // evidence record (RFC 4998) over Manifest
-	Due      time.Time   `json:"due,omitzero"`  // when to stamp or to renew; zero before Issued and when it is too late
-	Sum      storage.Hex `json:"sum"`           // SHA-256 of Manifest and Renewed, each behind its length
+	Env     string      `json:"env"`
+	Size    int         `json:"size"`          // of the manifest, which is in records of its own
+	Digest  storage.Hex `json:"sha256"`        // its SHA-256
+	Renewed []byte      `json:"ers,omitempty"` // evidence record (RFC 4998) over it
+	Due     time.Time   `json:"due,omitzero"`  // when to stamp or to renew; zero before Issued and when it is too late
+	Sum     storage.Hex `json:"sum"`           // SHA-256 of Digest and Renewed, each behind its length
 }
 
 var manifests = storage.Kind[keptManifest]{Name: "evidence.manifest", Schema: 1, Due: func(m keptManifest) time.Time { return m.Due }}
 
-func (m keptManifest) sum() []byte { return hashOf(lp(lp(nil, string(m.Manifest)), string(m.Renewed))) }
+func (m keptManifest) sum() []byte { return hashOf(lp(lp(nil, string(m.Digest)), string(m.Renewed))) }
+
+// parts are the records that hold the manifest as it is, each as much of it as a
+// record can.
+func (m keptManifest) parts(tenant, report string) []storage.Key {
+	keys := make([]storage.Key, (m.Size+storage.MaxData-1)/storage.MaxData)
+	for i := range keys {
+		keys[i] = storage.Key{Tenant: tenant, Kind: "evidence.manifest_part", ID: storage.JoinID(report, fmt.Sprintf("%04x", i))}
+	}
+	return keys
+}
+
+// manifest reads a manifest that is kept.
+func (l *Log) manifest(ctx context.Context, k storage.Key, m keptManifest) ([]byte, error) {
+	if m.Size < 0 || m.Size > maxManifest {
+		return nil, fmt.Errorf("evidence: stored manifest: %w", storage.ErrCorrupt)
+	}
+	recs, err := l.store.Get(ctx, m.parts(k.Tenant, k.ID))
+	if err != nil {
+		return nil, fmt.Errorf("evidence: read manifest: %w", err)
+	}
+	out := make([]byte, 0, m.Size)
+	for _, r := range recs {
+		out = append(out, r.Data...)
+	}
+	if !bytes.Equal(hashOf(out), m.Digest) {
+		return nil, fmt.Errorf("evidence: stored manifest: %w", storage.ErrCorrupt)
+	}
+	return out, nil
+}
 
 // keepManifest joins the commits of a report: the manifest is kept at Extracted, is due
 // for its first timestamp at Issued, and goes at Refused.
@@ -40,17 +69,26 @@ func (l *Log) keepManifest(tx *storage.Tx, a Application, s Step) error {
 		if err != nil || got.origin != l.origin || got.tenant != a.Tenant || got.env != a.Env {
 			return fmt.Errorf("%w: manifest of another bundle", ErrStage)
 		}
-		if len(s.Manifest) > maxKeptManifest {
-			l.log.Warn("evidence: manifest too large to be renewed", "report", a.ID, "bytes", len(s.Manifest))
-			return nil
-		}
-		m = keptManifest{Env: a.Env, Manifest: s.Manifest}
+		m = keptManifest{Env: a.Env, Size: len(s.Manifest), Digest: hashOf(s.Manifest)}
 		m.Sum = m.sum()
-		return manifests.Put(tx, a.Tenant, a.ID, m)
+		rest := s.Manifest
+		for _, k := range m.parts(a.Tenant, a.ID) {
+			n := min(len(rest), storage.MaxData)
+			if err := tx.Create(k, rest[:n], time.Time{}); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return manifests.Create(tx, a.Tenant, a.ID, m)
 	case a.Stage == Issued && had:
 		m.Due = a.At
 		return manifests.Put(tx, a.Tenant, a.ID, m)
 	case a.Stage == Refused && had:
+		for _, k := range m.parts(a.Tenant, a.ID) {
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
+		}
 		return manifests.Delete(tx, a.Tenant, a.ID)
 	}
 	return nil
@@ -75,7 +113,7 @@ func (l *Log) ManifestRecord(ctx context.Context, tenant, report string) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	if string(m.sum()) != string(m.Sum) {
+	if !bytes.Equal(m.sum(), m.Sum) {
 		return nil, fmt.Errorf("evidence: stored manifest: %w", storage.ErrCorrupt)
 	}
 	if len(m.Renewed) == 0 {
@@ -100,15 +138,19 @@ func (l *Log) renewManifests(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("evidence: manifests due: %w", err)
 		}
+		var body []byte
 		m, err := manifests.Decode(recs[0])
-		if err == nil && string(m.sum()) != string(m.Sum) {
+		if err == nil && !bytes.Equal(m.sum(), m.Sum) {
 			err = fmt.Errorf("evidence: stored manifest: %w", storage.ErrCorrupt)
+		}
+		if err == nil {
+			body, err = l.manifest(ctx, k, m)
 		}
 		if err != nil { // one must not keep the others from their renewal
 			errs = append(errs, err)
 			continue
 		}
-		x := &renewal{what: "manifest of report " + k.ID, body: m.Manifest, old: m.Renewed,
+		x := &renewal{what: "manifest of report " + k.ID, body: body, old: m.Renewed,
 			keep: func(record []byte, due time.Time) error { return l.keepManifestRecord(ctx, k, record, due) }}
 		if len(x.old) == 0 {
 			fresh = append(fresh, x)

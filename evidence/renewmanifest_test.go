@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -147,14 +148,16 @@ func TestRenewal_T52_ManifestGoesWithItsReport(t *testing.T) {
 	w, _ := anchoredPair(t)
 	by := evidence.Actor{ID: "clerk"}
 	stored := func() (n int) {
-		for _, err := range storage.Scan(w.ctx, w.mem, "acme", "evidence.manifest", "") {
-			require.NoError(t, err)
-			n++
+		for _, kind := range []string{"evidence.manifest", "evidence.manifest_part"} {
+			for _, err := range storage.Scan(w.ctx, w.mem, "acme", kind, "") {
+				require.NoError(t, err)
+				n++
+			}
 		}
 		return n
 	}
 	w.extracted("r1", true)
-	assert.Equal(t, 1, stored())
+	assert.Equal(t, 2, stored())
 	w.advance(time.Hour)
 	_, err := w.log.Anchor(w.ctx)
 	require.NoError(t, err)
@@ -174,6 +177,50 @@ func TestRenewal_T52_ManifestGoesWithItsReport(t *testing.T) {
 	}
 	_, err = w.log.ManifestRecord(w.ctx, "other", "r1")
 	require.ErrorIs(t, err, evidence.ErrNotFound)
+}
+
+// T13 T52: the manifest of an envelope with thousands of events is kept in several
+// records, each as long as one can be, and renewed like any other; one that was
+// changed in the store is not.
+func TestRenewal_T52_LargeManifest(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredPair(t)
+	viewed := evidence.Draft{Tenant: "acme", Env: "nda-17", Type: "document.viewed", Actor: evidence.Actor{ID: "li"}}
+	for range 50 {
+		_, err := storage.UpdateValue(w.ctx, w.mem, func(tx *storage.Tx) (ref evidence.Ref, err error) {
+			for range 100 {
+				if ref, err = w.log.AppendTx(w.ctx, tx, viewed); err != nil {
+					break
+				}
+			}
+			return ref, err
+		})
+		require.NoError(t, err)
+	}
+	w.anchor()
+	b, bad := w.issued("r1"), w.issued("r2")
+	part := func(report string, i int) storage.Key {
+		return storage.Key{Tenant: "acme", Kind: "evidence.manifest_part", ID: storage.JoinID(report, fmt.Sprintf("%04x", i))}
+	}
+	recs := must(w.mem.Get(w.ctx, []storage.Key{part("r1", 0), part("r1", 1), part("r1", 2)}))
+	assert.Len(t, recs[0].Data, storage.MaxData)
+	assert.Zero(t, recs[2].Version)
+	assert.Equal(t, mustEntry(b, "manifest.json"), append(recs[0].Data, recs[1].Data...))
+	other := must(w.mem.Get(w.ctx, []storage.Key{part("r2", 1)}))[0]
+	other.Data[7] ^= 1
+	require.True(t, must(w.mem.Commit(w.ctx, []storage.Batch{{Writes: []storage.Write{{Key: other.Key, Expect: other.Version, Data: other.Data}}}}))[0].OK)
+
+	w.advance(time.Hour)
+	_, err := w.log.Anchor(w.ctx)
+	require.ErrorIs(t, err, storage.ErrCorrupt)
+	_, err = w.log.ManifestRecord(w.ctx, "acme", "r2")
+	require.ErrorIs(t, err, evidence.ErrNotFound)
+	trust := w.trust(s.trustLines())
+	record := must(w.log.ManifestRecord(w.ctx, "acme", "r1"))
+	r := verify(t, b, &evidence.VerifyOptions{Keys: trust, Manifest: record})
+	assert.True(t, r.Has(evidence.CodeRenewal, evidence.Passed), troubles(r))
+	r = verify(t, bad, &evidence.VerifyOptions{Keys: trust, Manifest: record})
+	assert.True(t, r.Has(evidence.CodeRenewal, evidence.Failed), "of another manifest")
 }
 
 // Frozen: a bundle and the evidence record of its manifest, with both renewals (A10).
