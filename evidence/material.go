@@ -39,13 +39,36 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 	// Leaves of a chain rise with its events, so one pass over the anchors finds
 	// the first that covers each event.
 	var cp anchorRecord
+	var leaves []uint64 // of the events that cp is the first to cover
 	making := newLeaves(blind, env)
+	prove := func(list []Event) error {
+		if len(leaves) == 0 {
+			return nil
+		}
+		proofs, err := l.proofs(ctx, cp, leaves)
+		if err != nil {
+			return err
+		}
+		for i, p := range proofs {
+			e := &list[i]
+			hash := tlog.RecordHash(making.of(e.Seq, e.raw))
+			if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaves[i]), hash) != nil {
+				return &TamperError{Env: env, Seq: e.Seq, What: "not the leaf in the log"}
+			}
+			out = append(out, sourceOf(proofPath(e.Seq), formatProof(leaves[i], p, []byte(cp.Note))))
+		}
+		leaves = leaves[:0]
+		return nil
+	}
 	for i := range events {
 		leaf, ok := mark.leaf(events[i].Seq)
 		if !ok {
 			break
 		}
 		if cp.Size <= leaf {
+			if err := prove(events[len(out):i]); err != nil {
+				return nil, 0, err
+			}
 			if cp, ok, err = l.anchorAfter(ctx, leaf); err != nil {
 				return nil, 0, err
 			} else if !ok {
@@ -53,15 +76,10 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 			}
 			used[cp.Size] = cp
 		}
-		p, err := tlog.ProveRecord(int64(cp.Size), int64(leaf), l.hashes(ctx, cp.Size, cp.Root))
-		if err != nil {
-			return nil, 0, fmt.Errorf("evidence: prove event %d: %w", events[i].Seq, err)
-		}
-		hash := tlog.RecordHash(making.of(events[i].Seq, events[i].raw))
-		if tlog.CheckRecord(p, int64(cp.Size), tlog.Hash(cp.Root), int64(leaf), hash) != nil {
-			return nil, 0, &TamperError{Env: env, Seq: events[i].Seq, What: "not the leaf in the log"}
-		}
-		out = append(out, sourceOf(proofPath(events[i].Seq), formatProof(leaf, p, []byte(cp.Note))))
+		leaves = append(leaves, leaf)
+	}
+	if err := prove(events[len(out):]); err != nil {
+		return nil, 0, err
 	}
 	if len(out) == 0 {
 		return nil, 0, nil
@@ -106,6 +124,42 @@ func (l *Log) material(ctx context.Context, tenant, env string, events []Event) 
 		out = append(out, sourceOf(consistencyPath(sizes[i-1], size), formatConsistency(p)))
 	}
 	return out, sizes[len(sizes)-1], nil
+}
+
+// proofs makes the inclusion proofs of leaves in the tree of an anchored checkpoint,
+// for which it reads every hash of the tree once, and all of them together.
+func (l *Log) proofs(ctx context.Context, cp anchorRecord, leaves []uint64) ([]tlog.RecordProof, error) {
+	known := map[int64]tlog.Hash{}
+	proofs := func() ([]tlog.RecordProof, error) {
+		out := make([]tlog.RecordProof, len(leaves))
+		for i, leaf := range leaves {
+			var err error
+			out[i], err = tlog.ProveRecord(int64(cp.Size), int64(leaf), tlog.HashReaderFunc(func(list []int64) ([]tlog.Hash, error) {
+				got := make([]tlog.Hash, len(list))
+				for j, n := range list {
+					got[j] = known[n]
+					known[n] = got[j]
+				}
+				return got, nil
+			}))
+			if err != nil {
+				return nil, fmt.Errorf("evidence: prove leaf %d: %w", leaf, err)
+			}
+		}
+		return out, nil
+	}
+	if _, err := proofs(); err != nil { // finds out what they are made of
+		return nil, err
+	}
+	need := slices.Sorted(maps.Keys(known))
+	got, err := l.hashes(ctx, cp.Size, cp.Root).ReadHashes(need)
+	if err != nil {
+		return nil, fmt.Errorf("evidence: read tree: %w", err)
+	}
+	for i, n := range need {
+		known[n] = got[i]
+	}
+	return proofs()
 }
 
 // anchorAfter finds the smallest anchored checkpoint with more leaves than n.
