@@ -429,7 +429,7 @@ func (w *work) write(ctx context.Context, batches []storage.Batch) error {
 		}
 	}
 	if len(entries) > 0 {
-		return e.add(ctx, w.q, entries)
+		return e.add(ctx, w.q, packs(entries))
 	}
 	return nil
 }

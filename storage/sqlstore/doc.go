@@ -18,8 +18,10 @@
 // Four tables: record, entry, blob and blob_part, and meta with the version of
 // the schema; names take a prefix and a schema from [Options]. Keys compare byte
 // by byte (COLLATE "C", VARBINARY, BINARY). Instants are microseconds since 1970.
-// The views record_v and entry_v show them to people, with data that is JSON as
-// text and other data as escaped bytes (PostgreSQL) or hex.
+// A row of entry holds up to a hundred entries that one commit appended to one
+// stream, if they are small: n of them, the last of which is seq. The views
+// record_v and entry_v show records and single entries to people, with data that
+// is JSON as text and other data as escaped bytes (PostgreSQL) or hex.
 //
 // # Guarantees
 //

@@ -43,7 +43,7 @@ type engine interface {
 	// remove deletes records that the transaction holds.
 	remove(ctx context.Context, q Querier, keys []storage.Key) error
 	// add inserts entries.
-	add(ctx context.Context, q Querier, entries []storage.Entry) error
+	add(ctx context.Context, q Querier, packs []pack) error
 	// schema is what CreateSchema runs, in order.
 	schema() []string
 	// prepare learns what it needs of the server, and returns why its settings
@@ -54,7 +54,7 @@ type engine interface {
 
 // texts are statements.
 type texts struct {
-	entries string // tenant, kind, id, after, limit -> seq, at, data
+	entries string // tenant, kind, id, after, until, until, limit -> pack
 	due     string // kind, until, limit -> tenant, id
 	list    string // tenant, kind, after, limit -> record
 	meta    string // name -> value
@@ -115,9 +115,9 @@ func chunks[T any](all []T, size func(T) int, fn func([]T) error) error {
 	return nil
 }
 
-func keySize(storage.Key) int       { return 0 }
-func rowSize(r row) int             { return len(r.data) }
-func entrySize(e storage.Entry) int { return len(e.Data) }
+func keySize(storage.Key) int { return 0 }
+func rowSize(r row) int       { return len(r.data) }
+func packSize(p pack) int     { return len(p.parts) + len(p.data) }
 
 // bytesOf is data that is not NULL.
 func bytesOf(data []byte) []byte {

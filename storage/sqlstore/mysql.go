@@ -152,10 +152,10 @@ func (m *mysql) remove(ctx context.Context, q Querier, keys []storage.Key) error
 	})
 }
 
-func (m *mysql) add(ctx context.Context, q Querier, entries []storage.Entry) error {
-	return chunks(entries, entrySize, func(entries []storage.Entry) error {
-		_, err := q.ExecContext(ctx, "INSERT INTO "+m.names.of("entry")+" (tenant, kind, id, seq, at, data) VALUES "+tuples(len(entries), 6),
-			entryArgs(m.key, entries)...)
+func (m *mysql) add(ctx context.Context, q Querier, packs []pack) error {
+	return chunks(packs, packSize, func(packs []pack) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+m.names.of("entry")+" (tenant, kind, id, seq, n, at, parts, data) VALUES "+tuples(len(packs), 8),
+			packArgs(m.key, packs)...)
 		return err
 	})
 }
@@ -175,13 +175,16 @@ func (m *mysql) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + n.of("meta") + " (name VARCHAR(64) PRIMARY KEY, value VARCHAR(255) NOT NULL)" + engine,
 		"CREATE TABLE IF NOT EXISTS " + n.of("record") + " (" + key + ", version BIGINT NOT NULL, seq BIGINT NOT NULL, due BIGINT NOT NULL," +
 			" data LONGBLOB NOT NULL, PRIMARY KEY (tenant, kind, id), KEY " + n.bare("record_due") + " (kind, due, tenant, id))" + engine,
-		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq BIGINT NOT NULL, at BIGINT NOT NULL, data LONGBLOB NOT NULL," +
-			" PRIMARY KEY (tenant, kind, id, seq))" + engine,
+		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq BIGINT NOT NULL, n BIGINT NOT NULL, at BIGINT NOT NULL," +
+			" parts VARCHAR(2000) NOT NULL, data LONGBLOB NOT NULL, PRIMARY KEY (tenant, kind, id, seq))" + engine,
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob") + " (id VARBINARY(255) PRIMARY KEY, token VARBINARY(64) NOT NULL, size BIGINT NOT NULL," +
 			" KEY " + n.bare("blob_token") + " (token))" + engine,
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + " (token VARBINARY(64) NOT NULL, n BIGINT NOT NULL, data LONGBLOB NOT NULL, PRIMARY KEY (token, n))" + engine,
 		"CREATE OR REPLACE VIEW " + n.of("record_v") + " AS SELECT " + keys + ", version, seq, CASE WHEN due > 0 THEN " + instant("due") + " END AS due, " +
 			data + " FROM " + n.of("record"),
-		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT " + keys + ", seq, " + instant("at") + " AS at, " + data + " FROM " + n.of("entry"),
+		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT " + keys + ", seq, " + instant("at") + " AS at, " + data + " FROM" +
+			" (SELECT tenant, kind, id, seq, at, data FROM " + n.of("entry") + " WHERE n = 1 UNION ALL" +
+			" SELECT tenant, kind, id, seq - n + i, at + p0, SUBSTRING(data, p1 + 1, p2) FROM " + n.of("entry") + ", JSON_TABLE(IF(n > 1, parts, '[]'), '$[*]'" +
+			" COLUMNS (i FOR ORDINALITY, p0 BIGINT PATH '$[0]', p1 BIGINT PATH '$[1]', p2 BIGINT PATH '$[2]')) AS p) AS e",
 	}
 }

@@ -44,9 +44,10 @@ func newPostgres(n names) *postgres {
 		return "SELECT " + columns + " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(tenant, kind, id, n)," +
 			" LATERAL (SELECT * FROM " + record + " WHERE tenant = w.tenant AND kind = w.kind AND id = w.id " + lock + ") AS r"
 	}
-	p.streamsText = "SELECT w.n, e.seq, e.at, e.data FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])" +
-		" WITH ORDINALITY AS w(tenant, kind, id, after, most, n), LATERAL (SELECT seq, at, data FROM " + entry +
-		" WHERE tenant = w.tenant AND kind = w.kind AND id = w.id AND seq > w.after ORDER BY seq LIMIT w.most) AS e ORDER BY w.n, e.seq"
+	p.streamsText = "SELECT w.i, e.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])" +
+		" WITH ORDINALITY AS w(tenant, kind, id, after, until, most, i), LATERAL (SELECT seq, n, at, parts, data FROM " + entry +
+		" WHERE tenant = w.tenant AND kind = w.kind AND id = w.id AND seq > w.after AND " + within("w.until", "w.until") +
+		" ORDER BY seq LIMIT w.most) AS e ORDER BY w.i, e.seq"
 	const head, whole = "r.tenant, r.kind, r.id, r.version, r.seq", "r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data"
 	limit := "(SELECT set_config('lock_timeout', '" + lockLimit + "', true))" // until the transaction ends
 	p.getText = lookup(whole, "OFFSET 0")
@@ -63,8 +64,8 @@ func newPostgres(n names) *postgres {
 	p.writeText = "INSERT INTO " + record + " " + columns + rows + " ON CONFLICT (tenant, kind, id) DO UPDATE" +
 		" SET version = excluded.version, seq = excluded.seq, due = excluded.due, data = excluded.data"
 	p.removeText = "DELETE FROM " + record + " WHERE tenant = $1 AND kind = $2 AND id = $3"
-	p.addText = "INSERT INTO " + entry + " (tenant, kind, id, seq, at, data)" +
-		" SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])"
+	p.addText = "INSERT INTO " + entry + " (tenant, kind, id, seq, n, at, parts, data)" +
+		" SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])"
 	for i := range p.singleTexts {
 		p.singleTexts[i] = strings.NewReplacer("RECORD", record, "ENTRY", entry).Replace(singleText) + fmt.Sprint(" /* ", i, " */")
 	}
@@ -193,14 +194,14 @@ func (p *postgres) remove(ctx context.Context, q Querier, keys []storage.Key) er
 	return nil
 }
 
-func (p *postgres) add(ctx context.Context, q Querier, entries []storage.Entry) error {
-	return chunks(entries, entrySize, func(entries []storage.Entry) error {
-		keys := make([]storage.Key, len(entries))
-		seqs, ats, datas := make([]int64, len(entries)), make([]int64, len(entries)), make([][]byte, len(entries))
-		for i, e := range entries {
-			keys[i], seqs[i], ats[i], datas[i] = e.Stream, int64(e.Seq), e.At.UnixMicro(), bytesOf(e.Data)
+func (p *postgres) add(ctx context.Context, q Querier, packs []pack) error {
+	return chunks(packs, packSize, func(packs []pack) error {
+		keys, parts, datas := make([]storage.Key, len(packs)), make([]string, len(packs)), make([][]byte, len(packs))
+		seqs, ns, ats := make([]int64, len(packs)), make([]int64, len(packs)), make([]int64, len(packs))
+		for i, k := range packs {
+			keys[i], seqs[i], ns[i], ats[i], parts[i], datas[i] = k.stream, k.seq, k.n, k.at, k.parts, k.data
 		}
-		_, err := q.ExecContext(ctx, p.addText, append(p.keys(keys), p.ints(seqs), p.ints(ats), p.bytes(datas))...)
+		_, err := q.ExecContext(ctx, p.addText, append(p.keys(keys), p.ints(seqs), p.ints(ns), p.ints(ats), p.strings(parts), p.bytes(datas))...)
 		return err
 	})
 }
@@ -295,12 +296,15 @@ func (p *postgres) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + n.of("record") + " (" + key + ", version bigint NOT NULL, seq bigint NOT NULL, due bigint NOT NULL," +
 			" data bytea NOT NULL, PRIMARY KEY (tenant, kind, id)) WITH (fillfactor = 70)",
 		"CREATE INDEX IF NOT EXISTS " + n.bare("record_due") + " ON " + n.of("record") + " (kind, due, tenant, id) WHERE due > 0",
-		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq bigint NOT NULL, at bigint NOT NULL, data bytea NOT NULL," +
-			" PRIMARY KEY (tenant, kind, id, seq))",
+		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq bigint NOT NULL, n bigint NOT NULL, at bigint NOT NULL," +
+			" parts text NOT NULL, data bytea NOT NULL, PRIMARY KEY (tenant, kind, id, seq))",
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob") + ` (id text COLLATE "C" PRIMARY KEY, token text COLLATE "C" NOT NULL, size bigint NOT NULL)`,
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + ` (token text COLLATE "C" NOT NULL, n bigint NOT NULL, data bytea NOT NULL, PRIMARY KEY (token, n))`,
 		"CREATE OR REPLACE VIEW " + n.of("record_v") + " AS SELECT tenant, kind, id, version, seq, CASE WHEN due > 0 THEN " + instant("due") + " END AS due, " +
 			data + " FROM " + n.of("record"),
-		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, " + data + " FROM " + n.of("entry"),
+		"CREATE OR REPLACE VIEW " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, " + data + " FROM" +
+			" (SELECT tenant, kind, id, seq, at, data FROM " + n.of("entry") + " WHERE n = 1 UNION ALL" +
+			" SELECT tenant, kind, id, seq - n + i, at + (part->>0)::bigint, substr(data, (part->>1)::int + 1, (part->>2)::int)" +
+			" FROM " + n.of("entry") + ", json_array_elements(CASE WHEN n > 1 THEN parts::json END) WITH ORDINALITY AS p(part, i)) AS e",
 	}
 }

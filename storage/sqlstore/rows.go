@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"strconv"
 	"strings"
 
 	"github.com/countersign/countersign/storage"
@@ -21,8 +22,8 @@ func tuples(n, width int) string {
 func commonTexts(n names, arg func(i int) string) texts {
 	record, part, blob := n.of("record"), n.of("blob_part"), n.of("blob")
 	return texts{
-		entries: "SELECT seq, at, data FROM " + n.of("entry") + " WHERE tenant = " + arg(1) + " AND kind = " + arg(2) + " AND id = " + arg(3) +
-			" AND seq > " + arg(4) + " ORDER BY seq LIMIT " + arg(5),
+		entries: "SELECT seq, n, at, parts, data FROM " + n.of("entry") + " WHERE tenant = " + arg(1) + " AND kind = " + arg(2) + " AND id = " + arg(3) +
+			" AND seq > " + arg(4) + " AND " + within(arg(5), arg(6)) + " ORDER BY seq LIMIT " + arg(7),
 		due: "SELECT tenant, id FROM " + record + " WHERE kind = " + arg(1) + " AND due > 0 AND due <= " + arg(2) + " ORDER BY due, tenant, id LIMIT " + arg(3),
 		list: "SELECT tenant, kind, id, version, seq, due, data FROM " + record + " WHERE tenant = " + arg(1) + " AND kind = " + arg(2) + " AND id > " + arg(3) +
 			" ORDER BY id LIMIT " + arg(4),
@@ -39,6 +40,12 @@ func commonTexts(n names, arg func(i int) string) texts {
 	}
 }
 
+// within is true of packs that begin below a number, given twice; the first is
+// what an index can use.
+func within(until, again string) string {
+	return "seq < " + until + " + " + strconv.Itoa(maxPack-1) + " AND seq - n + 1 < " + again
+}
+
 // rowArgs are the arguments of rows: tenant, kind, id, version, seq, due, data.
 func rowArgs(key func(string) any, rows []row) []any {
 	args := make([]any, 0, 7*len(rows))
@@ -48,10 +55,10 @@ func rowArgs(key func(string) any, rows []row) []any {
 	return args
 }
 
-func entryArgs(key func(string) any, entries []storage.Entry) []any {
-	args := make([]any, 0, 6*len(entries))
-	for _, e := range entries {
-		args = append(args, key(e.Stream.Tenant), key(e.Stream.Kind), key(e.Stream.ID), int64(e.Seq), e.At.UnixMicro(), bytesOf(e.Data))
+func packArgs(key func(string) any, packs []pack) []any {
+	args := make([]any, 0, 8*len(packs))
+	for _, p := range packs {
+		args = append(args, key(p.stream.Tenant), key(p.stream.Kind), key(p.stream.ID), p.seq, p.n, p.at, p.parts, p.data)
 	}
 	return args
 }

@@ -32,7 +32,7 @@ const (
 
 // singleText is the statement, for the names of two tables. $1 to $7 are the
 // creations and $8 to $17 the other writes, each in the order of keys, $18 to
-// $24 the entries. The first column of each is the batch.
+// $26 the entries. The first column of each is the batch.
 //
 // A row of lk has what was locked for a write: nothing if the record is not as
 // expected or held by others, and then its batch is bad. Rows are locked and
@@ -75,11 +75,11 @@ const singleText = `WITH w AS (
 ), del AS (
   DELETE FROM RECORD AS r USING lk WHERE r.ctid = place AND op = 3 AND batch <> ALL ((SELECT batches FROM bad)::bigint[]) RETURNING 1
 ), ent AS (
-  INSERT INTO ENTRY (tenant, kind, id, seq, at, data)
-  SELECT tenant, kind, id, seq, at, data FROM (
+  INSERT INTO ENTRY (tenant, kind, id, seq, n, at, parts, data)
+  SELECT tenant, kind, id, seq, n, at, parts, data FROM (
     SELECT unnest((SELECT $18::bigint[])) AS batch, unnest((SELECT $19::text[])) AS tenant, unnest((SELECT $20::text[])) AS kind,
-      unnest((SELECT $21::text[])) AS id, unnest((SELECT $22::bigint[])) AS seq, unnest((SELECT $23::bigint[])) AS at,
-      unnest((SELECT $24::bytea[])) AS data) AS e
+      unnest((SELECT $21::text[])) AS id, unnest((SELECT $22::bigint[])) AS seq, unnest((SELECT $23::bigint[])) AS n,
+      unnest((SELECT $24::bigint[])) AS at, unnest((SELECT $25::text[])) AS parts, unnest((SELECT $26::bytea[])) AS data) AS e
   WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
 )
 SELECT unnest(batches) FROM bad
@@ -230,7 +230,7 @@ func singleArgs(batches []storage.Batch, creates, writes []singleWrite, lost []b
 		}
 		return batch, tenant, kind, id, added, due, data
 	}
-	args := make([]any, 0, 24)
+	args := make([]any, 0, 26)
 	batch, tenant, kind, id, added, due, data := keys(creates)
 	args = append(args, batch, tenant, kind, id, added, due, data)
 	batch, tenant, kind, id, added, due, data = keys(writes)
@@ -239,23 +239,19 @@ func singleArgs(batches []storage.Batch, creates, writes []singleWrite, lost []b
 		op[i], expect[i], first[i] = writes[i].op, int64(writes[i].Expect), writes[i].first
 	}
 	args = append(args, batch, op, tenant, kind, id, expect, first, added, due, data)
-	n := 0
-	for i := range batches {
-		n += len(batches[i].Entries)
-	}
-	batch, tenant, kind, id = make([]int64, 0, n), make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
-	seq, at, data := make([]int64, 0, n), make([]int64, 0, n), make([][]byte, 0, n)
+	var seq, n, at []int64
+	var parts []string
+	batch, tenant, kind, id, data = nil, nil, nil, nil, nil
 	for i := range batches {
 		if lost[i] {
 			continue
 		}
-		for j := range batches[i].Entries {
-			e := &batches[i].Entries[j]
-			batch, seq, at, data = append(batch, int64(i)), append(seq, int64(e.Seq)), append(at, e.At.UnixMicro()), append(data, bytesOf(e.Data))
-			tenant, kind, id = append(tenant, e.Stream.Tenant), append(kind, e.Stream.Kind), append(id, e.Stream.ID)
+		for _, p := range packs(batches[i].Entries) {
+			batch, seq, n, at, parts, data = append(batch, int64(i)), append(seq, p.seq), append(n, p.n), append(at, p.at), append(parts, p.parts), append(data, p.data)
+			tenant, kind, id = append(tenant, p.stream.Tenant), append(kind, p.stream.Kind), append(id, p.stream.ID)
 		}
 	}
-	return append(args, batch, tenant, kind, id, seq, at, data)
+	return append(args, batch, tenant, kind, id, seq, n, at, parts, data)
 }
 
 // run sends the statement.

@@ -22,7 +22,7 @@ func (s *sqlite) tuples(n, width int) string {
 	switch width {
 	case 7:
 		all = s.records
-	case 6:
+	case 8:
 		all = s.entries
 	}
 	if n > maxPower {
@@ -32,7 +32,7 @@ func (s *sqlite) tuples(n, width int) string {
 }
 
 func newSQLite(n names) *sqlite {
-	s := &sqlite{names: n, records: tuples(maxPower, 7), entries: tuples(maxPower, 6), keys: tuples(maxPower, 3)}
+	s := &sqlite{names: n, records: tuples(maxPower, 7), entries: tuples(maxPower, 8), keys: tuples(maxPower, 3)}
 	s.texts = commonTexts(n, func(int) string { return "?" })
 	s.texts.setMeta = "INSERT OR IGNORE INTO " + n.of("meta") + " (name, value) VALUES (?, ?)"
 	s.texts.blobs.finish = "INSERT OR IGNORE INTO " + n.of("blob") + " (id, token, size) SELECT ?, ?, ? FROM (SELECT count(*) AS parts FROM " +
@@ -149,10 +149,10 @@ func (s *sqlite) remove(ctx context.Context, q Querier, keys []storage.Key) erro
 	})
 }
 
-func (s *sqlite) add(ctx context.Context, q Querier, entries []storage.Entry) error {
-	return powers(entries, entrySize, func(entries []storage.Entry) error {
-		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("entry")+" (tenant, kind, id, seq, at, data) VALUES "+s.tuples(len(entries), 6),
-			entryArgs(s.key, entries)...)
+func (s *sqlite) add(ctx context.Context, q Querier, packs []pack) error {
+	return powers(packs, packSize, func(packs []pack) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO "+s.names.of("entry")+" (tenant, kind, id, seq, n, at, parts, data) VALUES "+s.tuples(len(packs), 8),
+			packArgs(s.key, packs)...)
 		return err
 	})
 }
@@ -202,12 +202,15 @@ func (s *sqlite) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + n.of("record") + " (" + key + ", version INTEGER NOT NULL, seq INTEGER NOT NULL, due INTEGER NOT NULL," +
 			" data BLOB NOT NULL, PRIMARY KEY (tenant, kind, id)) WITHOUT ROWID",
 		"CREATE INDEX IF NOT EXISTS " + index + " ON " + n.bare("record") + " (kind, due, tenant, id) WHERE due > 0",
-		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq INTEGER NOT NULL, at INTEGER NOT NULL, data BLOB NOT NULL," +
-			" PRIMARY KEY (tenant, kind, id, seq)) WITHOUT ROWID",
+		"CREATE TABLE IF NOT EXISTS " + n.of("entry") + " (" + key + ", seq INTEGER NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL," +
+			" parts TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (tenant, kind, id, seq)) WITHOUT ROWID",
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob") + " (id TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID",
 		"CREATE TABLE IF NOT EXISTS " + n.of("blob_part") + " (token TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (token, n)) WITHOUT ROWID",
 		"CREATE VIEW IF NOT EXISTS " + n.of("record_v") + " AS SELECT tenant, kind, id, version, seq, CASE WHEN due > 0 THEN " + instant("due") +
 			" END AS due, " + data + " FROM " + n.bare("record"),
-		"CREATE VIEW IF NOT EXISTS " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, " + data + " FROM " + n.bare("entry"),
+		"CREATE VIEW IF NOT EXISTS " + n.of("entry_v") + " AS SELECT tenant, kind, id, seq, " + instant("at") + " AS at, " + data + " FROM" +
+			" (SELECT tenant, kind, id, seq, at, data FROM " + n.bare("entry") + " WHERE n = 1 UNION ALL" +
+			" SELECT tenant, kind, e.id, seq - n + p.key + 1, at + json_extract(p.value, '$[0]'), substr(data, json_extract(p.value, '$[1]') + 1, json_extract(p.value, '$[2]'))" +
+			" FROM " + n.bare("entry") + " AS e, json_each(CASE WHEN n > 1 THEN parts END) AS p)",
 	}
 }

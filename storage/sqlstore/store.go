@@ -206,21 +206,19 @@ func (s *Store) entries(ctx context.Context, q Querier, stream storage.Key, afte
 	if after > maxInt {
 		return nil, s.fail(ctx, "entries", ctx.Err())
 	}
+	limit = storage.PageSize(limit)
 	rows, err := q.QueryContext(ctx, s.engine.text().entries, s.engine.key(stream.Tenant), s.engine.key(stream.Kind), s.engine.key(stream.ID),
-		int64(after), storage.PageSize(limit))
+		int64(after), window(after, limit), window(after, limit), limit)
 	if err != nil {
 		return nil, s.fail(ctx, "entries", err)
 	}
 	var entries []storage.Entry
 	err = scan(rows, func() error {
-		var seq, at int64
-		e := storage.Entry{Stream: stream}
-		if err := rows.Scan(&seq, &at, &e.Data); err != nil {
-			return err
+		p, err := scanPack(rows, stream)
+		if err == nil {
+			entries, err = p.unpack(entries, after, limit)
 		}
-		e.Seq, e.At = uint64(seq), time.UnixMicro(at).UTC()
-		entries = append(entries, e)
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, s.fail(ctx, "entries", err)

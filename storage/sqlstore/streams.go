@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"time"
 
 	"github.com/countersign/countersign/storage"
 )
@@ -35,23 +34,25 @@ func (s *Store) Streams(ctx context.Context, parts []storage.StreamPart) ([][]st
 		return out, ctx.Err()
 	}
 	keys := make([]storage.Key, len(parts))
-	after, limits := make([]int64, len(parts)), make([]int64, len(parts))
+	after, until, limits := make([]int64, len(parts)), make([]int64, len(parts)), make([]int64, len(parts))
 	for i, part := range parts {
-		keys[i], after[i], limits[i] = part.Stream, int64(min(part.After, maxInt)), int64(storage.PageSize(part.Limit))
+		limit := storage.PageSize(part.Limit)
+		keys[i], after[i], until[i], limits[i] = part.Stream, int64(min(part.After, maxInt)), window(part.After, limit), int64(limit)
 	}
-	rows, err := s.db.QueryContext(ctx, p.streamsText, append(p.keys(keys), p.ints(after), p.ints(limits))...)
+	rows, err := s.db.QueryContext(ctx, p.streamsText, append(p.keys(keys), p.ints(after), p.ints(until), p.ints(limits))...)
 	if err != nil {
 		return nil, s.fail(ctx, "entries", err)
 	}
 	err = scan(rows, func() error {
-		var i, seq, at int64
-		var data []byte
-		if err := rows.Scan(&i, &seq, &at, &data); err != nil {
+		var i int
+		p, err := scanPack(rows, storage.Key{}, &i)
+		if err != nil {
 			return err
 		}
-		e := storage.Entry{Stream: parts[i-1].Stream, Seq: uint64(seq), At: time.UnixMicro(at).UTC(), Data: data}
-		out[i-1] = append(out[i-1], e)
-		return nil
+		part := &parts[i-1]
+		p.stream = part.Stream
+		out[i-1], err = p.unpack(out[i-1], part.After, storage.PageSize(part.Limit))
+		return err
 	})
 	if err != nil {
 		return nil, s.fail(ctx, "entries", err)

@@ -260,7 +260,7 @@ func TestPerfBalanceOfLongJournal(t *testing.T) {
 	table := `"` + c.Prefix + `entry"`
 	for at, part := 100, 0; at < entries; at += part {
 		part = min(1_000_000, entries-at)
-		_, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %[1]s SELECT tenant, kind, id, %[2]d + n, at, data FROM %[1]s, generate_series(1, %[3]d) AS n WHERE id = 'a1' AND seq = 2",
+		_, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %[1]s SELECT tenant, kind, id, %[2]d + i, n, at, parts, data FROM %[1]s, generate_series(1, %[3]d) AS i WHERE id = 'a1' AND seq = 2",
 			table, at, part))
 		require.NoError(t, err)
 	}

@@ -72,6 +72,11 @@ func TestViews(t *testing.T) {
 			Writes:  []storage.Write{{Key: key("契"), Data: []byte(`{"v":1,"d":"契约"}`), Due: due}, {Key: key("binary"), Data: []byte{0x81, 0xff, 0}}},
 			Entries: []storage.Entry{{Stream: key("契"), Seq: 1, At: due, Data: []byte("{}")}},
 		}))
+		require.True(t, commit(t, s, storage.Batch{ // which share a row
+			Writes: []storage.Write{{Key: key("契"), Expect: 1, Data: []byte(`{"v":1,"d":"契约"}`), Due: due}},
+			Entries: []storage.Entry{{Stream: key("契"), Seq: 2, At: due, Data: []byte(`{"d":"契"}`)}, {Stream: key("契"), Seq: 3, At: due.Add(-time.Minute), Data: []byte{0x81, 0xff, 0}},
+				{Stream: key("契"), Seq: 4, At: due.Add(time.Second)}},
+		}))
 		var id, data, at string
 		q := quoteOf(d)
 		cast := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')", sqlstore.MySQL: "CAST(due AS CHAR)", sqlstore.SQLite: "due"}[d.dialect]
@@ -82,15 +87,61 @@ func TestViews(t *testing.T) {
 		var shown string // of what is not JSON
 		require.NoError(t, db.QueryRow("SELECT data FROM "+q+o.Prefix+"record_v"+q+" WHERE id = 'binary'").Scan(&shown))
 		assert.Equal(t, map[bool]string{true: `\201\377\000`, false: "81FF00"}[d.dialect == sqlstore.PostgreSQL], shown)
-		for _, view := range []string{"record_v", "entry_v"} {
-			rows, err := db.Query("SELECT * FROM " + q + o.Prefix + view + q)
+		var n int
+		require.NoError(t, db.QueryRow("SELECT count(*) FROM "+q+o.Prefix+"record_v"+q).Scan(&n))
+		assert.Equal(t, 2, n)
+
+		rows, err := db.Query("SELECT seq, data, " + strings.ReplaceAll(cast, "due", "at") + " FROM " + q + o.Prefix + "entry_v" + q + " WHERE id = '契' ORDER BY seq")
+		require.NoError(t, err)
+		defer rows.Close()
+		var entries [][3]string
+		for rows.Next() {
+			var e [3]string
+			require.NoError(t, rows.Scan(&e[0], &e[1], &e[2]))
+			e[2] = strings.TrimSuffix(strings.Replace(e[2], "T", " ", 1), "Z")
+			entries = append(entries, e)
+		}
+		require.NoError(t, rows.Err())
+		assert.Equal(t, [][3]string{{"1", "{}", "2026-03-01 04:05:06.789012"}, {"2", `{"d":"契"}`, "2026-03-01 04:05:06.789012"},
+			{"3", shown, "2026-03-01 04:04:06.789012"}, {"4", "", "2026-03-01 04:05:07.789012"}}, entries)
+	})
+}
+
+// What one commit appends to one stream lies in few rows, of which a page reads few;
+// a row that does not decode is corrupt, and named.
+func TestPackedEntries(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.connect(t, d.driver, d.dsn(t))
+		s, o := d.openOn(t, db, nil)
+		const n = 150
+		b, other := storage.Batch{Writes: []storage.Write{create("a", "x"), create("b", "x")}}, key("b")
+		for i := range uint64(n) {
+			b.Entries = append(b.Entries, entry("a", i+1), entry("b", i+1)) // in turns
+		}
+		require.True(t, commit(t, s, b))
+		q := quoteOf(d)
+		table := q + o.Prefix + "entry" + q
+		var rows int
+		require.NoError(t, db.QueryRow("SELECT count(*) FROM "+table).Scan(&rows))
+		assert.Less(t, rows, n/10)
+		all, err := s.Entries(t.Context(), other, 0, 0)
+		require.NoError(t, err)
+		require.Len(t, all, n)
+		for after := range uint64(n + 1) {
+			page, err := s.Entries(t.Context(), other, after, 7)
 			require.NoError(t, err)
-			n := 0
-			for rows.Next() {
-				n++
-			}
-			require.NoError(t, rows.Err())
-			assert.Equal(t, map[string]int{"record_v": 2, "entry_v": 1}[view], n)
+			require.Equal(t, all[after:min(after+7, n)], append([]storage.Entry{}, page...))
+		}
+
+		for _, damage := range []string{"parts = '[[0,0,1]'", "parts = ''", "n = n - 1", "data = data_of_another"} {
+			damage = strings.Replace(damage, "data_of_another", map[bool]string{true: "'\\x00'", false: "'x'"}[d.dialect == sqlstore.PostgreSQL], 1)
+			_, err := db.Exec("UPDATE " + table + " SET " + damage + " WHERE id = 'a' AND n > 1")
+			require.NoError(t, err)
+			_, err = s.Entries(t.Context(), key("a"), 0, 0)
+			require.ErrorIs(t, err, storage.ErrCorrupt, damage)
+			require.ErrorContains(t, err, "entries of "+key("a").Kind+" up to ")
+			_, err = s.Streams(t.Context(), []storage.StreamPart{{Stream: other}, {Stream: key("a")}})
+			require.ErrorIs(t, err, storage.ErrCorrupt, damage)
 		}
 	})
 }
