@@ -52,7 +52,7 @@ func (l *Log) EraseSubject(ctx context.Context, s privacy.Subject, by Actor, why
 			if err != nil || told {
 				return err
 			}
-			r, err := l.append(tx, Draft{Tenant: s.Tenant, Env: env, Type: TypeErased, Actor: by, X: map[string]any{"alias": alias}})
+			r, err := l.append(tx, &Draft{Tenant: s.Tenant, Env: env, Type: TypeErased, Actor: by, X: map[string]any{"alias": alias}})
 			if err != nil {
 				return err
 			}

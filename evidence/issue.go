@@ -275,6 +275,6 @@ func (l *Log) tell(tx *storage.Tx, a Application, by Actor) error {
 			x[k] = v
 		}
 	}
-	_, err := l.append(tx, Draft{Tenant: a.Tenant, Env: a.Env, Type: "report." + string(a.Stage), Actor: by, X: x})
+	_, err := l.append(tx, &Draft{Tenant: a.Tenant, Env: a.Env, Type: "report." + string(a.Stage), Actor: by, X: x})
 	return err
 }

@@ -206,7 +206,7 @@ func (l *Log) AppendTx(ctx context.Context, tx *storage.Tx, d Draft) (Ref, error
 	if d.Type == TypeSealed {
 		return Ref{}, fmt.Errorf("%w: use SealChainTx", ErrType)
 	}
-	return l.append(tx, d)
+	return l.append(tx, &d)
 }
 
 // Append is [Log.AppendTx] in a commit of its own.
@@ -242,7 +242,7 @@ func (l *Log) SealChainTx(ctx context.Context, tx *storage.Tx, d SealDraft) (Ref
 	if !ok {
 		return Ref{}, ErrNotFound
 	}
-	return l.append(tx, Draft{Tenant: d.Tenant, Env: d.Env, Type: TypeSealed, Eff: d.Eff, Actor: d.Actor, Docs: d.Docs, Req: d.Req,
+	return l.append(tx, &Draft{Tenant: d.Tenant, Env: d.Env, Type: TypeSealed, Eff: d.Eff, Actor: d.Actor, Docs: d.Docs, Req: d.Req,
 		X: map[string]any{"count": h.Seq, "head": h.Hash.String()}})
 }
 
@@ -251,7 +251,7 @@ func (l *Log) SealChain(ctx context.Context, d SealDraft) (Ref, error) {
 	return storage.UpdateValue(ctx, l.store, func(tx *storage.Tx) (Ref, error) { return l.SealChainTx(ctx, tx, d) })
 }
 
-func (l *Log) append(tx *storage.Tx, d Draft) (Ref, error) {
+func (l *Log) append(tx *storage.Tx, d *Draft) (Ref, error) {
 	if err := checkChain(d.Tenant, d.Env); err != nil {
 		return Ref{}, err
 	}
@@ -321,7 +321,7 @@ var raws = sync.Pool{New: func() any {
 
 // commit commits to the personal values of a draft, subject by subject; the
 // commitments stand in the order of the draft's subjects.
-func (l *Log) commit(tx *storage.Tx, e *Event, d Draft, h *chainHead) ([]Committed, error) {
+func (l *Log) commit(tx *storage.Tx, e *Event, d *Draft, h *chainHead) ([]Committed, error) {
 	if len(d.Personal) == 0 {
 		return nil, nil
 	}

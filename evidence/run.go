@@ -120,6 +120,6 @@ func (l *Log) say(ctx context.Context, typ string, x map[string]any) error {
 	return err
 }
 
-func beat(typ string, x map[string]any) Draft {
-	return Draft{Tenant: storage.Deployment, Env: logEnv, Type: typ, Actor: Actor{ID: "log", Role: "system"}, X: x}
+func beat(typ string, x map[string]any) *Draft {
+	return &Draft{Tenant: storage.Deployment, Env: logEnv, Type: typ, Actor: Actor{ID: "log", Role: "system"}, X: x}
 }

@@ -271,6 +271,10 @@ func (v *Vault) evidenceKeyTx(tx *storage.Tx, keys *tenantKeys, s Subject) (ciph
 		}
 		return v.evidenceKey(keys, s, rec.EV)
 	}
+	return v.makeEvidenceKeyTx(tx, s)
+}
+
+func (v *Vault) makeEvidenceKeyTx(tx *storage.Tx, s Subject) (cipher.AEAD, error) {
 	x, err := v.openSubject(tx, s, true)
 	if err != nil {
 		return nil, err
