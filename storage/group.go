@@ -86,7 +86,7 @@ func Group(s Store, o *GroupOptions) *Grouped {
 	}
 	g.mem, _ = s.(*Mem)
 	for i := range g.shards {
-		g.shards[i].g, g.shards[i].index, g.shards[i].turn = g, int32(i), make(chan struct{}, 1)
+		g.shards[i].g, g.shards[i].index = g, int32(i)
 		g.shards[i].bell = make(chan struct{}, 1)
 	}
 	return g
@@ -360,11 +360,11 @@ type shard struct {
 	index   int32
 	running atomic.Pointer[call] // whose function runs right now
 
-	turn    chan struct{} // over a Mem: full while an update runs; see lead
-	led     atomic.Int64  // updates that had their turn
-	waiting atomic.Int64  // for it
-	line    []*follower   // that wait for the server
-	serving bool          // there is one, or will be
+	turn    sync.Mutex   // over a Mem: held while an update runs; see lead
+	led     atomic.Int64 // updates that had their turn
+	waiting atomic.Int64 // for it
+	line    []*follower  // that wait for the server
+	serving bool         // there is one, or will be
 
 	lane  bool // of key: rounds lock it first
 	key   Key

@@ -19,12 +19,10 @@ import (
 // context ends.
 func (g *Grouped) lead(ctx context.Context, sh *shard, attempts int, fn func(*Tx) error) error {
 	defer g.active.Done()
-	select {
-	case sh.turn <- struct{}{}:
-	default:
+	if !sh.turn.TryLock() {
 		return sh.follow(ctx, attempts, fn)
 	}
-	defer func() { <-sh.turn }() // also after a panic, or the end of the goroutine
+	defer sh.turn.Unlock() // also after a panic, or the end of the goroutine
 	return sh.runOne(ctx, attempts, fn)
 }
 
@@ -121,12 +119,12 @@ func (g *Grouped) followed(f *follower) error {
 
 // serve runs the updates that wait, until none does.
 func (sh *shard) serve() {
-	sh.turn <- struct{}{}
+	sh.turn.Lock()
 	var batch []*follower
 	var now *follower
 	next := 0 // in batch
 	defer func() {
-		<-sh.turn
+		sh.turn.Unlock()
 		if now == nil {
 			return
 		}
