@@ -129,12 +129,15 @@ func (a *auditor) anchor(ctx context.Context, r storage.Record, tree bool) (uint
 	return rec.Size, nil
 }
 
-// signed reports whether a key of the log signed a note.
+// signed reports whether a key of the log signed a note, and none of them in vain.
 func (l *Log) signed(n signedNote) bool {
+	signed := false
 	for _, v := range l.keys {
-		if _, good := n.signedBy(v); good {
-			return true
+		tried, good := n.signedBy(v)
+		if tried && !good {
+			return false
 		}
+		signed = signed || good
 	}
-	return false
+	return signed
 }

@@ -174,7 +174,7 @@ func (l *Log) listed(m *manifest, sources []*source) ([]*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed, err := l.signNote(manifestText(l.origin, list))
+	signed, err := signNote(manifestText(l.origin, list), l.signers[:1])
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,11 @@ type Config struct {
 	// LogSigner is the Ed25519 key of the log, which signs checkpoints and
 	// bundle manifests. Required.
 	LogSigner crypto.Signer
+	// Second is an Ed25519 key that signs checkpoints, too, while one key of the log
+	// replaces another, so that who knows either can follow it (A4). Let the new key
+	// be the second, hand [Log.SecondKey] out, exchange the two, and let go of the old
+	// one, whose verifier key goes to Former. nil signs once.
+	Second crypto.Signer
 	// Origin names the log to the world and in its key: a host name and path
 	// such as "sign.example.com/log", without spaces and plus signs. It never
 	// changes. Required.
@@ -55,9 +60,9 @@ type Config struct {
 // A Log records what happens to envelopes, each in a hash chain of its own, and
 // puts all chains into one Merkle tree. It is safe for concurrent use.
 type Log struct {
-	signer  noteSigner
+	signers []noteSigner // of checkpoints; manifests are signed by the first alone
 	origin  string
-	keys    []note.Verifier // the signer's and former ones
+	keys    []note.Verifier // the signers' and former ones
 	anchors []Anchor
 	store   storage.Store
 	vault   *privacy.Vault
@@ -72,16 +77,22 @@ func New(c Config) (*Log, error) {
 	if c.LogSigner == nil || c.Store == nil || c.Vault == nil {
 		return nil, errors.New("evidence: config: LogSigner, Store and Vault are required")
 	}
-	pub, ok := c.LogSigner.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, errors.New("evidence: config: LogSigner is not an Ed25519 key")
-	}
 	if !validOrigin(c.Origin) {
 		return nil, errors.New("evidence: config: Origin is empty, too long or has spaces or plus signs")
 	}
-	l := &Log{signer: newNoteSigner(c.Origin, pub, c.LogSigner), origin: c.Origin, anchors: slices.Clone(c.Anchors),
+	l := &Log{origin: c.Origin, anchors: slices.Clone(c.Anchors),
 		store: c.Store, vault: c.Vault, meter: c.Meter, retire: maps.Clone(c.Retire), now: c.Now, log: c.Logger}
-	l.keys = []note.Verifier{l.signer.verify}
+	for i, key := range []crypto.Signer{c.LogSigner, c.Second} {
+		if key == nil {
+			continue
+		}
+		pub, ok := key.Public().(ed25519.PublicKey)
+		if !ok || i > 0 && pub.Equal(c.LogSigner.Public()) {
+			return nil, errors.New("evidence: config: LogSigner and Second are not Ed25519 keys, one each")
+		}
+		s := newNoteSigner(c.Origin, pub, key)
+		l.signers, l.keys = append(l.signers, s), append(l.keys, s.verify)
+	}
 	for _, k := range c.Former {
 		v, err := note.NewVerifier(k)
 		if err != nil || v.Name() != c.Origin {
@@ -111,7 +122,15 @@ func New(c Config) (*Log, error) {
 
 // VerifierKey is the log's public key in the form of a trust file: the line
 // "log " + VerifierKey() makes verifiers trust this log.
-func (l *Log) VerifierKey() string { return l.signer.verifier }
+func (l *Log) VerifierKey() string { return l.signers[0].verifier }
+
+// SecondKey is the public key of Config.Second in that form; empty without one.
+func (l *Log) SecondKey() string {
+	if len(l.signers) < 2 {
+		return ""
+	}
+	return l.signers[1].verifier
+}
 
 // Origin is the log's name.
 func (l *Log) Origin() string { return l.origin }

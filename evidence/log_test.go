@@ -346,6 +346,70 @@ func TestKeyRotation(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A4: while one key replaces another both sign, so that verifiers who know either
+// follow the log; before and after, each knows what its key signed.
+func TestKeyRotationOverlaps(t *testing.T) {
+	t.Parallel()
+	w, s := anchoredWorld(t)
+	config := evidence.Config{LogSigner: w.key, Second: newTestKey(9), Origin: origin, Store: w.mem, Vault: w.vault, Now: w.clock, Anchors: []evidence.Anchor{evidence.TSA{Client: s}}}
+	both := must(evidence.New(config))
+	oldKey, newKey := both.VerifierKey(), both.SecondKey()
+	assert.Equal(t, w.log.VerifierKey(), oldKey)
+	assert.Empty(t, w.log.SecondKey())
+	w.log = both
+	w.envelope("nda-17")
+	w.anchor()
+	judged := func(keys ...string) *evidence.Report {
+		trust, err := evidence.ParseTrust(strings.NewReader("log " + strings.Join(keys, "\nlog ") + "\n" + s.trustLines()))
+		require.NoError(t, err)
+		return verify(t, w.export("nda-17", nil), &evidence.VerifyOptions{Keys: trust})
+	}
+	assert.Equal(t, evidence.Passed, judged(oldKey).Verdict)
+	assert.Equal(t, evidence.Passed, judged(oldKey, newKey).Verdict)
+	r := judged(newKey)
+	assert.Equal(t, evidence.Indeterminate, r.Verdict, "the manifest is by the first key")
+	assert.True(t, r.Has(evidence.CodeCheckpoint, evidence.Passed), troubles(r))
+
+	config.LogSigner, config.Second = config.Second, config.LogSigner
+	w.log = must(evidence.New(config))
+	assert.Equal(t, newKey, w.log.VerifierKey())
+	assert.Equal(t, evidence.Passed, judged(newKey).Verdict, "its checkpoint had both signatures")
+	config.Second, config.Former = nil, []string{oldKey}
+	w.log = must(evidence.New(config))
+	w.envelope("next")
+	w.anchor()
+	assert.Equal(t, evidence.Passed, judged(newKey).Verdict)
+
+	t.Run("a signature that is not good", func(t *testing.T) {
+		w, _ := anchoredWorld(t)
+		config.LogSigner, config.Second, config.Store, config.Vault, config.Former = w.key, newTestKey(9), w.mem, w.vault, nil
+		w.log = must(evidence.New(config))
+		w.envelope("nda-17")
+		require.NoError(t, w.log.Beat(w.ctx))
+		w.anchor()
+		key := storage.Key{Tenant: "_", Kind: "evidence.tree", ID: "head"}
+		rec := must(w.mem.Get(w.ctx, []storage.Key{key}))[0]
+		lines := strings.Split(string(rec.Data), origin+" ")
+		require.Len(t, lines, 3, "two signatures")
+		one, two := []byte(lines[1]), []byte(lines[2])
+		for _, line := range [][]byte{one, two} {
+			was := line[30]
+			if line[30] = 'A'; was == 'A' {
+				line[30] = 'B'
+			}
+			data := strings.Join([]string{lines[0], string(one), string(two)}, origin+" ")
+			line[30] = was
+			rec = must(w.mem.Get(w.ctx, []storage.Key{key}))[0]
+			require.True(t, must(w.mem.Commit(w.ctx, []storage.Batch{{Writes: []storage.Write{{Key: key, Expect: rec.Version, Data: []byte(data)}}}}))[0].OK)
+			_, err := w.log.Checkpoint(w.ctx)
+			require.ErrorIs(t, err, storage.ErrCorrupt)
+		}
+	})
+	config.Second = config.LogSigner
+	_, err := evidence.New(config)
+	require.Error(t, err)
+}
+
 // An operator whose clock lies: what outsiders prove stands beside the claim.
 func TestClockOutsideWindow(t *testing.T) {
 	t.Parallel()

@@ -115,8 +115,12 @@ func manifestText(origin string, manifest []byte) string {
 	return manifestLabel + "\n" + origin + "\n" + base64.StdEncoding.EncodeToString(h[:]) + "\n"
 }
 
-func (l *Log) signNote(text string) ([]byte, error) {
-	b, err := note.Sign(&note.Note{Text: text}, l.signer)
+func signNote(text string, by []noteSigner) ([]byte, error) {
+	signers := make([]note.Signer, len(by))
+	for i := range by {
+		signers[i] = by[i]
+	}
+	b, err := note.Sign(&note.Note{Text: text}, signers...)
 	if err != nil {
 		return nil, fmt.Errorf("evidence: sign note: %w", err)
 	}

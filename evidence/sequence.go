@@ -259,7 +259,7 @@ func (l *Log) integrate(ctx context.Context, old treeHead, work []*pending) erro
 	for i := range changed {
 		keys = append(keys, changed[i].key)
 	}
-	signed, err := l.signNote(checkpointText(l.origin, tree.size, root[:]))
+	signed, err := signNote(checkpointText(l.origin, tree.size, root[:]), l.signers)
 	if err != nil {
 		return err
 	}

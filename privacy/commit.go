@@ -274,6 +274,7 @@ func (v *Vault) evidenceKeyTx(tx *storage.Tx, keys *tenantKeys, s Subject) (ciph
 	return v.makeEvidenceKeyTx(tx, s)
 }
 
+// makeEvidenceKeyTx stands apart as it needs much stack, and seldom runs.
 func (v *Vault) makeEvidenceKeyTx(tx *storage.Tx, s Subject) (cipher.AEAD, error) {
 	x, err := v.openSubject(tx, s, true)
 	if err != nil {
