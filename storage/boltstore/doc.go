@@ -14,7 +14,8 @@
 // The file holds four buckets: record, entry, due (an index of what falls due)
 // and meta. Their keys join the parts of a key with NUL, which no part may
 // contain, and numbers as eight bytes, highest first, so that bytes sort as the
-// contract asks.
+// contract asks. Entries that a batch appends to one stream lie together, up to
+// half a page.
 //
 // # Guarantees
 //

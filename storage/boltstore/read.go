@@ -15,8 +15,9 @@ import (
 // Keys: parts joined by NUL, numbers as eight bytes, highest first.
 //
 //	record  tenant 0 kind 0 id          version, seq, due, data
-//	entry   tenant 0 kind 0 id 0 seq    at, data
 //	due     kind 0 due tenant 0 id      nothing
+//
+// Those of entries are in entries.go.
 
 const recordHead = 3 * 8
 
@@ -33,18 +34,6 @@ func recordValue(version, seq uint64, due int64, data []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(due))
 	return append(b, data...)
-}
-
-func streamPrefix(k storage.Key) []byte { return append(recordKey(k), 0) }
-
-func entryKey(k storage.Key, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(streamPrefix(k), seq)
-}
-
-func entryValue(e *storage.Entry) []byte {
-	b := make([]byte, 0, 8+len(e.Data))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro()))
-	return append(b, e.Data...)
 }
 
 func dueKey(k storage.Key, due int64) []byte {
@@ -100,38 +89,6 @@ func (s *Store) Get(ctx context.Context, keys []storage.Key) ([]storage.Record, 
 		return nil, err
 	}
 	return recs, nil
-}
-
-// Entries implements [storage.Store].
-func (s *Store) Entries(ctx context.Context, stream storage.Key, after uint64, limit int) ([]storage.Entry, error) {
-	if err := storage.CheckKeys(stream); err != nil {
-		return nil, err
-	}
-	if after+1 == 0 {
-		return nil, nil
-	}
-	var entries []storage.Entry
-	err := s.view(ctx, func(tx *bolt.Tx) error {
-		prefix := streamPrefix(stream)
-		c := tx.Bucket(entryBucket).Cursor()
-		for k, v := c.Seek(entryKey(stream, after+1)); bytes.HasPrefix(k, prefix) && len(entries) < storage.PageSize(limit); k, v = c.Next() {
-			seq := k[len(prefix):]
-			if len(seq) != 8 || len(v) < 8 {
-				return fmt.Errorf("boltstore: %w: entry of %s", storage.ErrCorrupt, stream.Kind)
-			}
-			entries = append(entries, storage.Entry{
-				Stream: stream,
-				Seq:    binary.BigEndian.Uint64(seq),
-				At:     time.UnixMicro(int64(binary.BigEndian.Uint64(v))).UTC(),
-				Data:   bytes.Clone(v[8:]),
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return entries, nil
 }
 
 // Due implements [storage.Store].
