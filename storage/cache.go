@@ -48,15 +48,6 @@ func newRecordCache(records int, bytes int64) *recordCache {
 	return &recordCache{maxRecords: records, maxBytes: bytes, index: make(map[uint64]uint32)}
 }
 
-func (e *cachedRecord) record() Record {
-	return Record{Key: e.key, Version: e.version, Seq: e.seq, Data: e.data, Due: DueTime(e.due)}
-}
-
-// before returns how long before now the record was seen.
-func (e *cachedRecord) before(now time.Time) time.Duration {
-	return now.Sub(cacheEpoch) - time.Duration(e.at)
-}
-
 func (c *recordCache) position(at uint32) *cachedRecord {
 	return &c.blocks[at/cacheBlock][at%cacheBlock]
 }
@@ -71,14 +62,18 @@ func (c *recordCache) find(k Key, hash uint64) *cachedRecord {
 	return nil
 }
 
-func (c *recordCache) get(k Key, hash uint64) (cachedRecord, bool) {
+// recall gives a cell what is kept of its key, and how long before now that was seen.
+func (c *recordCache) recall(cl *cell, now time.Time) (age time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.find(k, hash); e != nil {
-		e.used = true
-		return *e, true
+	e := c.find(cl.base.Key, cl.hash)
+	if e == nil {
+		return 0, false
 	}
-	return cachedRecord{}, false
+	e.used = true
+	cl.base.Version, cl.base.Seq, cl.base.Data, cl.base.Due = e.version, e.seq, e.data, DueTime(e.due)
+	cl.val, cl.owner = e.val, e.shard
+	return now.Sub(cacheEpoch) - time.Duration(e.at), true
 }
 
 // shardOf returns the shard, from 1, that committed a record first; 0: none known.

@@ -94,9 +94,8 @@ func (r *round) cell(k Key) *cell {
 	if p := r.before(k, hash); p != nil {
 		c.base, c.now, c.val, c.known, c.owner = p.now, p.now, p.val, true, r.sh.index+1
 		r.seen.hits++
-	} else if e, ok := r.sh.g.cache.get(k, hash); ok {
-		c.base, c.val, c.known, c.owner = e.record(), e.val, true, e.shard
-		c.now, c.stale = c.base, e.before(r.start) > r.sh.g.opts.PeekAge
+	} else if age, ok := r.sh.g.cache.recall(c, r.start); ok {
+		c.now, c.known, c.stale = c.base, true, age > r.sh.g.opts.PeekAge
 		r.seen.hits++
 	} else {
 		r.seen.misses++

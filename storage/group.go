@@ -229,8 +229,7 @@ func (c *call) leave() bool {
 func (g *Grouped) answer(ctx context.Context, c *call) error {
 	switch {
 	case c.alone:
-		u := updater{ctx: ctx, store: past{g}, attempts: c.attempts, lost: c.lost, unknown: c.unknown}
-		return u.run(c.fn)
+		return g.alone(ctx, c)
 	case c.panics:
 		panic(c.panicked)
 	case c.exits:
@@ -240,6 +239,12 @@ func (g *Grouped) answer(ctx context.Context, c *call) error {
 	c.task = task{}
 	calls.Put(c)
 	return err
+}
+
+// alone runs a call that the group cannot, as if there were none.
+func (g *Grouped) alone(ctx context.Context, c *call) error {
+	u := updater{ctx: ctx, store: past{g}, attempts: c.attempts, lost: c.lost, unknown: c.unknown}
+	return u.run(c.fn)
 }
 
 const (
@@ -286,7 +291,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	}
 	sh := g.shardOf(near)
 	c := calls.Get().(*call)
-	c.task = task{since: g.clock(), fn: fn, want: near, make: create, attempts: attempts, home: sh}
+	c.since, c.fn, c.want, c.make, c.attempts, c.home = g.clock(), fn, near, create, attempts, sh
 	running := sh.enqueue(c)
 	var nested <-chan struct{}
 	if running != nil {

@@ -72,6 +72,11 @@ func UpdateWith(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) err
 	if g, ok := s.(*Grouped); ok {
 		return g.update(ctx, o, fn)
 	}
+	return updateOne(ctx, s, o, fn)
+}
+
+// updateOne is UpdateWith on a store that groups nothing.
+func updateOne(ctx context.Context, s Store, o *UpdateOptions, fn func(*Tx) error) error {
 	u := updater{ctx: ctx, store: s, attempts: defaultAttempts}
 	if o != nil {
 		if o.Attempts > 0 {
