@@ -117,7 +117,7 @@ func chunks[T any](all []T, size func(T) int, fn func([]T) error) error {
 
 func keySize(storage.Key) int { return 0 }
 func rowSize(r row) int       { return len(r.data) }
-func packSize(p pack) int     { return len(p.parts) + len(p.data) }
+func packSize(p pack) int     { return len(p.parts) + p.size }
 
 // bytesOf is data that is not NULL.
 func bytesOf(data []byte) []byte {

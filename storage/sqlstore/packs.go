@@ -20,6 +20,24 @@ type pack struct {
 	at     int64  // of the first, in microseconds
 	parts  string // where each lies; empty if there is one
 	data   []byte // of all, one after another
+
+	entries []storage.Entry // while it is written, instead of data
+	size    int             // of their data
+}
+
+// bytes is the data of a pack that is written.
+func (p *pack) bytes() []byte {
+	if p.n == 1 {
+		return bytesOf(p.entries[0].Data)
+	}
+	return p.appendData(make([]byte, 0, p.size))
+}
+
+func (p *pack) appendData(b []byte) []byte {
+	for i := range p.entries {
+		b = append(b, p.entries[i].Data...)
+	}
+	return b
 }
 
 // A part is where an entry lies in its pack, as JSON for the view: microseconds
@@ -44,30 +62,27 @@ func packs(entries []storage.Entry) []pack {
 	var rows []pack
 	var parts []byte
 	for len(entries) > 0 {
-		first := &entries[0]
-		p := pack{stream: first.Stream, seq: int64(first.Seq), n: 1, at: first.At.UnixMicro(), data: bytesOf(first.Data)}
-		size := int64(len(first.Data))
-		parts = appendPart(append(parts[:0], '['), part{0, 0, size})
-		for int(p.n) < min(len(entries), maxPack) {
-			e, cut := &entries[p.n], len(parts)
+		first, n := &entries[0], 1
+		p := pack{stream: first.Stream, at: first.At.UnixMicro(), size: len(first.Data)}
+		parts = appendPart(append(parts[:0], '['), part{0, 0, int64(p.size)})
+		for n < min(len(entries), maxPack) {
+			e, cut := &entries[n], len(parts)
 			if e.Stream != p.stream {
 				break
 			}
-			parts = appendPart(append(parts, ','), part{e.At.UnixMicro() - p.at, size, int64(len(e.Data))})
-			if len(parts)+int(size)+len(e.Data) > packBytes {
+			parts = appendPart(append(parts, ','), part{e.At.UnixMicro() - p.at, int64(p.size), int64(len(e.Data))})
+			if len(parts)+p.size+len(e.Data) > packBytes {
 				parts = parts[:cut]
 				break
 			}
-			size += int64(len(e.Data))
-			p.n++
+			p.size += len(e.Data)
+			n++
 		}
-		if p.n > 1 {
-			p.seq, p.parts, p.data = p.seq+p.n-1, string(append(parts, ']')), make([]byte, 0, size)
-			for i := range entries[:p.n] {
-				p.data = append(p.data, entries[i].Data...)
-			}
+		if p.seq, p.n = int64(entries[n-1].Seq), int64(n); n > 1 {
+			p.parts = string(append(parts, ']'))
 		}
-		rows, entries = append(rows, p), entries[p.n:]
+		p.entries, entries = entries[:n:n], entries[n:]
+		rows = append(rows, p)
 	}
 	return rows
 }

@@ -66,8 +66,9 @@ func newPostgres(n names) *postgres {
 	p.removeText = "DELETE FROM " + record + " WHERE tenant = $1 AND kind = $2 AND id = $3"
 	p.addText = "INSERT INTO " + entry + " (tenant, kind, id, seq, n, at, parts, data)" +
 		" SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])"
+	single := singleOf(record, entry)
 	for i := range p.singleTexts {
-		p.singleTexts[i] = strings.NewReplacer("RECORD", record, "ENTRY", entry).Replace(singleText) + fmt.Sprint(" /* ", i, " */")
+		p.singleTexts[i] = single + fmt.Sprint(" /* ", i, " */")
 	}
 	p.texts = commonTexts(n, func(i int) string { return "$" + strconv.Itoa(i) })
 	p.texts.blobs.finish = "INSERT INTO " + n.of("blob") + " (id, token, size) SELECT $1::text, $2::text, $3::bigint WHERE" +
@@ -199,7 +200,7 @@ func (p *postgres) add(ctx context.Context, q Querier, packs []pack) error {
 		keys, parts, datas := make([]storage.Key, len(packs)), make([]string, len(packs)), make([][]byte, len(packs))
 		seqs, ns, ats := make([]int64, len(packs)), make([]int64, len(packs)), make([]int64, len(packs))
 		for i, k := range packs {
-			keys[i], seqs[i], ns[i], ats[i], parts[i], datas[i] = k.stream, k.seq, k.n, k.at, k.parts, k.data
+			keys[i], seqs[i], ns[i], ats[i], parts[i], datas[i] = k.stream, k.seq, k.n, k.at, k.parts, k.bytes()
 		}
 		_, err := q.ExecContext(ctx, p.addText, append(p.keys(keys), p.ints(seqs), p.ints(ns), p.ints(ats), p.strings(parts), p.bytes(datas))...)
 		return err

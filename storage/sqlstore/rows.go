@@ -58,7 +58,7 @@ func rowArgs(key func(string) any, rows []row) []any {
 func packArgs(key func(string) any, packs []pack) []any {
 	args := make([]any, 0, 8*len(packs))
 	for _, p := range packs {
-		args = append(args, key(p.stream.Tenant), key(p.stream.Kind), key(p.stream.ID), p.seq, p.n, p.at, p.parts, p.data)
+		args = append(args, key(p.stream.Tenant), key(p.stream.Kind), key(p.stream.ID), p.seq, p.n, p.at, p.parts, p.bytes())
 	}
 	return args
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,9 +32,13 @@ const (
 	singleLimit = 30 * time.Second // of the statement, before its outcome counts as unknown
 )
 
-// singleText is the statement, for the names of two tables. $1 to $7 are the
-// creations and $8 to $17 the other writes, each in the order of keys, $18 to
-// $26 the entries. The first column of each is the batch.
+// singleText is the statement, for the names of two tables. $1 is the data of all
+// rows, one after another; $2 to $8 are the creations, $9 to $18 the other writes,
+// each in the order of keys, and $19 to $27 the packs of entries. The first column of
+// each is the batch, the last where its data lies in $1: where it begins, times
+// [singleCut], plus how long it is. Columns may end early, and most do: what is
+// missing of tenants and kinds is as the last that is there, of operations and
+// counts 1, of other numbers 0, of texts empty.
 //
 // A row of lk has what was locked for a write: nothing if the record is not as
 // expected or held by others, and then its batch is bad. Rows are locked and
@@ -48,10 +54,12 @@ const (
 // Arrays are selected because the planner would otherwise count their elements,
 // and plan every commit anew. See postgres.single.
 const singleText = `WITH w AS (
-  SELECT unnest((SELECT $8::bigint[])) AS batch, unnest((SELECT $9::bigint[])) AS op,
-    unnest((SELECT $10::text[])) AS tenant, unnest((SELECT $11::text[])) AS kind, unnest((SELECT $12::text[])) AS id,
-    unnest((SELECT $13::bigint[])) AS expect, unnest((SELECT $14::bigint[])) AS first, unnest((SELECT $15::bigint[])) AS added,
-    unnest((SELECT $16::bigint[])) AS due, unnest((SELECT $17::bytea[])) AS data
+  SELECT coalesce(batch, 0) AS batch, coalesce(op, 1) AS op, coalesce(tenant, LAST($11)) AS tenant, coalesce(kind, LAST($12)) AS kind, id,
+    expect, coalesce(first, 0) AS first, coalesce(added, 0) AS added, coalesce(due, 0) AS due, cut FROM (
+    SELECT unnest((SELECT $9::bigint[])) AS batch, unnest((SELECT $10::bigint[])) AS op,
+      unnest((SELECT $11::text[])) AS tenant, unnest((SELECT $12::text[])) AS kind, unnest((SELECT $13::text[])) AS id,
+      unnest((SELECT $14::bigint[])) AS expect, unnest((SELECT $15::bigint[])) AS first, unnest((SELECT $16::bigint[])) AS added,
+      unnest((SELECT $17::bigint[])) AS due, unnest((SELECT $18::bigint[])) AS cut) AS a
   WHERE (SELECT set_config('lock_timeout', '` + lockLimit + `', true)) IS NOT NULL
 ), lk AS MATERIALIZED (
   SELECT w.*, coalesce(x.seq, y.seq) AS seq, x.place FROM w
@@ -64,33 +72,49 @@ const singleText = `WITH w AS (
   SELECT coalesce(array_agg(DISTINCT batch) FILTER (WHERE seq IS NULL), '{}') AS batches FROM lk
 ), ins AS (
   INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
-  SELECT tenant, kind, id, 1, added, due, data FROM (
-    SELECT unnest((SELECT $1::bigint[])) AS batch, unnest((SELECT $2::text[])) AS tenant, unnest((SELECT $3::text[])) AS kind,
-      unnest((SELECT $4::text[])) AS id, unnest((SELECT $5::bigint[])) AS added, unnest((SELECT $6::bigint[])) AS due,
-      unnest((SELECT $7::bytea[])) AS data) AS c
-  WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
+  SELECT coalesce(tenant, LAST($3)), coalesce(kind, LAST($4)), id, 1, coalesce(added, 0), coalesce(due, 0), DATA FROM (
+    SELECT unnest((SELECT $2::bigint[])) AS batch, unnest((SELECT $3::text[])) AS tenant, unnest((SELECT $4::text[])) AS kind,
+      unnest((SELECT $5::text[])) AS id, unnest((SELECT $6::bigint[])) AS added, unnest((SELECT $7::bigint[])) AS due,
+      unnest((SELECT $8::bigint[])) AS cut) AS a
+  WHERE coalesce(batch, 0) <> ALL ((SELECT batches FROM bad)::bigint[])
 ), upd AS (
-  UPDATE RECORD AS r SET version = expect + 1, seq = lk.seq + added, due = lk.due, data = lk.data FROM lk
+  UPDATE RECORD AS r SET version = expect + 1, seq = lk.seq + added, due = lk.due, data = DATA FROM lk
   WHERE r.ctid = place AND op = 1 AND batch <> ALL ((SELECT batches FROM bad)::bigint[]) RETURNING 1
 ), del AS (
   DELETE FROM RECORD AS r USING lk WHERE r.ctid = place AND op = 3 AND batch <> ALL ((SELECT batches FROM bad)::bigint[]) RETURNING 1
 ), ent AS (
   INSERT INTO ENTRY (tenant, kind, id, seq, n, at, parts, data)
-  SELECT tenant, kind, id, seq, n, at, parts, data FROM (
-    SELECT unnest((SELECT $18::bigint[])) AS batch, unnest((SELECT $19::text[])) AS tenant, unnest((SELECT $20::text[])) AS kind,
-      unnest((SELECT $21::text[])) AS id, unnest((SELECT $22::bigint[])) AS seq, unnest((SELECT $23::bigint[])) AS n,
-      unnest((SELECT $24::bigint[])) AS at, unnest((SELECT $25::text[])) AS parts, unnest((SELECT $26::bytea[])) AS data) AS e
-  WHERE batch <> ALL ((SELECT batches FROM bad)::bigint[])
+  SELECT coalesce(tenant, LAST($20)), coalesce(kind, LAST($21)), id, seq, coalesce(n, 1), at, coalesce(parts, ''), DATA FROM (
+    SELECT unnest((SELECT $19::bigint[])) AS batch, unnest((SELECT $20::text[])) AS tenant, unnest((SELECT $21::text[])) AS kind,
+      unnest((SELECT $22::text[])) AS id, unnest((SELECT $23::bigint[])) AS seq, unnest((SELECT $24::bigint[])) AS n,
+      unnest((SELECT $25::bigint[])) AS at, unnest((SELECT $26::text[])) AS parts, unnest((SELECT $27::bigint[])) AS cut) AS a
+  WHERE coalesce(batch, 0) <> ALL ((SELECT batches FROM bad)::bigint[])
 )
 SELECT unnest(batches) FROM bad
 WHERE 1 / CASE WHEN (SELECT count(*) FROM upd) + (SELECT count(*) FROM del)
   = (SELECT count(*) FROM lk WHERE op <> 2 AND batch <> ALL ((SELECT batches FROM bad)::bigint[])) THEN 1 ELSE 0 END = 1`
 
+// singleCut is more than the size of any data.
+const singleCut = 2 * storage.MaxData
+
+// singleOf is the statement for tables.
+func singleOf(record, entry string) string {
+	text := regexp.MustCompile(`LAST\((\$\d+)\)`).ReplaceAllString(singleText, "(SELECT ($1::text[])[cardinality($1::text[])])")
+	cut := strconv.Itoa(singleCut)
+	return strings.NewReplacer("RECORD", record, "ENTRY", entry, "DATA", "substring($1::bytea, (cut / "+cut+")::int + 1, (cut % "+cut+")::int)").Replace(text)
+}
+
 // singleWrite is a write within the statement.
 type singleWrite struct {
-	storage.Write
+	*storage.Write
 	batch, op    int64
 	first, added int64
+}
+
+// singlePack is a pack within the statement.
+type singlePack struct {
+	pack
+	batch int64
 }
 
 // A singleCall is a commit that one statement can do.
@@ -106,13 +130,13 @@ func (s *Store) newSingle(batches []storage.Batch) *singleCall {
 	if !ok || !p.native.Load() || p.noSingle.Load() {
 		return nil
 	}
-	creates, writes, lost, ok := singleWrites(batches)
+	rows, ok := newSingleRows(batches)
 	if !ok {
 		return nil
 	}
-	c := &singleCall{p: p, lost: lost}
-	if len(creates)+len(writes) > 0 {
-		c.args = singleArgs(batches, creates, writes, lost)
+	c := &singleCall{p: p, lost: rows.lost}
+	if len(rows.creates)+len(rows.writes) > 0 {
+		c.args = rows.args()
 	}
 	return c
 }
@@ -158,100 +182,172 @@ func (s *Store) singleError(ctx context.Context, p *postgres, err error) (handle
 	return true, s.fail(ctx, "commit", err)
 }
 
-// singleWrites returns the creations and other writes of all batches, each in the
-// order of keys, and which batches have lost already. ok is false for what needs
-// an order among the batches, or is too large.
-func singleWrites(batches []storage.Batch) (creates, writes []singleWrite, lost []bool, ok bool) {
-	lost = make([]bool, len(batches))
-	written, checked := make(map[storage.Key]int), make(map[storage.Key]int)
-	bytes, total := 0, 0
-	for i := range batches {
-		total += len(batches[i].Writes)
-	}
-	creates = make([]singleWrite, 0, total)
+// singleRows are what the statement gets.
+type singleRows struct {
+	creates, writes []singleWrite // in the order of keys
+	packs           []singlePack
+	lost            []bool // batches that have lost already
+	data            []byte
+}
+
+// newSingleRows returns false for batches that need an order among them, or are
+// too large.
+func newSingleRows(batches []storage.Batch) (*singleRows, bool) {
+	size, writes, checks := 0, 0, 0
 	for i := range batches {
 		b := &batches[i]
-		var first map[storage.Key]int64
-		added := appended(b)
-		if len(b.Entries) > 0 {
-			first = make(map[storage.Key]int64, len(added))
+		writes += len(b.Writes)
+		for j := range b.Writes {
+			size += len(b.Writes[j].Data)
+			if b.Writes[j].Check {
+				checks++
+			}
 		}
 		for j := range b.Entries {
-			if e := &b.Entries[j]; first[e.Stream] == 0 {
-				first[e.Stream] = int64(min(e.Seq, maxInt))
-			}
-			bytes += len(b.Entries[j].Data)
-		}
-		for _, w := range b.Writes {
-			lost[i] = lost[i] || w.Expect >= maxInt || w.Expect == 0 && first[w.Key] > 1
-			bytes += len(w.Data)
-		}
-		if lost[i] {
-			continue
-		}
-		for _, w := range b.Writes {
-			sw := singleWrite{Write: w, batch: int64(i), op: opWrite, first: first[w.Key], added: added[w.Key]}
-			switch {
-			case w.Check:
-				sw.op = opCheck
-				checked[w.Key] = i
-				writes = append(writes, sw)
-			case w.Expect == 0:
-				creates = append(creates, sw)
-			default:
-				if w.Delete {
-					sw.op = opDelete
-				}
-				written[w.Key] = i
-				writes = append(writes, sw)
-			}
+			size += len(b.Entries[j].Data)
 		}
 	}
-	for k, i := range checked {
-		if j, ok := written[k]; ok && j != i {
-			return nil, nil, nil, false
+	if size > singleBytes || checks > 0 && checksOthers(batches) {
+		return nil, false
+	}
+	r := &singleRows{creates: make([]singleWrite, 0, writes), lost: make([]bool, len(batches)), data: make([]byte, 0, size)}
+	type span struct{ first, added int64 }
+	streams := make(map[storage.Key]span)
+	for i := range batches {
+		b, from := &batches[i], len(r.packs)
+		for _, p := range packs(b.Entries) {
+			s, ok := streams[p.stream]
+			if !ok {
+				s.first = p.seq - p.n + 1
+			}
+			s.added += p.n
+			streams[p.stream] = s
+			r.packs = append(r.packs, singlePack{p, int64(i)})
+		}
+		for j := range b.Writes {
+			w := &b.Writes[j]
+			r.lost[i] = r.lost[i] || w.Expect >= maxInt
+			if w.Expect == 0 && len(b.Entries) > 0 {
+				first := streams[w.Key].first
+				r.lost[i] = r.lost[i] || first != 0 && first != 1
+			}
+		}
+		if r.lost[i] {
+			r.packs = r.packs[:from]
+			continue
+		}
+		for j := range b.Writes {
+			sw := singleWrite{Write: &b.Writes[j], batch: int64(i), op: opWrite}
+			if len(b.Entries) > 0 {
+				s := streams[sw.Key]
+				sw.first, sw.added = s.first, s.added
+			}
+			switch {
+			case sw.Expect == 0:
+				r.creates = append(r.creates, sw)
+				continue
+			case sw.Check:
+				sw.op = opCheck
+			case sw.Delete:
+				sw.op = opDelete
+			}
+			r.writes = append(r.writes, sw)
 		}
 	}
 	order := func(a, b singleWrite) int { return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.batch, b.batch)) }
-	slices.SortFunc(creates, order)
-	slices.SortFunc(writes, order)
-	return creates, writes, lost, bytes <= singleBytes
+	slices.SortFunc(r.creates, order)
+	slices.SortFunc(r.writes, order)
+	return r, true
 }
 
-func singleArgs(batches []storage.Batch, creates, writes []singleWrite, lost []bool) []any {
-	keys := func(writes []singleWrite) (batch []int64, tenant, kind, id []string, added, due []int64, data [][]byte) {
-		n := len(writes)
-		batch, added, due, data = make([]int64, n), make([]int64, n), make([]int64, n), make([][]byte, n)
-		tenant, kind, id = make([]string, n), make([]string, n), make([]string, n)
-		for i := range writes {
-			w := &writes[i]
-			batch[i], added[i], due[i], data[i] = w.batch, w.added, storage.DueMicros(w.Due), bytesOf(w.Data)
-			tenant[i], kind[i], id[i] = w.Key.Tenant, w.Key.Kind, w.Key.ID
-		}
-		return batch, tenant, kind, id, added, due, data
-	}
-	args := make([]any, 0, 26)
-	batch, tenant, kind, id, added, due, data := keys(creates)
-	args = append(args, batch, tenant, kind, id, added, due, data)
-	batch, tenant, kind, id, added, due, data = keys(writes)
-	op, expect, first := make([]int64, len(writes)), make([]int64, len(writes)), make([]int64, len(writes))
-	for i := range writes {
-		op[i], expect[i], first[i] = writes[i].op, int64(writes[i].Expect), writes[i].first
-	}
-	args = append(args, batch, op, tenant, kind, id, expect, first, added, due, data)
-	var seq, n, at []int64
-	var parts []string
-	batch, tenant, kind, id, data = nil, nil, nil, nil, nil
+// checksOthers reports whether a batch checks what another writes.
+func checksOthers(batches []storage.Batch) bool {
+	written := make(map[storage.Key]int)
 	for i := range batches {
-		if lost[i] {
-			continue
-		}
-		for _, p := range packs(batches[i].Entries) {
-			batch, seq, n, at, parts, data = append(batch, int64(i)), append(seq, p.seq), append(n, p.n), append(at, p.at), append(parts, p.parts), append(data, p.data)
-			tenant, kind, id = append(tenant, p.stream.Tenant), append(kind, p.stream.Kind), append(id, p.stream.ID)
+		for _, w := range batches[i].Writes {
+			if !w.Check {
+				written[w.Key] = i
+			}
 		}
 	}
-	return append(args, batch, tenant, kind, id, seq, n, at, parts, data)
+	for i := range batches {
+		for _, w := range batches[i].Writes {
+			if j, ok := written[w.Key]; ok && w.Check && j != i {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cut is where what was appended to the data since from lies.
+func (r *singleRows) cut(from int) int64 { return int64(from)*singleCut + int64(len(r.data)-from) }
+
+// args are the arguments of the statement.
+func (r *singleRows) args() []any {
+	batch := func(w *singleWrite) int64 { return w.batch }
+	op := func(w *singleWrite) int64 { return w.op }
+	tenant := func(w *singleWrite) string { return w.Key.Tenant }
+	kind := func(w *singleWrite) string { return w.Key.Kind }
+	id := func(w *singleWrite) string { return w.Key.ID }
+	expect := func(w *singleWrite) int64 { return int64(w.Expect) }
+	first := func(w *singleWrite) int64 { return w.first }
+	added := func(w *singleWrite) int64 { return w.added }
+	due := func(w *singleWrite) int64 { return storage.DueMicros(w.Due) }
+	cut := func(w *singleWrite) int64 {
+		from := len(r.data)
+		r.data = append(r.data, w.Data...)
+		return r.cut(from)
+	}
+	c, w, p := r.creates, r.writes, r.packs
+	args := []any{
+		nil, // the data: first, for drivers to make room for it all at once
+		until(c, 0, batch), shared(c, tenant), shared(c, kind), column(c, id), until(c, 0, added), until(c, 0, due), column(c, cut),
+		until(w, 0, batch), until(w, opWrite, op), shared(w, tenant), shared(w, kind), column(w, id),
+		column(w, expect), until(w, 0, first), until(w, 0, added), until(w, 0, due), column(w, cut),
+		until(p, 0, func(p *singlePack) int64 { return p.batch }),
+		shared(p, func(p *singlePack) string { return p.stream.Tenant }),
+		shared(p, func(p *singlePack) string { return p.stream.Kind }),
+		column(p, func(p *singlePack) string { return p.stream.ID }),
+		column(p, func(p *singlePack) int64 { return p.seq }),
+		until(p, 1, func(p *singlePack) int64 { return p.n }),
+		column(p, func(p *singlePack) int64 { return p.at }),
+		until(p, "", func(p *singlePack) string { return p.parts }),
+		column(p, func(p *singlePack) int64 {
+			from := len(r.data)
+			r.data = p.appendData(r.data)
+			return r.cut(from)
+		}),
+	}
+	args[0] = r.data
+	return args
+}
+
+// column is a value of each of rows.
+func column[R, T any](rows []R, value func(*R) T) []T {
+	c := make([]T, len(rows))
+	for i := range rows {
+		c[i] = value(&rows[i])
+	}
+	return c
+}
+
+// until is a column that ends where all the rest is the same.
+func until[R any, T comparable](rows []R, rest T, value func(*R) T) []T {
+	n := len(rows)
+	for n > 0 && value(&rows[n-1]) == rest {
+		n--
+	}
+	return column(rows[:n], value)
+}
+
+// shared is a column that ends where all the rest is as the last value of it.
+func shared[R any](rows []R, value func(*R) string) []string {
+	n := len(rows)
+	for n > 1 && value(&rows[n-2]) == value(&rows[n-1]) {
+		n--
+	}
+	return column(rows[:n], value)
 }
 
 // run sends the statement.
