@@ -28,7 +28,7 @@ const (
 )
 
 // Run sequences events, anchors checkpoints and keeps the heartbeat until ctx
-// ends, whose error it returns. It starts no goroutine, and any number of
+// ends, whose error it returns. What it starts ends before it does, and any number of
 // processes may run it. Failures are logged and tried again, never returned.
 //
 // Checkpoints are anchored at once after a chain seal, else once a minute while

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/storage"
@@ -30,13 +32,8 @@ var errLost = errors.New("evidence: another sequencer was first")
 // One that is not will be due again at once, and the mark only costs a look.
 const settled = time.Second
 
-// When more chains are due than one step takes, marks that stay would keep others
-// waiting. They are then cleared sooner, and of those that are still written some,
-// the oldest, take their place behind the others with every step.
-const (
-	settledFull = 50 * time.Millisecond
-	behind      = 64
-)
+// clearAtOnce is how many marks are cleared at a time.
+const clearAtOnce = 128
 
 // Sequence brings events that are not in the tree yet into it, signs the new
 // checkpoint and returns how many there were: one step, of at most 8192 events.
@@ -79,12 +76,15 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 		return s, err
 	}
 	if len(keys) == maxStepChains {
-		s.more, settled = true, min(settled, settledFull)
+		s.more, settled = true, 0 // marks that stay would hide other chains
 	}
 	var work []*pending
-	var done, busy []storage.Key // heads whose mark may be cleared, and others
+	var done []storage.Key // heads whose marks are to go
 	making := newLeaves(nil, "")
 	for part := range slices.Chunk(keys, storage.MaxKeys/2) {
+		if s.events >= maxStepEvents {
+			break
+		}
 		list, err := l.due(ctx, part)
 		if err != nil {
 			return s, err
@@ -95,7 +95,6 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 		for i := range list {
 			p := &list[i]
 			if s.events >= maxStepEvents {
-				s.more = true
 				break
 			}
 			err := l.gather(ctx, p, making, maxStepEvents-s.events)
@@ -111,8 +110,6 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 			}
 			if settled <= 0 || now.Sub(p.head.At) >= settled {
 				done = append(done, part[i])
-			} else if len(busy) < behind {
-				busy = append(busy, part[i])
 			}
 			if len(p.leaves) > 0 {
 				work = append(work, p)
@@ -127,10 +124,7 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 			return stepped{}, err
 		}
 	}
-	if err := l.clear(ctx, done, false); err != nil || !s.more {
-		return s, err
-	}
-	return s, l.clear(ctx, busy, true)
+	return s, l.clear(ctx, done)
 }
 
 // due reads heads and watermarks.
@@ -312,46 +306,54 @@ func (b *bundles) add(at uint64, leaf []byte) {
 	t.data = append(binary.BigEndian.AppendUint16(t.data, uint16(len(leaf))), leaf...)
 }
 
-// clear takes back the due marks of chains that are in the tree as a whole. It
-// is a commit of its own: if an event comes between, the mark simply stays, or, if
-// it is to go behind the others, is set anew.
-func (l *Log) clear(ctx context.Context, keys []storage.Key, behind bool) error {
-	for part := range slices.Chunk(keys, 128) { // few, as one of them that moved spoils it
-		near := make([]storage.Key, 0, 2*len(part))
-		for _, k := range part {
-			near = append(near, k, marks.Key(k.Tenant, k.ID))
-		}
-		err := storage.UpdateWith(ctx, l.store, &storage.UpdateOptions{Near: near}, func(tx *storage.Tx) error {
-			for _, k := range part {
-				m, _, err := marks.Peek(tx, k.Tenant, k.ID)
-				if err != nil {
-					return err
-				}
-				h, ok, err := chains.Get(tx, k.Tenant, k.ID)
-				if err != nil {
-					return err
-				}
-				switch now := tx.Now(l.now); {
-				case !ok || h.Due.IsZero() || h.Due.After(now):
-					continue
-				case m.Seq >= h.Seq:
-					h.Due = time.Time{}
-				case behind:
-					h.Due = now
-				default:
-					continue
-				}
-				if err := chains.Put(tx, k.Tenant, k.ID, h); err != nil {
-					return err
+// clear takes back the due marks of chains that are in the tree as a whole; that of a
+// chain with a newer event takes its place behind the others. Each is a commit of its
+// own, many at a time: a chain that is written meanwhile delays no other, and a group
+// makes one commit of them and of what is written.
+func (l *Log) clear(ctx context.Context, keys []storage.Key) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, len(keys))
+	for range min(len(keys), clearAtOnce) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(keys)); i = next.Add(1) - 1 {
+				if errs[i] = l.clearMark(ctx, keys[i]); errs[i] != nil {
+					next.Store(int64(len(keys))) // the others would fail, too
 				}
 			}
-			return nil
 		})
-		if err != nil && !errors.Is(err, storage.ErrContended) {
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
 			return fmt.Errorf("evidence: clear due marks: %w", err)
 		}
 	}
 	return nil
+}
+
+func (l *Log) clearMark(ctx context.Context, k storage.Key) error {
+	near := []storage.Key{k, marks.Key(k.Tenant, k.ID)}
+	err := storage.UpdateWith(ctx, l.store, &storage.UpdateOptions{Near: near}, func(tx *storage.Tx) error {
+		m, _, err := marks.Peek(tx, k.Tenant, k.ID)
+		if err != nil {
+			return err
+		}
+		h, ok, err := chains.Get(tx, k.Tenant, k.ID)
+		now := tx.Now(l.now)
+		if err != nil || !ok || h.Due.IsZero() || h.Due.After(now) {
+			return err
+		}
+		h.Due = now
+		if m.Seq >= h.Seq {
+			h.Due = time.Time{}
+		}
+		return chains.Put(tx, k.Tenant, k.ID, h)
+	})
+	if errors.Is(err, storage.ErrContended) {
+		return nil // the mark stays, and is looked at again
+	}
+	return err
 }
 
 // putOff looks at a broken chain again in an hour.
