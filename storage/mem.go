@@ -130,7 +130,7 @@ func (m *Mem) make(in *memKind, id string, hash uint32) *memRecord {
 		at = m.made
 	}
 	r := m.at(at)
-	r.at, r.id = at, addBytes(&m.ids, id)
+	r.at, r.id = at, addBytes(&m.ids, id, at)
 	r.older, in.fresh = in.fresh, at
 	in.index.add(at, hash)
 	in.created++
@@ -232,6 +232,8 @@ func (m *Mem) makeKind(tenant, kind string) *memKind {
 	if m.kinds == nil {
 		m.kinds = make(map[memRange]*memKind)
 		m.due = make(map[string]*ordered[memDue])
+		m.ids.where = func(n memAt) *memBytes { return &m.at(n).id }
+		m.data.where = func(n memAt) *memBytes { return &m.at(n).data }
 	}
 	k := &memKind{memRange: memRange{tenant, kind}, ids: ordered[string]{compare: strings.Compare}}
 	m.kinds[k.memRange] = k
@@ -375,12 +377,11 @@ func (m *Mem) write(k Key, hash uint32, r *memRecord, version uint64, due int64,
 	if r.due != due {
 		m.moveDue(k, r.due, due)
 	}
-	r.version, r.due = version, due
-	m.data.drop(r.data)
+	old := r.data
+	r.version, r.due, r.data = version, due, memBytes{}
+	m.data.drop(old)
 	if val == nil || data != nil {
-		r.data = addBytes(&m.data, data)
-	} else {
-		r.data = memBytes{}
+		r.data = addBytes(&m.data, data, r.at)
 	}
 	if val != nil || r.hot > 0 {
 		m.heat(r).val = val
@@ -395,14 +396,15 @@ func (m *Mem) remove(k Key, r *memRecord) {
 	if r.due != 0 {
 		m.moveDue(k, r.due, 0)
 	}
-	m.ids.drop(r.id)
-	m.data.drop(r.data)
 	if r.hot > 0 {
 		m.hot[r.hot-1] = memHot{}
 		m.cool = append(m.cool, r.hot)
 	}
 	m.free = append(m.free, r.at)
+	old := *r
 	*r = memRecord{life: r.life + 1} // whoever found it sees that it is gone
+	m.ids.drop(old.id)
+	m.data.drop(old.data)
 }
 
 // appendAll appends entries, whose records are there.

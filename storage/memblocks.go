@@ -1,54 +1,49 @@
 package storage
 
-// memBlocks keeps many byte strings in few pieces of memory, without a pointer to
-// each. They never change, so who got one may keep it.
+// memBlocks keeps many byte strings of records in few pieces of memory, without a
+// pointer to each. They never change, so who got one may keep it.
 type memBlocks struct {
 	blocks []memBlock // from 1: place 0 is nowhere
-	fill   uint32     // the one that is added to
+	open   uint32     // the one that is added to
 	free   []uint32   // places in blocks that are empty
+
+	where func(memAt) *memBytes // what a record has
 }
 
 type memBlock struct {
 	data []byte
-	live int // strings in it that were not dropped
+	live int     // bytes that were not dropped
+	of   []memAt // the records whose strings were added
 }
 
 // memBytes is where a string lies.
 type memBytes struct{ block, from, n uint32 }
 
-// memBlockBytes bounds what a string keeps from being freed besides itself.
-const memBlockBytes = 16 << 10
+const (
+	memBlockBytes = 16 << 10           // bounds what a reader keeps from being freed
+	memBlockLong  = memBlockBytes / 16 // longer strings lie alone
+)
 
-// addBytes copies data to where it stays.
-func addBytes[S ~string | ~[]byte](m *memBlocks, data S) memBytes {
-	if len(data) > memBlockBytes/8 {
-		at := m.open(append([]byte(nil), data...))
-		m.blocks[at].live = 1
-		return memBytes{at, 0, uint32(len(data))}
-	}
-	b := m.filling(len(data))
-	from := len(b.data)
-	b.data = append(b.data, data...)
-	b.live++
-	return memBytes{m.fill, uint32(from), uint32(len(data))}
-}
-
-// filling returns a block with room.
-func (m *memBlocks) filling(n int) *memBlock {
-	if m.fill > 0 {
-		if b := &m.blocks[m.fill]; len(b.data)+n <= cap(b.data) {
-			return b
+// addBytes copies data of a record to where it stays.
+func addBytes[S ~string | ~[]byte](m *memBlocks, data S, of memAt) memBytes {
+	at := m.open
+	if n := len(data); n > memBlockLong {
+		at = m.place(make([]byte, 0, n))
+	} else if at == 0 || len(m.blocks[at].data)+n > cap(m.blocks[at].data) {
+		last := at
+		at = m.place(make([]byte, 0, memBlockBytes))
+		if m.open = at; last > 0 {
+			m.blocks[at].of = make([]memAt, 0, len(m.blocks[last].of)+len(m.blocks[last].of)/8) // likely as many again
+			m.thin(last)
 		}
 	}
-	last := m.fill
-	m.fill = m.open(make([]byte, 0, memBlockBytes))
-	if last > 0 && m.blocks[last].live == 0 {
-		m.close(last)
-	}
-	return &m.blocks[m.fill]
+	b := &m.blocks[at]
+	from := len(b.data)
+	b.data, b.live, b.of = append(b.data, data...), b.live+len(data), append(b.of, of)
+	return memBytes{at, uint32(from), uint32(len(data))}
 }
 
-func (m *memBlocks) open(data []byte) (at uint32) {
+func (m *memBlocks) place(data []byte) (at uint32) {
 	if n := len(m.free); n > 0 {
 		at, m.free = m.free[n-1], m.free[:n-1]
 		m.blocks[at].data = data
@@ -61,12 +56,6 @@ func (m *memBlocks) open(data []byte) (at uint32) {
 	return uint32(len(m.blocks) - 1)
 }
 
-// close leaves a block to those who still read from it.
-func (m *memBlocks) close(at uint32) {
-	m.blocks[at] = memBlock{}
-	m.free = append(m.free, at)
-}
-
 // get returns the bytes, nil if there are none.
 func (m *memBlocks) get(at memBytes) []byte {
 	if at.block == 0 {
@@ -76,13 +65,27 @@ func (m *memBlocks) get(at memBytes) []byte {
 	return m.blocks[at.block].data[at.from:end:end]
 }
 
-// drop forgets a string.
-func (m *memBlocks) drop(at memBytes) {
-	if at.block == 0 {
+// drop forgets a string, which no record has any more. Until then nothing may be
+// added.
+func (m *memBlocks) drop(gone memBytes) {
+	if gone.block > 0 {
+		m.blocks[gone.block].live -= int(gone.n)
+		m.thin(gone.block)
+	}
+}
+
+// thin moves what lives in a block to another, if it is little. Who still reads
+// the block may go on.
+func (m *memBlocks) thin(at uint32) {
+	b := &m.blocks[at]
+	if at == m.open || b.live > 0 && b.live >= cap(b.data)/4 {
 		return
 	}
-	b := &m.blocks[at.block]
-	if b.live--; b.live == 0 && at.block != m.fill {
-		m.close(at.block)
+	for _, n := range b.of {
+		if w := m.where(n); w.block == at {
+			*w = addBytes(m, m.get(*w), n)
+		}
 	}
+	m.blocks[at] = memBlock{}
+	m.free = append(m.free, at)
 }
