@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -57,14 +56,22 @@ func TestPerfEvidence(t *testing.T) {
 	require.NoError(t, err)
 	agent, err := privacy.NewText("Mozilla/5.0 (X11; Linux x86_64)")
 	require.NoError(t, err)
-	var stored atomic.Int64
-	rate := during(length, func(k, i int, s storage.Store) error {
-		var pd []evidence.Personal
+	// Envelopes of 20 events, whose ids begin with the time, as those of the SDK do;
+	// the people are those of a writer.
+	envs, people := make([]string, writers), make([][]evidence.Personal, writers)
+	for k := range people {
 		for _, id := range []string{"li", "wang"} {
 			who := privacy.Subject{Tenant: "acme", ID: fmt.Sprintf("%s-%d", id, k)}
-			pd = append(pd, evidence.Personal{Subject: who, Value: phone}, evidence.Personal{Subject: who, Value: ip}, evidence.Personal{Subject: who, Field: privacy.FieldUserAgent, Value: agent})
+			people[k] = append(people[k], evidence.Personal{Subject: who, Value: phone}, evidence.Personal{Subject: who, Value: ip},
+				evidence.Personal{Subject: who, Field: privacy.FieldUserAgent, Value: agent})
 		}
-		e := evidence.Draft{Tenant: "acme", Env: fmt.Sprintf("w%d-%d", k, i/writers/20), Type: "code.checked", Actor: evidence.Actor{ID: "li", Role: "signer", Account: "li"}, Personal: slices.Clone(pd)}
+	}
+	var stored atomic.Int64
+	rate := during(length, func(k, i int, s storage.Store) error {
+		if i/writers%20 == 0 {
+			envs[k] = fmt.Sprintf("%s-%d", storage.OldestFirst(time.Now()), k)
+		}
+		e := evidence.Draft{Tenant: "acme", Env: envs[k], Type: "code.checked", Actor: evidence.Actor{ID: "li", Role: "signer", Account: "li"}, Personal: people[k]}
 		near := &storage.UpdateOptions{Near: []storage.Key{{Tenant: "acme", Kind: "evidence.chain", ID: e.Env}}}
 		err := storage.UpdateWith(t.Context(), s, near, func(tx *storage.Tx) error { _, err := log.AppendTx(t.Context(), tx, e); return err })
 		if err == nil {
