@@ -81,13 +81,14 @@ func (sh *shard) newRound() *round {
 	return r
 }
 
-// maxSpare bounds the memory, in cells, of a round that is used again.
+// maxSpare bounds the memory of a round that is used again: cells, entries and
+// writes, of each.
 const maxSpare = 2048
 
 // spareRound keeps the memory of a round that nobody refers to any more: it was
 // answered, and none builds on it.
 func (sh *shard) spareRound(r *round) {
-	if r.cells.n > maxSpare || len(r.entries) > maxSpare {
+	if max(r.cells.n, len(r.entries), len(r.set.writes)) > maxSpare {
 		return
 	}
 	r.cells.clear()
