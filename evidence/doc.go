@@ -51,7 +51,8 @@
 //
 // # What the host must do
 //
-//   - Keep the log's key in an HSM or key service, and its origin for ever.
+//   - Keep the log's key in an HSM or key service, and its origin for ever. A new
+//     key signs beside the old one for a while: see Config.Second.
 //   - Hand the line "log " + [Log.VerifierKey] to verifiers by another way than
 //     the bundle, together with the roots of its timestamp authorities.
 //   - Configure an [Anchor] and run [Log.Run], for as long as evidence is to
