@@ -51,15 +51,16 @@ const (
 // change by hand that left its version alone, the last select divides by zero. Both
 // store nothing, and a transaction then finds out more.
 //
-// Arrays are selected because the planner would otherwise count their elements,
-// and plan every commit anew. See postgres.single.
+// Ids are selected because the planner would otherwise count their elements, find a
+// plan for few of them cheaper than one for any number, and plan every commit anew.
+// See postgres.single.
 const singleText = `WITH w AS (
   SELECT coalesce(batch, 0) AS batch, coalesce(op, 1) AS op, coalesce(tenant, LAST($11)) AS tenant, coalesce(kind, LAST($12)) AS kind, id,
     expect, coalesce(first, 0) AS first, coalesce(added, 0) AS added, coalesce(due, 0) AS due, cut FROM (
-    SELECT unnest((SELECT $9::bigint[])) AS batch, unnest((SELECT $10::bigint[])) AS op,
-      unnest((SELECT $11::text[])) AS tenant, unnest((SELECT $12::text[])) AS kind, unnest((SELECT $13::text[])) AS id,
-      unnest((SELECT $14::bigint[])) AS expect, unnest((SELECT $15::bigint[])) AS first, unnest((SELECT $16::bigint[])) AS added,
-      unnest((SELECT $17::bigint[])) AS due, unnest((SELECT $18::bigint[])) AS cut) AS a
+    SELECT unnest($9::bigint[]) AS batch, unnest($10::bigint[]) AS op,
+      unnest($11::text[]) AS tenant, unnest($12::text[]) AS kind, unnest((SELECT $13::text[])) AS id,
+      unnest($14::bigint[]) AS expect, unnest($15::bigint[]) AS first, unnest($16::bigint[]) AS added,
+      unnest($17::bigint[]) AS due, unnest($18::bigint[]) AS cut) AS a
   WHERE (SELECT set_config('lock_timeout', '` + lockLimit + `', true)) IS NOT NULL
 ), lk AS MATERIALIZED (
   SELECT w.*, coalesce(x.seq, y.seq) AS seq, x.place FROM w
@@ -73,9 +74,9 @@ const singleText = `WITH w AS (
 ), ins AS (
   INSERT INTO RECORD (tenant, kind, id, version, seq, due, data)
   SELECT coalesce(tenant, LAST($3)), coalesce(kind, LAST($4)), id, 1, coalesce(added, 0), coalesce(due, 0), DATA FROM (
-    SELECT unnest((SELECT $2::bigint[])) AS batch, unnest((SELECT $3::text[])) AS tenant, unnest((SELECT $4::text[])) AS kind,
-      unnest((SELECT $5::text[])) AS id, unnest((SELECT $6::bigint[])) AS added, unnest((SELECT $7::bigint[])) AS due,
-      unnest((SELECT $8::bigint[])) AS cut) AS a
+    SELECT unnest($2::bigint[]) AS batch, unnest($3::text[]) AS tenant, unnest($4::text[]) AS kind,
+      unnest((SELECT $5::text[])) AS id, unnest($6::bigint[]) AS added, unnest($7::bigint[]) AS due,
+      unnest($8::bigint[]) AS cut) AS a
   WHERE coalesce(batch, 0) <> ALL ((SELECT batches FROM bad)::bigint[])
 ), upd AS (
   UPDATE RECORD AS r SET version = expect + 1, seq = lk.seq + added, due = lk.due, data = DATA FROM lk
@@ -85,9 +86,9 @@ const singleText = `WITH w AS (
 ), ent AS (
   INSERT INTO ENTRY (tenant, kind, id, seq, n, at, parts, data)
   SELECT coalesce(tenant, LAST($20)), coalesce(kind, LAST($21)), id, seq, coalesce(n, 1), at, coalesce(parts, ''), DATA FROM (
-    SELECT unnest((SELECT $19::bigint[])) AS batch, unnest((SELECT $20::text[])) AS tenant, unnest((SELECT $21::text[])) AS kind,
-      unnest((SELECT $22::text[])) AS id, unnest((SELECT $23::bigint[])) AS seq, unnest((SELECT $24::bigint[])) AS n,
-      unnest((SELECT $25::bigint[])) AS at, unnest((SELECT $26::text[])) AS parts, unnest((SELECT $27::bigint[])) AS cut) AS a
+    SELECT unnest($19::bigint[]) AS batch, unnest($20::text[]) AS tenant, unnest($21::text[]) AS kind,
+      unnest((SELECT $22::text[])) AS id, unnest($23::bigint[]) AS seq, unnest($24::bigint[]) AS n,
+      unnest($25::bigint[]) AS at, unnest($26::text[]) AS parts, unnest($27::bigint[]) AS cut) AS a
   WHERE coalesce(batch, 0) <> ALL ((SELECT batches FROM bad)::bigint[])
 )
 SELECT unnest(batches) FROM bad

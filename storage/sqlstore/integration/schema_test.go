@@ -249,6 +249,28 @@ func TestBlobsSweep(t *testing.T) {
 	})
 }
 
+// However many rows commits have, the server stops planning them.
+func TestPostgreSQLPlansOnce(t *testing.T) {
+	d := databases[0]
+	d.need(t)
+	db := d.connect(t, d.driver, d.dsn(t))
+	db.SetMaxOpenConns(1)
+	s, _ := d.openOn(t, db, nil)
+	id := 0
+	for version := range uint64(100) {
+		b := storage.Batch{Writes: []storage.Write{{Key: key("head"), Expect: version, Data: []byte("x")}}}
+		for range []int{1, 3, 150, 8, 20}[version%5] {
+			id++
+			b.Writes, b.Entries = append(b.Writes, create(fmt.Sprint(id), "x")), append(b.Entries, entry("head", uint64(id)))
+		}
+		require.True(t, commit(t, s, b))
+	}
+	var planned, kept int
+	require.NoError(t, db.QueryRow("SELECT sum(custom_plans), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'WITH w AS%'").Scan(&planned, &kept))
+	assert.LessOrEqual(t, planned, 4*5, "five times for each text")
+	assert.GreaterOrEqual(t, kept, 75)
+}
+
 // A statement that was planned while the table had one page must not go on reading
 // the table whole when it has grown.
 func TestPostgreSQLPlansForTheTableAsItGrows(t *testing.T) {
