@@ -1,6 +1,7 @@
 package quota_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -276,6 +277,26 @@ func TestAmend_after_a_merge_D08_D09(t *testing.T) {
 	k.capture("env/1", "wang", "li")
 	k.release("env/1", quota.Revoked)
 	assert.Equal(t, quota.Units(3), k.spendable())
+	k.verify()
+}
+
+// A batch that settles several holds of a merged account forwards what each gives
+// back, as one after another does.
+func TestReleaseMany_D09_AfterAMerge(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 5, 30)
+	k.reserve("env/1", line("li", quota.WeChat))
+	k.reserve("env/2", line("li", quota.WeChat), line("wang", quota.WeChat))
+	_, err := k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: "bind", From: account, To: "phone", OpenHolds: true})
+	require.NoError(t, err)
+	k.reserve("env/3", line("zhao", quota.WeChat))
+	var releases []quota.ReleaseRequest
+	for _, hold := range []quota.HoldID{"env/1", "env/2", "env/3"} {
+		releases = append(releases, quota.ReleaseRequest{Tenant: tenant, ID: "r-" + string(hold), Hold: hold, Cause: quota.Revoked})
+	}
+	_, errs, err := k.ReleaseMany(t.Context(), releases)
+	require.NoError(t, errors.Join(append(errs, err)...))
+	assert.Equal(t, quota.Units(5), k.spendable())
 	k.verify()
 }
 
