@@ -54,7 +54,7 @@ type engine interface {
 
 // texts are statements.
 type texts struct {
-	entries string // tenant, kind, id, after, until, until, limit -> pack
+	entries string // tenant, kind, id, after, end, until, limit -> pack
 	due     string // kind, until, limit -> tenant, id
 	list    string // tenant, kind, after, limit -> record
 	meta    string // name -> value

@@ -46,7 +46,7 @@ func newPostgres(n names) *postgres {
 	}
 	p.streamsText = "SELECT w.i, e.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])" +
 		" WITH ORDINALITY AS w(tenant, kind, id, after, until, most, i), LATERAL (SELECT seq, n, at, parts, data FROM " + entry +
-		" WHERE tenant = w.tenant AND kind = w.kind AND id = w.id AND seq > w.after AND " + within("w.until", "w.until") +
+		" WHERE tenant = w.tenant AND kind = w.kind AND id = w.id AND seq > w.after AND " + within("w.until + "+strconv.Itoa(maxPack-1), "w.until") +
 		" ORDER BY seq LIMIT w.most) AS e ORDER BY w.i, e.seq"
 	const head, whole = "r.tenant, r.kind, r.id, r.version, r.seq", "r.tenant, r.kind, r.id, r.version, r.seq, r.due, r.data"
 	limit := "(SELECT set_config('lock_timeout', '" + lockLimit + "', true))" // until the transaction ends

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"strconv"
 	"strings"
 
 	"github.com/countersign/countersign/storage"
@@ -40,10 +39,10 @@ func commonTexts(n names, arg func(i int) string) texts {
 	}
 }
 
-// within is true of packs that begin below a number, given twice; the first is
-// what an index can use.
-func within(until, again string) string {
-	return "seq < " + until + " + " + strconv.Itoa(maxPack-1) + " AND seq - n + 1 < " + again
+// within is true of packs that begin below until. Those end below end, maxPack-1 above
+// it, which is what an index can use.
+func within(end, until string) string {
+	return "seq < " + end + " AND seq - n + 1 < " + until
 }
 
 // rowArgs are the arguments of rows: tenant, kind, id, version, seq, due, data.

@@ -207,8 +207,9 @@ func (s *Store) entries(ctx context.Context, q Querier, stream storage.Key, afte
 		return nil, s.fail(ctx, "entries", ctx.Err())
 	}
 	limit = storage.PageSize(limit)
+	until := window(after, limit)
 	rows, err := q.QueryContext(ctx, s.engine.text().entries, s.engine.key(stream.Tenant), s.engine.key(stream.Kind), s.engine.key(stream.ID),
-		int64(after), window(after, limit), window(after, limit), limit)
+		int64(after), until+maxPack-1, until, limit)
 	if err != nil {
 		return nil, s.fail(ctx, "entries", err)
 	}

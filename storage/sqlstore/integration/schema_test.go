@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -131,6 +132,18 @@ func TestPackedEntries(t *testing.T) {
 			page, err := s.Entries(t.Context(), other, after, 7)
 			require.NoError(t, err)
 			require.Equal(t, all[after:min(after+7, n)], append([]storage.Entry{}, page...))
+		}
+
+		const far = 3 << 30 // above 32 bits
+		_, err = db.Exec("UPDATE " + table + " SET seq = seq + " + fmt.Sprint(far) + " WHERE id = 'b'")
+		require.NoError(t, err)
+		for _, after := range []uint64{far, far + n - 1, far + n, math.MaxInt64 - 1, math.MaxInt64, math.MaxUint64} {
+			page, err := s.Entries(t.Context(), other, after, 7)
+			require.NoError(t, err, "after %d", after)
+			assert.Len(t, page, int(min(7, far+n-min(after, far+n))))
+			both, err := s.Streams(t.Context(), []storage.StreamPart{{Stream: other, After: after, Limit: 7}})
+			require.NoError(t, err, "after %d", after)
+			assert.Equal(t, page, both[0])
 		}
 
 		for _, damage := range []string{"parts = '[[0,0,1]'", "parts = ''", "n = n - 1", "data = data_of_another"} {
