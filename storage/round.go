@@ -40,6 +40,7 @@ type round struct {
 	kept    bool      // somebody may still refer to its batches
 
 	reader GetFunc // of the transaction that the functions run in; nil: the store's
+	ran    Tx      // the last run, once its function returned
 }
 
 // A part is an accepted call and what it appends; parts that depend on each
@@ -90,6 +91,9 @@ const maxSpare = 2048
 func (sh *shard) spareRound(r *round) {
 	if max(r.cells.n, len(r.entries), len(r.set.writes)) > maxSpare {
 		return
+	}
+	if cap(r.arena) > maxKept {
+		r.arena = nil
 	}
 	r.cells.clear()
 	r.set.clear()
@@ -270,7 +274,9 @@ func (r *round) run(todo []*call) {
 	}
 }
 
-// invoke runs the function of a call, unless its caller left.
+// invoke runs the function of a call, unless its caller left. The Tx that the
+// function had is of no use any more: it may be kept, and the call's caller may go
+// on before the round is done with the run.
 func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 	c.run.Lock()
 	defer c.run.Unlock()
@@ -294,6 +300,8 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 			r.sh.g.observe(MeasureSlow, 1, took, nil)
 		}
 		r.arena, tx.arena = tx.arena, nil
+		r.ran, *tx = *tx, Tx{}
+		tx = &r.ran
 		r.sh.running.Store(nil)
 		if returned {
 			return

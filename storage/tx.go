@@ -54,13 +54,13 @@ var txRuns = sync.Pool{New: func() any {
 
 const maxKept = 256 << 10 // bytes of an arena that is used again
 
-// release gives the memory of a run back, once nothing refers to its slots.
+// release ends a run. If its function returned it gives the memory back: nothing
+// refers to its slots.
 func (tx *Tx) release() {
 	r := tx.txRun
-	if r == nil || !r.done {
+	if tx.txRun = nil; r == nil || !r.done {
 		return
 	}
-	tx.txRun = nil
 	if r.mem == nil && r.round == nil || cap(r.arena) > maxKept || cap(r.entries) > MaxKeys {
 		r.entries, r.arena = nil, nil // a batch may still refer to them
 	}

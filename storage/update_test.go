@@ -401,6 +401,24 @@ func TestTxAfterItsRun(t *testing.T) {
 	require.ErrorIs(t, leaked.Sub(func() error { return nil }), storage.ErrClosed)
 }
 
+// A Tx that was kept is of no use after a panic either, and writes nowhere, however
+// soon it is used: the memory of its run serves others.
+func TestTxAfterAPanic(t *testing.T) {
+	mem := new(storage.Mem)
+	for _, s := range []storage.Store{mem, storage.Group(mem, oneShard()), storage.Group(&readCounter{Store: mem}, oneShard())} {
+		for range 100 {
+			var kept *storage.Tx
+			assert.PanicsWithValue(t, "oops", func() {
+				_ = storage.Update(t.Context(), s, func(tx *storage.Tx) error {
+					kept = tx
+					panic("oops")
+				})
+			})
+			require.ErrorIs(t, kept.Put(key("a"), nil, time.Time{}), storage.ErrClosed)
+		}
+	}
+}
+
 func TestCancelledUpdate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
