@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -265,7 +266,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 		if err := CheckKeys(o.Create...); err != nil {
 			return err
 		}
-		near, create = o.Near, o.Create
+		near, create = slices.Clip(o.Near), o.Create // keys are appended to near, but not in the caller's memory
 		if o.Attempts > 0 {
 			attempts = o.Attempts
 		}

@@ -678,3 +678,23 @@ func TestGroupLeavesLostBatchesAsTheyAre(t *testing.T) {
 	assert.Equal(t, s.was, fmt.Sprint(s.given))
 	require.NoError(t, g.Close())
 }
+
+// A group does not write to the options of an update, which are its caller's.
+func TestGroupLeavesOptionsAsTheyAre(t *testing.T) {
+	mem := new(storage.Mem)
+	g := storage.Group(&readCounter{Store: mem}, oneShard())
+	put(t, mem, key("stock"), "0")
+	require.NoError(t, increment(t.Context(), g, key("stock")))   // which memory has now
+	require.NoError(t, increment(t.Context(), mem, key("stock"))) // and not as it is
+	keys := [2]storage.Key{key("stock"), key("mine")}
+	refused := errors.New("refused")
+	err := storage.UpdateWith(t.Context(), g, &storage.UpdateOptions{Near: keys[:1]}, func(tx *storage.Tx) error {
+		if _, err := tx.Get(key("stock")); err != nil {
+			return err
+		}
+		return refused
+	})
+	require.ErrorIs(t, err, refused)
+	assert.Equal(t, key("mine"), keys[1])
+	require.NoError(t, g.Close())
+}
