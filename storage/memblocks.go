@@ -1,5 +1,7 @@
 package storage
 
+import "math"
+
 // memBlocks keeps many byte strings of records in few pieces of memory, without a
 // pointer to each. They never change, so who got one may keep it.
 type memBlocks struct {
@@ -20,6 +22,7 @@ type memBlock struct {
 type memBytes struct{ block, from, n uint32 }
 
 const (
+	memEmpty      = math.MaxUint32     // the block of empty strings, which take no room in any
 	memBlockBytes = 16 << 10           // bounds what a reader keeps from being freed
 	memBlockLong  = memBlockBytes / 16 // longer strings lie alone
 )
@@ -27,7 +30,9 @@ const (
 // addBytes copies data of a record to where it stays.
 func addBytes[S ~string | ~[]byte](m *memBlocks, data S, of memAt) memBytes {
 	at := m.open
-	if n := len(data); n > memBlockLong {
+	if n := len(data); n == 0 {
+		return memBytes{block: memEmpty}
+	} else if n > memBlockLong {
 		at = m.place(make([]byte, 0, n))
 	} else if at == 0 || len(m.blocks[at].data)+n > cap(m.blocks[at].data) {
 		last := at
@@ -58,8 +63,11 @@ func (m *memBlocks) place(data []byte) (at uint32) {
 
 // get returns the bytes, nil if there are none.
 func (m *memBlocks) get(at memBytes) []byte {
-	if at.block == 0 {
+	switch at.block {
+	case 0:
 		return nil
+	case memEmpty:
+		return []byte{}
 	}
 	end := at.from + at.n
 	return m.blocks[at.block].data[at.from:end:end]
@@ -68,7 +76,7 @@ func (m *memBlocks) get(at memBytes) []byte {
 // drop forgets a string, which no record has any more. Until then nothing may be
 // added.
 func (m *memBlocks) drop(gone memBytes) {
-	if gone.block > 0 {
+	if gone.n > 0 {
 		m.blocks[gone.block].live -= int(gone.n)
 		m.thin(gone.block)
 	}

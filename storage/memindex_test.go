@@ -41,6 +41,20 @@ func TestMemIndex(t *testing.T) {
 	})
 }
 
+// TestMemBlocks_empty: strings without bytes fill no block, and are listed in none.
+func TestMemBlocks_empty(t *testing.T) {
+	var m memBlocks
+	var at memBytes
+	m.where = func(memAt) *memBytes { return &at }
+	for range 1000 {
+		m.drop(at)
+		at = addBytes(&m, "", 1)
+		require.NotNil(t, m.get(at))
+		require.Empty(t, m.get(at))
+	}
+	require.Empty(t, m.blocks)
+}
+
 // TestMemBlocks gives records byte strings and takes them away: what a record has,
 // and what was read, stays as it is, and memory is bounded by what lives.
 func TestMemBlocks(t *testing.T) {
