@@ -300,6 +300,30 @@ func TestReleaseMany_D09_AfterAMerge(t *testing.T) {
 	k.verify()
 }
 
+// A request in a batch that names no possible account or hold is refused alone.
+func TestReserveMany_refuses_bad_names_alone(t *testing.T) {
+	others := struct{ storage.Store }{new(storage.Mem)} // of which a group reads ahead what requests name
+	k := newKit(t, quota.Config{Store: storage.Group(others, nil)})
+	k.lot("a", 9, 30)
+	long := strings.Repeat("x", 600)
+	good := func(id quota.HoldID) quota.ReserveRequest {
+		return quota.ReserveRequest{Tenant: tenant, ID: id, Account: account, Lines: []quota.LineRequest{line("li", "")}}
+	}
+	for name, spoil := range map[string]func(*quota.ReserveRequest){
+		"account": func(r *quota.ReserveRequest) { r.Account = quota.AccountID(long) },
+		"id":      func(r *quota.ReserveRequest) { r.ID = quota.HoldID(long) },
+	} {
+		reqs := []quota.ReserveRequest{good(quota.HoldID(name + "-1")), good(quota.HoldID(name + "-2")), good(quota.HoldID(name + "-3"))}
+		spoil(&reqs[1])
+		_, errs, err := k.ReserveMany(t.Context(), reqs)
+		require.NoError(t, err, name)
+		require.NoError(t, errors.Join(errs[0], errs[2]), name)
+		require.ErrorIs(t, errs[1], quota.ErrRequest, name)
+	}
+	assert.Equal(t, quota.Units(5), k.spendable())
+	k.verify()
+}
+
 func TestGrant_edges(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	long := strings.Repeat("x", 64)
