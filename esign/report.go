@@ -175,11 +175,7 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 		s.log.WarnContext(ctx, "esign: anchor before report", "error", err)
 	}
 	o := &evidence.ExportOptions{DigestsOnly: env.State != StateCompleted && env.State != StateClosed, Why: privacy.PurposeEvidence}
-	trust, err := s.verifyOptions(ctx)
-	if err != nil {
-		return app, err
-	}
-	o.Report = &evidence.ReportOptions{Verify: trust, Number: app.ID, Kind: app.Kind}
+	o.Report = &evidence.ReportOptions{Verify: s.verifyOptions(ctx), Number: app.ID, Kind: app.Kind}
 	who := privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "report"}
 	o.Disclose = env.disclose(a)
 	if g := r.Authority; g != nil {
@@ -270,11 +266,7 @@ func (s *Service) verifyReport(ctx context.Context, app evidence.Application) (e
 		return evidence.Step{}, err
 	}
 	defer body.Close()
-	o, err := s.verifyOptions(ctx)
-	if err != nil {
-		return evidence.Step{}, err
-	}
-	rep, err := evidence.Verify(body, body.Size(), o)
+	rep, err := evidence.Verify(body, body.Size(), s.verifyOptions(ctx))
 	if err != nil {
 		return evidence.Step{}, err
 	}
@@ -285,12 +277,8 @@ func (s *Service) verifyReport(ctx context.Context, app evidence.Application) (e
 }
 
 // verifyOptions trust this service's own log and nobody else.
-func (s *Service) verifyOptions(ctx context.Context) (*evidence.VerifyOptions, error) {
-	trust, err := evidence.ParseTrust(strings.NewReader("log " + s.evidence.VerifierKey() + "\n"))
-	if err != nil {
-		return nil, err
-	}
-	return &evidence.VerifyOptions{Keys: trust, Document: func(_ string, r io.ReaderAt, size int64) (evidence.Verdict, error) {
+func (s *Service) verifyOptions(ctx context.Context) *evidence.VerifyOptions {
+	return &evidence.VerifyOptions{Keys: s.evidence.Trust(), Document: func(_ string, r io.ReaderAt, size int64) (evidence.Verdict, error) {
 		got, err := pades.Verify(ctx, r, size, nil)
 		if err != nil {
 			return evidence.Failed, err
@@ -299,7 +287,7 @@ func (s *Service) verifyOptions(ctx context.Context) (*evidence.VerifyOptions, e
 			return evidence.Failed, nil
 		}
 		return evidence.Indeterminate, nil // whom to trust is for the reader to say
-	}}, nil
+	}}
 }
 
 func (s *Service) reportBundle(ctx context.Context, tenant, id string) (storage.Blob, reportRecord, error) {
@@ -328,11 +316,7 @@ func (s *Service) WriteReport(ctx context.Context, a Actor, id, lang string, w i
 		return err
 	}
 	defer body.Close()
-	o, err := s.verifyOptions(ctx)
-	if err != nil {
-		return err
-	}
-	return evidence.WriteReport(w, body, body.Size(), &evidence.ReportOptions{Lang: lang, Verify: o, Number: app.ID, Kind: app.Kind})
+	return evidence.WriteReport(w, body, body.Size(), &evidence.ReportOptions{Lang: lang, Verify: s.verifyOptions(ctx), Number: app.ID, Kind: app.Kind})
 }
 
 // WriteReportBundle writes the bundle that an issued report rests on. It holds the

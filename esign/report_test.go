@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -153,6 +154,27 @@ func TestReport_T52_IssuedOnceAndPaid(t *testing.T) {
 		}
 		assert.Equal(t, 1, given, "T46 P15: the disclosure is on record")
 	})
+}
+
+// A4 T52: a report stays what it is when the log has another key.
+func TestReport_T52_OutlivesTheLogsKey(t *testing.T) {
+	t.Parallel()
+	w, svc := completed(t, 1)
+	_, err := svc.ApplyReport(t.Context(), actor("hr"), esign.ReportRequest{ID: "r1", Envelope: "e1"})
+	require.NoError(t, err)
+	view := func(svc *esign.Service) []byte {
+		var b bytes.Buffer
+		require.NoError(t, svc.WriteReport(t.Context(), actor("hr"), "r1", "", &b))
+		return b.Bytes()
+	}
+	want := view(svc)
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	c := w.config(w.store, w.blobs)
+	c.Evidence.LogSigner, c.Evidence.Former = key, []string{svc.Evidence().VerifierKey()}
+	later, err := esign.New(c)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, view(later)))
 }
 
 // TestReport_T52: what has not ended, or ended otherwise, does not qualify.

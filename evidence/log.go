@@ -34,9 +34,8 @@ type Config struct {
 	// such as "sign.example.com/log", without spaces and plus signs. It never
 	// changes. Required.
 	Origin string
-	// Former are verifier keys that the log had before, for the tree head that
-	// the last of them signed. In trust files they end at the size where they
-	// were replaced.
+	// Former are verifier keys that the log had before, for what they signed. In trust
+	// files they end at the size where they were replaced.
 	Former []string
 	// Anchors bind checkpoints to somebody outside; without one the verdict on
 	// a bundle is INDETERMINATE. The first that accepts a checkpoint is enough.
@@ -62,7 +61,7 @@ type Config struct {
 type Log struct {
 	signers []noteSigner // of checkpoints; manifests are signed by the first alone
 	origin  string
-	keys    []note.Verifier // the signers' and former ones
+	keys    []logKey // the signers' and former ones
 	anchors []Anchor
 	store   storage.Store
 	vault   *privacy.Vault
@@ -91,14 +90,14 @@ func New(c Config) (*Log, error) {
 			return nil, errors.New("evidence: config: LogSigner and Second are not Ed25519 keys, one each")
 		}
 		s := newNoteSigner(c.Origin, pub, key)
-		l.signers, l.keys = append(l.signers, s), append(l.keys, s.verify)
+		l.signers, l.keys = append(l.signers, s), append(l.keys, logKey{Verifier: s.verify})
 	}
 	for _, k := range c.Former {
 		v, err := note.NewVerifier(k)
 		if err != nil || v.Name() != c.Origin {
 			return nil, errors.New("evidence: config: Former has a key that is not this log's")
 		}
-		l.keys = append(l.keys, v)
+		l.keys = append(l.keys, logKey{Verifier: v})
 	}
 	seen := map[string]bool{}
 	for i, a := range l.anchors {
@@ -131,6 +130,10 @@ func (l *Log) SecondKey() string {
 	}
 	return l.signers[1].verifier
 }
+
+// Trust is in the keys of this log, those of Config.Second and Config.Former too, and
+// in nobody else: the operator's own view of its bundles, old ones too.
+func (l *Log) Trust() *Trust { return &Trust{logs: slices.Clone(l.keys)} }
 
 // Origin is the log's name.
 func (l *Log) Origin() string { return l.origin }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -370,6 +371,29 @@ func TestKeyRotationOverlaps(t *testing.T) {
 	assert.Equal(t, evidence.Indeterminate, r.Verdict, "the manifest is by the first key")
 	assert.True(t, r.Has(evidence.CodeCheckpoint, evidence.Passed), troubles(r))
 
+	// Who knows both keys rejects a note that one of them signed in vain, as C2SP
+	// signed-note does; who knows one does not see the other.
+	held := must(w.log.Receipt(w.ctx, "acme", "nda-17"))
+	lines := strings.SplitAfter(held.Proof, origin+" ")
+	require.Len(t, lines, 3, "two signatures")
+	for i, known := range []string{newKey, oldKey} {
+		bad, list := held, slices.Clone(lines)
+		sig := []byte(list[i+1])
+		if sig[30] == 'A' {
+			sig[30] = 'B'
+		} else {
+			sig[30] = 'A'
+		}
+		list[i+1] = string(sig)
+		bad.Proof = strings.Join(list, "")
+		one, err := evidence.ParseTrust(strings.NewReader("log " + known))
+		require.NoError(t, err)
+		_, err = evidence.Compare(held, bad, &evidence.VerifyOptions{Keys: one})
+		require.NoError(t, err)
+		_, err = evidence.Compare(held, bad, &evidence.VerifyOptions{Keys: both.Trust()})
+		require.ErrorIs(t, err, evidence.ErrReceipt)
+	}
+
 	config.LogSigner, config.Second = config.Second, config.LogSigner
 	w.log = must(evidence.New(config))
 	assert.Equal(t, newKey, w.log.VerifierKey())
@@ -379,6 +403,8 @@ func TestKeyRotationOverlaps(t *testing.T) {
 	w.envelope("next")
 	w.anchor()
 	assert.Equal(t, evidence.Passed, judged(newKey).Verdict)
+	_, err := evidence.Compare(held, held, &evidence.VerifyOptions{Keys: w.log.Trust()})
+	require.NoError(t, err, "its own former key")
 
 	t.Run("a signature that is not good", func(t *testing.T) {
 		w, _ := anchoredWorld(t)
@@ -406,7 +432,7 @@ func TestKeyRotationOverlaps(t *testing.T) {
 		}
 	})
 	config.Second = config.LogSigner
-	_, err := evidence.New(config)
+	_, err = evidence.New(config)
 	require.Error(t, err)
 }
 

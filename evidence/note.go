@@ -93,17 +93,19 @@ func (n signedNote) signedBy(v note.Verifier) (tried, good bool) {
 	return tried, good
 }
 
-// byLog finds a trusted key among keys that signed the note at a tree size.
-// known says that one of them could have.
+// byLog finds a trusted key among keys that signed the note at a tree size, if none of
+// them signed it in vain: C2SP signed-note rejects such a note. known says that one of
+// them could have.
 func (n signedNote) byLog(keys []logKey, size uint64) (known, good bool) {
+	vain := false
 	for _, k := range keys {
 		if k.end != 0 && size > k.end {
 			continue
 		}
 		tried, ok := n.signedBy(k)
-		known, good = known || tried, good || ok
+		known, good, vain = known || tried, good || ok, vain || tried && !ok
 	}
-	return known, good
+	return known, good && !vain
 }
 
 // parseCheckpoint reads the body of a C2SP tlog-checkpoint without extension
