@@ -32,8 +32,12 @@ var errLost = errors.New("evidence: another sequencer was first")
 // One that is not will be due again at once, and the mark only costs a look.
 const settled = time.Second
 
-// clearAtOnce is how many marks are cleared at a time.
-const clearAtOnce = 128
+// How many marks are cleared at a time: by a group, which makes few commits of them, or
+// by another store, where each may take a connection.
+const (
+	clearGrouped = 128
+	clearAlone   = 8
+)
 
 // Sequence brings events that are not in the tree yet into it, signs the new
 // checkpoint and returns how many there were: one step, of at most 8192 events.
@@ -311,10 +315,14 @@ func (b *bundles) add(at uint64, leaf []byte) {
 // own, many at a time: a chain that is written meanwhile delays no other, and a group
 // makes one commit of them and of what is written.
 func (l *Log) clear(ctx context.Context, keys []storage.Key) error {
+	atOnce := clearAlone
+	if _, ok := l.store.(*storage.Grouped); ok {
+		atOnce = clearGrouped
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, len(keys))
-	for range min(len(keys), clearAtOnce) {
+	for range min(len(keys), atOnce) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(keys)); i = next.Add(1) - 1 {
 				if errs[i] = l.clearMark(ctx, keys[i]); errs[i] != nil {

@@ -1,8 +1,10 @@
 package evidence
 
 import (
+	"context"
 	"crypto/ed25519"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +14,49 @@ import (
 	"github.com/countersign/countersign/privacy"
 	"github.com/countersign/countersign/storage"
 )
+
+// crowded counts the commits that are under way at once.
+type crowded struct {
+	storage.Store
+	now, most atomic.Int64
+}
+
+func (c *crowded) Commit(ctx context.Context, b []storage.Batch) ([]storage.Outcome, error) {
+	n := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	time.Sleep(time.Millisecond) // for the others to come
+	return c.Store.Commit(ctx, b)
+}
+
+// Marks are cleared many at a time, but a store that is no group is not asked for more
+// connections than a database has.
+func TestDueMarksClearedOnFewConnections(t *testing.T) {
+	t.Parallel()
+	store := &crowded{Store: new(storage.Mem)}
+	vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: store})
+	require.NoError(t, err)
+	require.NoError(t, vault.Unlock(t.Context(), "acme"))
+	l, err := New(Config{LogSigner: ed25519.NewKeyFromSeed(make([]byte, 32)), Origin: "sign.example.com/log", Store: store, Vault: vault})
+	require.NoError(t, err)
+	require.NoError(t, storage.Update(t.Context(), store, func(tx *storage.Tx) error {
+		for i := range 200 {
+			if _, err := l.AppendTx(t.Context(), tx, Draft{Tenant: "acme", Env: fmt.Sprint("e", i), Type: "code.checked", Actor: Actor{ID: "li"}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	n, err := l.Sequence(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 200, n)
+	assert.Greater(t, store.most.Load(), int64(1))
+	assert.LessOrEqual(t, store.most.Load(), int64(clearAlone))
+	keys, err := store.Due(t.Context(), chains.Name, time.Now(), 0)
+	require.NoError(t, err)
+	assert.Empty(t, keys)
+}
 
 // The due mark of a chain that is being written stays until the chain is quiet;
 // marks that stay never keep others from their turn, and a step says when more
