@@ -324,6 +324,39 @@ func TestReserveMany_refuses_bad_names_alone(t *testing.T) {
 	k.verify()
 }
 
+// A release that is refused half way, as a full account cannot keep what comes back
+// late, leaves nothing of itself in a batch with others.
+func TestReleaseMany_refused_half_way(t *testing.T) {
+	k := newKit(t, quota.Config{OnExpired: func(_ quota.Lot, _ []quota.Lot, now time.Time) time.Time { return now.Add(time.Hour) }})
+	old := k.lot("old", 1, 1)
+	k.reserve("env/1", line("li", quota.WeChat))
+	for i := range 9 {
+		lots := make([]quota.GrantRequest, 111)
+		for j := range lots {
+			lots[j] = quota.GrantRequest{Tenant: tenant, ID: quota.LotID(fmt.Sprint("lot-", 111*i+j)), Account: account, Unit: quota.UnitSign, Units: 2, Term: quota.Term{Days: 30}}
+		}
+		_, errs, err := k.GrantMany(t.Context(), lots)
+		require.NoError(t, errors.Join(append(errs, err)...))
+	}
+	k.reserve("env/2", line("li", quota.WeChat))
+	k.reserve("env/3", line("li", quota.WeChat))
+	k.at = old.Until.Add(time.Minute)
+	before := k.lotNow("old")
+	var releases []quota.ReleaseRequest
+	for _, hold := range []quota.HoldID{"env/2", "env/1", "env/3"} {
+		releases = append(releases, quota.ReleaseRequest{Tenant: tenant, ID: "r-" + string(hold), Hold: hold, Cause: quota.Revoked})
+	}
+	_, errs, err := k.ReleaseMany(t.Context(), releases)
+	require.NoError(t, errors.Join(err, errs[0], errs[2]))
+	require.ErrorIs(t, errs[1], quota.ErrTooManyLots)
+	assert.Equal(t, quota.Units(2*999), k.spendable())
+	assert.Equal(t, before, k.lotNow("old"))
+	h, err := k.Hold(t.Context(), quota.HoldRequest{Tenant: tenant, ID: "env/1"})
+	require.NoError(t, err)
+	assert.Equal(t, quota.Held, h.Lines[0].State)
+	k.verify()
+}
+
 func TestGrant_edges(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	long := strings.Repeat("x", 64)
