@@ -51,7 +51,15 @@ var warnings = [...]struct {
 	before time.Duration
 }{{AlertEnding1, 24 * time.Hour}, {AlertEnding7, 7 * 24 * time.Hour}, {AlertEnding30, 30 * 24 * time.Hour}}
 
-func (h *head) marked(m mark) bool { return slices.Contains(h.Marks, m) }
+func (h *head) marked(m mark) bool {
+	_, on := slices.BinarySearchFunc(h.Marks, m, compareMarks)
+	return on
+}
+
+// compareMarks is the order of head.Marks.
+func compareMarks(a, b mark) int {
+	return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Lot, b.Lot))
+}
 
 // nextWarning is when the next threshold of a lot is passed that is not told of:
 // not before the lot begins, and never while it is frozen, which raises none.
@@ -109,6 +117,13 @@ func (j *journal) raise() []Alert {
 		} else {
 			lot = &j.gone[i-len(j.Lots)]
 		}
+		if i < len(j.Lots) { // it may get units back; it warned once
+			for _, w := range warnings {
+				if m := (mark{Rule: w.rule, Lot: lot.ID}); j.marked(m) {
+					on = append(on, m)
+				}
+			}
+		}
 		if j.at.Before(lot.From) {
 			continue
 		}
@@ -136,7 +151,9 @@ func (j *journal) raise() []Alert {
 			if fresh && !raised && len(out) >= maxAlerts {
 				break // not marked, so the next booking raises it
 			}
-			on = append(on, m)
+			if fresh {
+				on = append(on, m)
+			}
 			// Of several thresholds passed at once the nearest speaks for all.
 			if fresh && !raised {
 				out = append(out, Alert{Account: j.Account, Unit: lot.Unit, Rule: w.rule, Lot: lot.ID, At: j.at, Left: left, Until: lot.Until})
@@ -164,13 +181,8 @@ func (j *journal) raise() []Alert {
 		if m.Unit != "" && find(m.Unit) < 0 {
 			on = append(on, m)
 		}
-		if m.Lot != "" && j.lot(m.Lot) != nil && !slices.Contains(on, m) {
-			on = append(on, m) // the lot may get units back; it warned once
-		}
 	}
-	slices.SortFunc(on, func(a, b mark) int {
-		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Lot, b.Lot))
-	})
+	slices.SortFunc(on, compareMarks)
 	j.Marks = on
 	slices.SortFunc(out, func(a, b Alert) int {
 		return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Lot, b.Lot))
