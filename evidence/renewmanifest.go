@@ -28,9 +28,9 @@ var manifests = storage.Kind[keptManifest]{Name: "evidence.manifest", Schema: 1,
 func (m keptManifest) sum() []byte { return hashOf(lp(lp(nil, string(m.Digest)), string(m.Renewed))) }
 
 // parts are the records that hold the manifest as it is, each as much of it as a
-// record can.
+// record can. A size that no manifest has, as of a damaged record, gives some of them.
 func (m keptManifest) parts(tenant, report string) []storage.Key {
-	keys := make([]storage.Key, (m.Size+storage.MaxData-1)/storage.MaxData)
+	keys := make([]storage.Key, (min(max(m.Size, 0), maxManifest)+storage.MaxData-1)/storage.MaxData)
 	for i := range keys {
 		keys[i] = storage.Key{Tenant: tenant, Kind: "evidence.manifest_part", ID: storage.JoinID(report, fmt.Sprintf("%04x", i))}
 	}
@@ -39,14 +39,11 @@ func (m keptManifest) parts(tenant, report string) []storage.Key {
 
 // manifest reads a manifest that is kept.
 func (l *Log) manifest(ctx context.Context, k storage.Key, m keptManifest) ([]byte, error) {
-	if m.Size < 0 || m.Size > maxManifest {
-		return nil, fmt.Errorf("evidence: stored manifest: %w", storage.ErrCorrupt)
-	}
 	recs, err := l.store.Get(ctx, m.parts(k.Tenant, k.ID))
 	if err != nil {
 		return nil, fmt.Errorf("evidence: read manifest: %w", err)
 	}
-	out := make([]byte, 0, m.Size)
+	var out []byte
 	for _, r := range recs {
 		out = append(out, r.Data...)
 	}

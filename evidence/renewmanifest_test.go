@@ -3,6 +3,8 @@ package evidence_test
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"regexp"
 	"testing"
 	"time"
 
@@ -221,6 +223,33 @@ func TestRenewal_T52_LargeManifest(t *testing.T) {
 	assert.True(t, r.Has(evidence.CodeRenewal, evidence.Passed), troubles(r))
 	r = verify(t, bad, &evidence.VerifyOptions{Keys: trust, Manifest: record})
 	assert.True(t, r.Has(evidence.CodeRenewal, evidence.Failed), "of another manifest")
+}
+
+// T52: a report whose kept manifest has a size that none can have is refused all the
+// same, or stays without renewal.
+func TestRenewal_T52_DamagedSize(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{math.MinInt64, -1, math.MaxInt64} {
+		w, _ := anchoredPair(t)
+		damage := func(report string) {
+			rec := must(w.mem.Get(w.ctx, []storage.Key{{Tenant: "acme", Kind: "evidence.manifest", ID: report}}))[0]
+			data := regexp.MustCompile(`"size":\d+`).ReplaceAll(rec.Data, fmt.Appendf(nil, `"size":%d`, size))
+			require.NotEqual(t, rec.Data, data)
+			require.True(t, must(w.mem.Commit(w.ctx, []storage.Batch{{Writes: []storage.Write{{Key: rec.Key, Expect: rec.Version, Data: data, Due: rec.Due}}}}))[0].OK)
+		}
+		w.extracted("r1", true)
+		damage("r1")
+		must(w.log.Advance(w.ctx, "acme", "r1", evidence.Step{To: evidence.Refused, Why: evidence.ResultNotConforming, Actor: evidence.Actor{ID: "clerk"}}))
+		w.issued("r2")
+		damage("r2")
+		w.advance(time.Hour)
+		_, err := w.log.Anchor(w.ctx)
+		if size == math.MaxInt64 { // one part as before, and others that are not there
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, storage.ErrCorrupt)
+		}
+	}
 }
 
 // Frozen: a bundle and the evidence record of its manifest, with both renewals (A10).
