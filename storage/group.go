@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,7 +236,9 @@ func (g *Grouped) answer(ctx context.Context, c *call) error {
 		runtime.Goexit()
 	}
 	err := c.err
-	c.task = task{}
+	clear(c.want)
+	clear(c.make)
+	c.task = task{want: c.want[:0], make: c.make[:0]}
 	calls.Put(c)
 	return err
 }
@@ -266,7 +267,7 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 		if err := CheckKeys(o.Create...); err != nil {
 			return err
 		}
-		near, create = slices.Clip(o.Near), o.Create // keys are appended to near, but not in the caller's memory
+		near, create = o.Near, o.Create
 		if o.Attempts > 0 {
 			attempts = o.Attempts
 		}
@@ -292,7 +293,8 @@ func (g *Grouped) update(ctx context.Context, o *UpdateOptions, fn func(*Tx) err
 	}
 	sh := g.shardOf(near)
 	c := calls.Get().(*call)
-	c.since, c.fn, c.want, c.make, c.attempts, c.home = g.clock(), fn, near, create, attempts, sh
+	c.since, c.fn, c.attempts, c.home = g.clock(), fn, attempts, sh
+	c.want, c.make = append(c.want, near...), append(c.make, create...) // which are the caller's, who may leave
 	running := sh.enqueue(c)
 	var nested <-chan struct{}
 	if running != nil {

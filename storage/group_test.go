@@ -698,3 +698,35 @@ func TestGroupLeavesOptionsAsTheyAre(t *testing.T) {
 	assert.Equal(t, key("mine"), keys[1])
 	require.NoError(t, g.Close())
 }
+
+// Nor does it look at them once the caller left, who may use their memory: the race
+// detector would object.
+func TestGroupLeavesOptionsToThoseWhoLeft(t *testing.T) {
+	mem := new(storage.Mem)
+	s := &slowReader{gate: newGate(mem), reading: make(chan []storage.Key), read: make(chan struct{})}
+	g := storage.Group(s, oneShard())
+	put(t, mem, key("stock"), "0")
+	keys := []storage.Key{key("stock")}
+	refused := errors.New("refused")
+	refuse := func(ctx context.Context) error {
+		return storage.UpdateWith(ctx, g, &storage.UpdateOptions{Near: keys}, func(tx *storage.Tx) error {
+			if _, err := tx.Get(key("stock")); err != nil {
+				return err
+			}
+			return refused
+		})
+	}
+	require.ErrorIs(t, refuse(t.Context()), refused) // memory has stock now
+	require.NoError(t, increment(t.Context(), mem, key("stock")))
+	s.slow.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- refuse(ctx) }()
+	<-s.reading // to confirm the refusal, in vain
+	cancel()
+	require.ErrorIs(t, <-left, storage.ErrUnknown)
+	s.slow.Store(false)
+	s.read <- struct{}{}
+	keys[0] = key("other")
+	require.NoError(t, g.Close())
+}
