@@ -25,6 +25,16 @@ type pending struct {
 	seal        bool
 }
 
+// When a chain is looked at again that is broken, or whose tenant's keys are not to be
+// had.
+const (
+	brokenWait = time.Hour
+	lockedWait = time.Minute
+)
+
+// errLocked says that a tenant's keys are not to be had.
+var errLocked = errors.New("evidence: keys of a tenant")
+
 // errLost says that another process extended the tree first.
 var errLost = errors.New("evidence: another sequencer was first")
 
@@ -43,7 +53,7 @@ const (
 // checkpoint and returns how many there were: one step, of at most 8192 events.
 // [Log.Run] repeats it. Any number of processes may: for every size of the tree
 // one wins, and the others try again. A chain that contradicts itself is left
-// out and logged.
+// out and logged; one whose tenant's keys cannot be had waits a minute.
 func (l *Log) Sequence(ctx context.Context) (int, error) {
 	s, err := l.sequence(ctx, 0)
 	return s.events, err
@@ -102,9 +112,16 @@ func (l *Log) step(ctx context.Context, settled time.Duration) (s stepped, err e
 				break
 			}
 			err := l.gather(ctx, p, making, maxStepEvents-s.events)
+			wait := time.Duration(0) // one chain must not keep the others out of the tree
 			if tampered := (*TamperError)(nil); errors.As(err, &tampered) {
 				l.log.ErrorContext(ctx, "evidence: chain left out of the tree", "envelope", p.env, "seq", tampered.Seq)
-				if err := l.putOff(ctx, part[i]); err != nil {
+				wait = brokenWait
+			} else if errors.Is(err, errLocked) && ctx.Err() == nil {
+				l.log.ErrorContext(ctx, "evidence: chain waits for its tenant's keys", "envelope", p.env, "error", err)
+				wait = lockedWait
+			}
+			if wait > 0 {
+				if err := l.putOff(ctx, part[i], wait); err != nil {
 					return s, err
 				}
 				continue
@@ -187,7 +204,7 @@ func (l *Log) gather(ctx context.Context, p *pending, making *leaves, limit int)
 	}
 	if p.tenant != storage.Deployment {
 		if err := l.vault.Unlock(ctx, p.tenant); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errLocked, err)
 		}
 	}
 	blind, err := l.blind(p.tenant, p.env)
@@ -364,14 +381,14 @@ func (l *Log) clearMark(ctx context.Context, k storage.Key) error {
 	return err
 }
 
-// putOff looks at a broken chain again in an hour.
-func (l *Log) putOff(ctx context.Context, k storage.Key) error {
+// putOff has a chain looked at again later.
+func (l *Log) putOff(ctx context.Context, k storage.Key, wait time.Duration) error {
 	return storage.Update(ctx, l.store, func(tx *storage.Tx) error {
 		h, ok, err := chains.Get(tx, k.Tenant, k.ID)
 		if err != nil || !ok {
 			return err
 		}
-		h.Due = tx.Now(l.now).Add(time.Hour)
+		h.Due = tx.Now(l.now).Add(wait)
 		return chains.Put(tx, k.Tenant, k.ID, h)
 	})
 }

@@ -58,6 +58,41 @@ func TestDueMarksClearedOnFewConnections(t *testing.T) {
 	assert.Empty(t, keys)
 }
 
+// A tenant whose keys cannot be had keeps no other tenant's events out of the tree.
+func TestSequenceWithoutOneTenantsKeys(t *testing.T) {
+	t.Parallel()
+	mem, now := new(storage.Mem), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	open := func() *Log {
+		vault, err := privacy.New(privacy.Config{Root: privacy.InsecureMemoryKey(), Store: mem, Now: clock})
+		require.NoError(t, err)
+		l, err := New(Config{LogSigner: ed25519.NewKeyFromSeed(make([]byte, 32)), Origin: "sign.example.com/log", Store: mem, Vault: vault, Now: clock})
+		require.NoError(t, err)
+		return l
+	}
+	add := func(l *Log, tenant string) {
+		require.NoError(t, l.vault.Unlock(t.Context(), tenant))
+		for i := range 3 {
+			_, err := l.Append(t.Context(), Draft{Tenant: tenant, Env: fmt.Sprint("e", i), Type: "code.checked", Actor: Actor{ID: "li"}})
+			require.NoError(t, err)
+		}
+	}
+	lost := open()
+	add(lost, "acme")
+	other := open() // under another root key: acme's are sealed for it
+	add(other, "bolt")
+	n, err := other.Sequence(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, n)
+	keys, err := mem.Due(t.Context(), chains.Name, now, 0)
+	require.NoError(t, err)
+	assert.Empty(t, keys, "acme's wait")
+	now = now.Add(lockedWait)
+	n, err = lost.Sequence(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, n, "and come as soon as there are keys")
+}
+
 // The due mark of a chain that is being written stays until the chain is quiet;
 // marks that stay never keep others from their turn, and a step says when more
 // was due than it took.
