@@ -84,7 +84,7 @@ type unitSum struct {
 // calm reports whether no alert is on and no lot is near a threshold, so that raise
 // would find nothing. It may report false without need.
 func (j *journal) calm() bool {
-	if len(j.Marks)+len(j.gone) > 0 {
+	if len(j.Marks) > 0 || len(j.gone) > 0 {
 		return false
 	}
 	var base Units

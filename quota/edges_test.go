@@ -280,6 +280,29 @@ func TestAmend_after_a_merge_D08_D09(t *testing.T) {
 	k.verify()
 }
 
+// Of two accounts that merge the one booked on last gives the instant, whichever it
+// is, though the clock went back since.
+func TestMerge_D09_AfterTheClockWentBack(t *testing.T) {
+	for _, late := range []quota.AccountID{account, "phone"} {
+		k := newKit(t, quota.Config{})
+		for _, a := range []quota.AccountID{account, "phone"} {
+			if k.at = noon; a == late {
+				k.at = noon.Add(2 * time.Minute)
+			}
+			k.grant(quota.GrantRequest{ID: quota.LotID("lot-" + a), Account: a, Unit: quota.UnitSign, Units: 3, Term: quota.Term{Days: 30}})
+		}
+		k.at = noon.Add(time.Minute)
+		_, err := k.Merge(t.Context(), quota.MergeRequest{Tenant: tenant, ID: "bind", From: account, To: "phone"})
+		require.NoError(t, err)
+		for _, a := range []quota.AccountID{account, "phone"} {
+			st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: a})
+			require.NoError(t, err, a)
+			assert.Equal(t, noon.Add(2 * time.Minute), st.Lines[len(st.Lines)-1].Effective, "%s late, %s", late, a)
+		}
+		k.verify()
+	}
+}
+
 // A batch that settles several holds of a merged account forwards what each gives
 // back, as one after another does.
 func TestReleaseMany_D09_AfterAMerge(t *testing.T) {

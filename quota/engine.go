@@ -334,13 +334,9 @@ func (j *journal) serve(lines []Line, out []Slice) ([]Slice, bool) {
 	for i := range j.Lots {
 		free = append(free, j.Lots[i].spendable(j.at))
 	}
-	var all Units
 	for i := range lines {
 		line := &lines[i]
 		left, start := line.Units, len(out)
-		if all += left; all < 0 {
-			return out, false
-		}
 		for k := range j.Lots {
 			if left == 0 {
 				break
