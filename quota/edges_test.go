@@ -297,7 +297,7 @@ func TestMerge_D09_AfterTheClockWentBack(t *testing.T) {
 		for _, a := range []quota.AccountID{account, "phone"} {
 			st, err := k.Statement(t.Context(), quota.StatementRequest{Tenant: tenant, Account: a})
 			require.NoError(t, err, a)
-			assert.Equal(t, noon.Add(2 * time.Minute), st.Lines[len(st.Lines)-1].Effective, "%s late, %s", late, a)
+			assert.Equal(t, noon.Add(2*time.Minute), st.Lines[len(st.Lines)-1].Effective, "%s late, %s", late, a)
 		}
 		k.verify()
 	}
