@@ -280,6 +280,28 @@ func TestAmend_after_a_merge_D08_D09(t *testing.T) {
 	k.verify()
 }
 
+// A hold has at most 1000 lines, those added later included.
+func TestReserve_limit_of_lines(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 5000, 30)
+	lines := make([]quota.LineRequest, 1001)
+	for i := range lines {
+		lines[i] = line(quota.SlotID(fmt.Sprint("s", i)), quota.WeChat)
+	}
+	_, err := k.tryReserve("env/1", lines...)
+	require.ErrorIs(t, err, quota.ErrRequest)
+	_, err = k.tryReserve("env/1", lines[:1000]...)
+	require.NoError(t, err)
+	k.reserve("env/2", lines[:999]...)
+	amend := quota.AmendRequest{Tenant: tenant, ID: "a", Hold: "env/2", Add: lines[999:]}
+	_, err = k.Amend(t.Context(), amend)
+	require.ErrorIs(t, err, quota.ErrRequest)
+	amend.Add = lines[999:1000]
+	_, err = k.Amend(t.Context(), amend)
+	require.NoError(t, err)
+	k.verify()
+}
+
 // Of two accounts that merge the one booked on last gives the instant, whichever it
 // is, though the clock went back since.
 func TestMerge_D09_AfterTheClockWentBack(t *testing.T) {
