@@ -3,6 +3,7 @@ package quota_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,29 @@ func (k *kit) grant(req quota.GrantRequest) quota.Lot {
 	l, err := k.Grant(k.t.Context(), req)
 	require.NoError(k.t, err)
 	return l
+}
+
+// A lot that is used up in one booking is gone with it, and is told of all the same;
+// others count on.
+func TestAlerts_H50_of_a_lot_used_at_once(t *testing.T) {
+	charge := func(k *kit, n int) {
+		req := quota.ChargeRequest{Tenant: tenant, ID: quota.HoldID(k.id()), Account: account}
+		for i := range n {
+			req.Lines = append(req.Lines, line(quota.SlotID(strconv.Itoa(i)), quota.WeChat))
+		}
+		_, err := k.Charge(t.Context(), req)
+		require.NoError(t, err)
+	}
+	k := newKit(t, quota.Config{})
+	k.lot("a", 5, 300)
+	charge(k, 5)
+	assert.Equal(t, []string{"sign empty ", "sign low "}, k.told())
+
+	k = newKit(t, quota.Config{})
+	k.lot("a", 9, 300)
+	k.lot("b", 2, 301)
+	charge(k, 9)
+	assert.Equal(t, []string{"sign low "}, k.told(), "2 of 11 are left")
 }
 
 func TestAlerts_H50_nearest_threshold_speaks_once(t *testing.T) {
