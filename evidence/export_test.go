@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
@@ -179,6 +180,11 @@ func (l *Log) SignNote(text string) []byte {
 		panic(err)
 	}
 	return b
+}
+
+// RenewManifests renews manifests as Anchor does, under another limit.
+func (l *Log) RenewManifests(ctx context.Context, limit int) error {
+	return l.renewManifests(ctx, limit)
 }
 
 // CheckpointText is the body of a checkpoint.

@@ -129,7 +129,7 @@ func (l *Log) upgrade(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("evidence: pending anchors: %w", err)
 	}
-	errs := []error{l.renew(ctx, keys), l.renewManifests(ctx)}
+	errs := []error{l.renew(ctx, keys), l.renewManifests(ctx, renewBytes)}
 	for _, k := range keys {
 		recs, err := l.store.Get(ctx, []storage.Key{k})
 		if err != nil {

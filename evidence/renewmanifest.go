@@ -119,8 +119,9 @@ func (l *Log) ManifestRecord(ctx context.Context, tenant, report string) ([]byte
 	return m.Renewed, nil
 }
 
-// renewManifests stamps and renews the manifests that are due.
-func (l *Log) renewManifests(ctx context.Context) error {
+// renewManifests stamps and renews the manifests that are due, and reads no further
+// once it holds limit bytes of them: the rest stays due for the next call.
+func (l *Log) renewManifests(ctx context.Context, limit int) error {
 	if !stamper(l.anchors).any() {
 		return nil
 	}
@@ -130,7 +131,11 @@ func (l *Log) renewManifests(ctx context.Context) error {
 	}
 	var fresh, old []*renewal
 	var errs []error
+	held := 0
 	for _, k := range keys {
+		if held >= limit {
+			break
+		}
 		recs, err := l.store.Get(ctx, []storage.Key{k})
 		if err != nil {
 			return fmt.Errorf("evidence: manifests due: %w", err)
@@ -147,6 +152,7 @@ func (l *Log) renewManifests(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
+		held += len(body) + len(m.Renewed)
 		x := &renewal{what: "manifest of report " + k.ID, body: body, old: m.Renewed,
 			keep: func(record []byte, due time.Time) error { return l.keepManifestRecord(ctx, k, record, due) }}
 		if len(x.old) == 0 {

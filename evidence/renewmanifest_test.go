@@ -225,6 +225,36 @@ func TestRenewal_T52_LargeManifest(t *testing.T) {
 	assert.True(t, r.Has(evidence.CodeRenewal, evidence.Failed), "of another manifest")
 }
 
+// T13 T52: what is held of manifests for one timestamp has a limit in bytes; one that is
+// larger is renewed alone, and those left over are due the next time.
+func TestRenewal_T13_T52_BytesAtOnce(t *testing.T) {
+	t.Parallel()
+	w, _ := anchoredPair(t)
+	reports := []string{"r1", "r2", "r3"}
+	var size int
+	for _, id := range reports {
+		size = len(mustEntry(w.issued(id), "manifest.json"))
+		w.advance(time.Second)
+	}
+	w.advance(time.Hour)
+	renewed := func() (out []int) {
+		for _, id := range reports {
+			record, err := w.log.ManifestRecord(w.ctx, "acme", id)
+			if err != nil {
+				require.ErrorIs(t, err, evidence.ErrNotFound)
+			}
+			out = append(out, len(record))
+		}
+		return out
+	}
+	require.NoError(t, w.log.RenewManifests(w.ctx, 1))
+	first := renewed()
+	assert.NotZero(t, first[0], "what is due first comes first, however large")
+	assert.Equal(t, []int{0, 0}, first[1:])
+	require.NoError(t, w.log.RenewManifests(w.ctx, size+1))
+	assert.NotContains(t, renewed(), 0, "two are held when the first is below the limit")
+}
+
 // T52: a report whose kept manifest has a size that none can have is refused all the
 // same, or stays without renewal.
 func TestRenewal_T52_DamagedSize(t *testing.T) {
