@@ -95,9 +95,14 @@ var reports = storage.Kind[reportRecord]{Name: "esign.report", Schema: 1}
 // pays for, another report.
 //
 // A refusal is an answer: Stage is [evidence.Refused] and Why says why, as for
-// an envelope that ended otherwise than signed or closed, or without units. It
+// an envelope that ended otherwise than signed or closed, without units, or where
+// the evidence contradicts itself, is damaged or larger than a bundle can be. It
 // fails with [ErrNotFound] for who is no party, and with [*StateError] before the
 // envelope ended.
+//
+// Any other failure, such as of a store, leaves the application where it is with
+// its unit held, until it is repeated. A host that will not, as a document is lost
+// for good, lets it go by evidence.Log.Advance to Refused.
 func (s *Service) ApplyReport(ctx context.Context, a Actor, r ReportRequest) (evidence.Application, error) {
 	if err := a.check(); err != nil {
 		return evidence.Application{}, err
@@ -159,7 +164,7 @@ func (s *Service) reported(ctx context.Context, a Actor, r ReportRequest) (Envel
 		return Envelope{}, badField("authority.basis", "must be law, court or authority")
 	case g.Approver == "" || g.Approver == a.Account:
 		return Envelope{}, badField("authority.approver", "must be a second person")
-	case len(g.Document) != 64:
+	case digestOnly(g.Document) == "":
 		return Envelope{}, badField("authority.document", "must be a SHA-256 in hexadecimal")
 	}
 	if err := checkID("envelope", r.Envelope); err != nil {
@@ -174,49 +179,15 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 	if err := s.anchor(ctx); err != nil {
 		s.log.WarnContext(ctx, "esign: anchor before report", "error", err)
 	}
-	o := &evidence.ExportOptions{DigestsOnly: env.State != StateCompleted && env.State != StateClosed, Why: privacy.PurposeEvidence}
-	o.Report = &evidence.ReportOptions{Verify: s.verifyOptions(ctx), Number: app.ID, Kind: app.Kind}
-	who := privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "report"}
-	o.Disclose = env.disclose(a)
-	if g := r.Authority; g != nil {
-		who.Approver, o.Why = g.Approver, privacy.PurposeAuthority
-		o.Disclose = env.disclose(Actor{Account: env.Owner.Account, Org: env.Owner.Org})
+	seg, info, err := s.bundleReport(ctx, a, r, env, app)
+	if why := refusal(err); why != "" {
+		return s.evidence.Advance(ctx, a.Tenant, app.ID, evidence.Step{To: evidence.Refused, Why: why, Actor: reporter})
 	}
-	ctx = s.vault.As(ctx, who)
-	closers, err := s.bundleDocuments(ctx, a, r.Authority != nil, env, o)
-	defer closers()
 	if err != nil {
 		return app, err
 	}
-	if r.Authority != nil {
-		if err := s.discloseAll(ctx, env, *r.Authority, app); err != nil {
-			return app, err
-		}
-	}
-	pr, pw := io.Pipe()
-	wrote := make(chan error, 1)
-	var info evidence.BundleInfo
-	go func() { // ends when the blob store has read to the end, or gave up
-		var err error
-		info, err = s.evidence.Export(ctx, a.Tenant, env.ID, pw, o)
-		_ = pw.CloseWithError(err)
-		wrote <- err
-	}()
-	seg, sum, err := s.write(ctx, a.Tenant, pr)
-	_ = pr.CloseWithError(errors.New("esign: report: stopped"))
-	if werr := <-wrote; err == nil && werr != nil {
-		err = werr
-	}
-	switch {
-	case errors.Is(err, privacy.ErrErased):
-		return s.evidence.Advance(ctx, a.Tenant, app.ID, evidence.Step{To: evidence.Refused, Why: evidence.Erased, Actor: reporter})
-	case isTamper(err):
-		return s.evidence.Advance(ctx, a.Tenant, app.ID, evidence.Step{To: evidence.Refused, Why: evidence.ResultNotConforming, Actor: reporter})
-	case err != nil:
-		return app, err
-	}
 	out, err := storage.UpdateValue(ctx, s.store, func(tx *storage.Tx) (evidence.Application, error) {
-		got, err := s.evidence.AdvanceTx(ctx, tx, a.Tenant, app.ID, evidence.Step{To: evidence.Extracted, Bundle: sum.SHA256, Manifest: info.Manifest, Actor: reporter})
+		got, err := s.evidence.AdvanceTx(ctx, tx, a.Tenant, app.ID, evidence.Step{To: evidence.Extracted, Bundle: seg.SHA256, Manifest: info.Manifest, Actor: reporter})
 		if err != nil {
 			return got, err
 		}
@@ -231,9 +202,56 @@ func (s *Service) extractReport(ctx context.Context, a Actor, r ReportRequest, e
 	return out, err
 }
 
-func isTamper(err error) bool {
-	var t *evidence.TamperError
-	return errors.As(err, &t) || errors.Is(err, evidence.ErrLoss) || errors.Is(err, evidence.ErrDocument)
+// refusal is why what failed cannot succeed another time; empty where it can.
+func refusal(err error) evidence.Refusal {
+	switch {
+	case errors.Is(err, privacy.ErrErased):
+		return evidence.Erased
+	case errors.Is(err, evidence.ErrTooLarge):
+		return evidence.TooLarge
+	case errors.Is(err, evidence.ErrTampered), errors.Is(err, evidence.ErrLoss), errors.Is(err, evidence.ErrDocument),
+		errors.Is(err, evidence.ErrUnreadable), errors.Is(err, storage.ErrCorrupt):
+		return evidence.ResultNotConforming
+	}
+	return ""
+}
+
+// bundleReport writes the bundle as a blob that nothing names yet.
+func (s *Service) bundleReport(ctx context.Context, a Actor, r ReportRequest, env *Envelope, app evidence.Application) (storage.Segment, evidence.BundleInfo, error) {
+	var info evidence.BundleInfo
+	o := &evidence.ExportOptions{DigestsOnly: env.State != StateCompleted && env.State != StateClosed, Why: privacy.PurposeEvidence}
+	o.Report = &evidence.ReportOptions{Verify: s.verifyOptions(ctx), Number: app.ID, Kind: app.Kind}
+	who := privacy.Accessor{Tenant: a.Tenant, Account: a.Account, Role: "report"}
+	o.Disclose = env.disclose(a)
+	if g := r.Authority; g != nil {
+		who.Approver, o.Why = g.Approver, privacy.PurposeAuthority
+		o.Disclose = env.disclose(Actor{Account: env.Owner.Account, Org: env.Owner.Org})
+	}
+	ctx = s.vault.As(ctx, who)
+	closers, err := s.bundleDocuments(ctx, a, r.Authority != nil, env, o)
+	defer closers()
+	if err != nil {
+		return storage.Segment{}, info, err
+	}
+	if r.Authority != nil {
+		if err := s.discloseAll(ctx, env, *r.Authority, app); err != nil {
+			return storage.Segment{}, info, err
+		}
+	}
+	pr, pw := io.Pipe()
+	wrote := make(chan error, 1)
+	go func() { // ends when the blob store has read to the end, or gave up
+		var err error
+		info, err = s.evidence.Export(ctx, a.Tenant, env.ID, pw, o)
+		_ = pw.CloseWithError(err)
+		wrote <- err
+	}()
+	seg, _, err := s.write(ctx, a.Tenant, pr)
+	_ = pr.CloseWithError(errors.New("esign: report: stopped"))
+	if werr := <-wrote; err == nil {
+		err = werr
+	}
+	return seg, info, err
 }
 
 // discloseAll puts what an authority gets on the access log of everybody it
@@ -262,15 +280,17 @@ func (s *Service) discloseAll(ctx context.Context, env *Envelope, g Authority, a
 // log: what contradicts itself is not attested.
 func (s *Service) verifyReport(ctx context.Context, app evidence.Application) (evidence.Step, error) {
 	body, _, err := s.reportBundle(ctx, app.Tenant, app.ID)
-	if err != nil {
-		return evidence.Step{}, err
+	var rep *evidence.Report
+	if err == nil {
+		defer body.Close()
+		rep, err = evidence.Verify(body, body.Size(), s.verifyOptions(ctx))
 	}
-	defer body.Close()
-	rep, err := evidence.Verify(body, body.Size(), s.verifyOptions(ctx))
-	if err != nil {
+	switch why := refusal(err); {
+	case why != "":
+		return evidence.Step{To: evidence.Refused, Why: why}, nil
+	case err != nil:
 		return evidence.Step{}, err
-	}
-	if rep.Verdict == evidence.Failed {
+	case rep.Verdict == evidence.Failed:
 		return evidence.Step{To: evidence.Refused, Why: evidence.ResultNotConforming}, nil
 	}
 	return evidence.Step{To: evidence.Verified, Bundle: app.Bundle}, nil

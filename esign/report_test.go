@@ -135,7 +135,7 @@ func TestReport_T52_IssuedOnceAndPaid(t *testing.T) {
 		good := esign.Authority{Basis: privacy.BasisCourt, Document: strings.Repeat("a", 64), Approver: "boss"}
 		for _, bad := range []func(*esign.Authority){
 			func(g *esign.Authority) { g.Basis = privacy.BasisTerms }, func(g *esign.Authority) { g.Document = "order 7" },
-			func(g *esign.Authority) { g.Approver = "police" },
+			func(g *esign.Authority) { g.Approver = "police" }, func(g *esign.Authority) { g.Document = strings.Repeat("x", 64) },
 		} {
 			g := good
 			bad(&g)
@@ -194,6 +194,81 @@ func TestReport_T52_ProcessMustQualify(t *testing.T) {
 	app, err = svc.ApplyReport(ctx, actor("hr"), esign.ReportRequest{ID: "r3", Envelope: "e2", Kind: evidence.VerificationOnly})
 	require.NoError(t, err)
 	assert.Equal(t, evidence.Issued, app.Stage, "that it was voided can be attested")
+}
+
+// badBlobs fails to open or to read blobs: all of them, or once it has created one.
+type badBlobs struct {
+	storage.Blobs
+	open, read error
+	later      bool
+}
+
+type badBlob struct {
+	storage.Blob
+	err error
+}
+
+func (b *badBlobs) Create(ctx context.Context, id string, r io.Reader) (int64, error) {
+	b.later = false
+	return b.Blobs.Create(ctx, id, r)
+}
+
+func (b *badBlobs) Open(ctx context.Context, id string) (storage.Blob, error) {
+	if b.open != nil && !b.later {
+		return nil, b.open
+	}
+	got, err := b.Blobs.Open(ctx, id)
+	if err == nil && b.read != nil && !b.later {
+		got = badBlob{got, b.read}
+	}
+	return got, err
+}
+
+func (b badBlob) ReadAt([]byte, int64) (int, error) { return 0, b.err }
+
+// T52: what can never be bundled is refused, and its unit comes back; after any other
+// failure the application goes on where it was.
+func TestReport_T52_WhatCannotBeExtracted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bad badBlobs
+		why evidence.Refusal
+	}{
+		"too large for a bundle": {badBlobs{read: fmt.Errorf("blob: %w", evidence.ErrTooLarge)}, evidence.TooLarge},
+		"a damaged document":     {badBlobs{open: storage.ErrCorrupt}, evidence.ResultNotConforming},
+		"a document cut short":   {badBlobs{read: storage.ErrCorrupt}, evidence.ResultNotConforming},
+		"a damaged bundle":       {badBlobs{open: storage.ErrCorrupt, later: true}, evidence.ResultNotConforming},
+		"a bundle cut short":     {badBlobs{read: storage.ErrCorrupt, later: true}, evidence.ResultNotConforming},
+		"a bundle out of reach":  {badBlobs{open: errors.New("no network"), later: true}, ""},
+		"blobs out of reach":     {badBlobs{open: errors.New("no network")}, ""},
+		"blobs that break off":   {badBlobs{read: errors.New("no network")}, ""},
+		"a document not there":   {badBlobs{open: storage.ErrNotFound}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, svc := completed(t, 1)
+			ask := esign.ReportRequest{ID: "r1", Envelope: "e1"}
+			c.bad.Blobs = w.blobs
+			failing, err := esign.New(w.config(w.store, &c.bad))
+			require.NoError(t, err)
+			app, err := failing.ApplyReport(t.Context(), actor("hr"), ask)
+			if c.why != "" {
+				require.NoError(t, err)
+				assert.Equal(t, evidence.Refused, app.Stage)
+				assert.Equal(t, c.why, app.Why)
+				assert.Equal(t, []quota.Units{1, 0, 0}, w.reportUnits(svc, "hr"), "its unit is back")
+				again, err := svc.ApplyReport(t.Context(), actor("hr"), ask)
+				require.NoError(t, err)
+				assert.Equal(t, app, again, "a refusal is final")
+				return
+			}
+			require.Error(t, err)
+			assert.Equal(t, []quota.Units{0, 1, 0}, w.reportUnits(svc, "hr"))
+			app, err = svc.ApplyReport(t.Context(), actor("hr"), ask)
+			require.NoError(t, err)
+			assert.Equal(t, evidence.Issued, app.Stage)
+		})
+	}
 }
 
 // TestReport_ChargedOnce: whatever write fails or kills the process, the report

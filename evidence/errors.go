@@ -26,7 +26,8 @@ var (
 	// ErrLoss is a committed value that the vault has lost without an erasure
 	// on record.
 	ErrLoss = errors.New("evidence: committed value lost without explanation")
-	// ErrTooLarge is a bundle beyond 65 535 entries or 4 GiB.
+	// ErrTooLarge is a bundle beyond 65 535 entries or 4 GiB, or an entry beyond
+	// what a verifier reads of its kind.
 	ErrTooLarge = errors.New("evidence: too large for a bundle")
 	// ErrTrust is a trust file that cannot be read.
 	ErrTrust = errors.New("evidence: trust file")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,14 @@ func TestCanary(t *testing.T) {
 	assert.NotContains(t, err.Error(), "13800138000")
 }
 
+// An unread is not to be read.
+type unread struct{ t *testing.T }
+
+func (u unread) ReadAt(p []byte, _ int64) (int, error) {
+	u.t.Error("read before its size was looked at")
+	return 0, io.ErrUnexpectedEOF
+}
+
 func TestDocumentsInExport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -264,6 +273,14 @@ func TestDocumentsInExport(t *testing.T) {
 	} {
 		_, err := w.log.Export(w.ctx, "acme", "nda-17", new(bytes.Buffer), &evidence.ExportOptions{Documents: list})
 		assert.ErrorIs(t, err, evidence.ErrDocument, name)
+	}
+	for name, sizes := range map[string][]int64{"one": {1 << 32}, "two": {1 << 31, 1 << 31}, "beyond every number": {math.MaxInt64, math.MaxInt64}} {
+		var list []evidence.Document
+		for i, n := range sizes {
+			list = append(list, evidence.Document{ID: fmt.Sprint("nda", i), Body: unread{t}, Size: n})
+		}
+		_, err := w.log.Export(w.ctx, "acme", "nda-17", new(bytes.Buffer), &evidence.ExportOptions{Documents: list})
+		assert.ErrorIs(t, err, evidence.ErrTooLarge, name)
 	}
 	t.Run("the caller's own check decides too", func(t *testing.T) {
 		b := w.export("nda-17", nil)

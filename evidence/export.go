@@ -189,11 +189,16 @@ func (l *Log) listed(m *manifest, sources []*source) ([]*source, error) {
 
 func addDocuments(sources []*source, events []Event, docs []Document) ([]*source, error) {
 	given := map[string]Document{}
+	total := int64(0)
 	for _, d := range docs {
 		p := docPath(d.ID, d.Rev)
 		if _, dup := given[p]; dup || d.Body == nil || d.Size < 0 {
 			return nil, fmt.Errorf("%w: %q given twice or without bytes", ErrDocument, d.ID)
 		}
+		if d.Size > maxContainer-total { // before any is read
+			return nil, ErrTooLarge
+		}
+		total += d.Size
 		given[p] = d
 	}
 	for _, f := range finalDocs(events) {

@@ -43,6 +43,7 @@ const (
 	ResultNotConforming  Refusal = "result_not_conforming" // the evidence does not verify
 	NotPaid              Refusal = "not_paid"
 	Erased               Refusal = "shredded"
+	TooLarge             Refusal = "too_large" // no bundle can hold the evidence
 )
 
 // A ReportKind says what is asked for.
@@ -178,7 +179,7 @@ func next(a Application, s Step) (Application, error) {
 			return a, refuse
 		}
 		switch s.Why {
-		case NotParty, NotComplete, ProcessNotConforming, ResultNotConforming, NotPaid, Erased:
+		case NotParty, NotComplete, ProcessNotConforming, ResultNotConforming, NotPaid, Erased, TooLarge:
 		default:
 			return a, fmt.Errorf("%w: refusal without a reason", ErrStage)
 		}

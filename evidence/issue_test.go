@@ -108,6 +108,10 @@ func TestT52Report(t *testing.T) {
 		assert.Equal(t, evidence.NotPaid, a.Why)
 		must(step("r3", evidence.Step{To: evidence.Refused, Why: evidence.ResultNotConforming}))
 		assert.Equal(t, balance{Free: 1}, money())
+		must(apply("large"))
+		must(step("large", evidence.Step{To: evidence.Accepted}))
+		must(step("large", evidence.Step{To: evidence.Refused, Why: evidence.TooLarge}))
+		assert.Equal(t, balance{Free: 1}, money())
 	})
 	t.Run("every other step is refused", func(t *testing.T) {
 		stages := []evidence.Stage{evidence.Accepted, evidence.Extracted, evidence.Verified, evidence.Issued, evidence.Superseded, evidence.Refused, evidence.Applied, "eaten"}
