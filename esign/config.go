@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -167,9 +166,6 @@ type KeyRequest struct {
 	Subject                     privacy.Subject
 	Name                        privacy.Ref
 }
-
-// ErrConfig refuses an incomplete or contradictory [Config].
-var ErrConfig = errors.New("esign: config")
 
 func badConfig(why string) error { return fmt.Errorf("%w: %s", ErrConfig, why) }
 

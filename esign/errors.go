@@ -7,64 +7,65 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/internal/coded"
 )
-
-// A sentinel is a class of refusals with a stable code.
-type sentinel struct{ code, text string }
-
-func (s *sentinel) Error() string { return "esign: " + s.text }
-func (s *sentinel) Code() string  { return s.code }
 
 // The classes of refusal. A typed error unwraps to one of them; [ErrorCode]
 // gives the stable code of either. None names a person.
 var (
+	// ErrConfig refuses an incomplete or contradictory [Config].
+	ErrConfig = coded.New("config", "esign: config")
 	// ErrNotFound answers for what is unknown, another tenant's, or not to be seen.
-	ErrNotFound error = &sentinel{"not_found", "not found"}
+	ErrNotFound = coded.New("not_found", "esign: not found")
 	// ErrForbidden refuses what the actor sees but may not do.
-	ErrForbidden error = &sentinel{"forbidden", "not allowed"}
+	ErrForbidden = coded.New("forbidden", "esign: not allowed")
 	// ErrIntentMismatch refuses an id that was used for something else.
-	ErrIntentMismatch error = &sentinel{"intent_mismatch", "the id was used for another request"}
+	ErrIntentMismatch = coded.New("intent_mismatch", "esign: the id was used for another request")
 	// ErrAllSigned refuses to revoke what everybody signed; release it instead.
-	ErrAllSigned error = &sentinel{"all_signed", "every required signature is made"}
+	ErrAllSigned = coded.New("all_signed", "esign: every required signature is made")
 	// ErrStaleRound refuses an answer to a round of approval that is over.
-	ErrStaleRound error = &sentinel{"stale_round", "the round of approval is over"}
+	ErrStaleRound = coded.New("stale_round", "esign: the round of approval is over")
 	// ErrStaleRevision refuses a signature on a document that has moved on.
-	ErrStaleRevision error = &sentinel{"stale_revision", "the document moved on"}
+	ErrStaleRevision = coded.New("stale_revision", "esign: the document moved on")
 	// ErrCapReached refuses a claim beyond a link's cap.
-	ErrCapReached error = &sentinel{"cap_reached", "the cap is reached"}
+	ErrCapReached = coded.New("cap_reached", "esign: the cap is reached")
 	// ErrTermsNotAccepted refuses whoever has not accepted the current terms (H01).
-	ErrTermsNotAccepted error = &sentinel{"terms_not_accepted", "the current terms are not accepted"}
+	ErrTermsNotAccepted = coded.New("terms_not_accepted", "esign: the current terms are not accepted")
 	// ErrTemplateNotApproved refuses an unapproved message template (D16).
-	ErrTemplateNotApproved error = &sentinel{"template_not_approved", "a message template is not approved"}
+	ErrTemplateNotApproved = coded.New("template_not_approved", "esign: a message template is not approved")
 	// ErrScreened refuses content that the host's screen refused (H25).
-	ErrScreened error = &sentinel{"screened", "the content was refused"}
+	ErrScreened = coded.New("screened", "esign: the content was refused")
 	// ErrSealNotGranted refuses a seal that its signer may not use now.
-	ErrSealNotGranted error = &sentinel{"seal_not_granted", "the seal is not granted"}
+	ErrSealNotGranted = coded.New("seal_not_granted", "esign: the seal is not granted")
 	// ErrNoDecline refuses to decline where the sender switched declining off.
-	ErrNoDecline error = &sentinel{"no_decline", "declining is switched off"}
+	ErrNoDecline = coded.New("no_decline", "esign: declining is switched off")
 	// ErrUnknownChannel refuses a channel that the host has not declared (D02).
-	ErrUnknownChannel error = &sentinel{"unknown_channel", "the channel is not declared"}
+	ErrUnknownChannel = coded.New("unknown_channel", "esign: the channel is not declared")
 	// ErrNotOffered refuses a command that this version does not serve yet.
-	ErrNotOffered error = &sentinel{"not_offered", "not offered by this version"}
+	ErrNotOffered = coded.New("not_offered", "esign: not offered by this version")
 
 	// ErrState is the class of [*StateError].
-	ErrState error = &sentinel{"state", "not possible in this state"}
+	ErrState = coded.New("state", "esign: not possible in this state")
 	// ErrTurn is the class of [*TurnError].
-	ErrTurn error = &sentinel{"turn", "not its turn"}
+	ErrTurn = coded.New("turn", "esign: not its turn")
 	// ErrDeadline is the class of [*DeadlineError].
-	ErrDeadline error = &sentinel{"deadline", "the deadline has passed"}
+	ErrDeadline = coded.New("deadline", "esign: the deadline has passed")
 	// ErrField is the class of [*FieldError].
-	ErrField error = &sentinel{"field", "not acceptable"}
+	ErrField = coded.New("field", "esign: not acceptable")
 	// ErrNotReady is the class of [*NotReadyError].
-	ErrNotReady error = &sentinel{"not_ready", "something is missing"}
+	ErrNotReady = coded.New("not_ready", "esign: something is missing")
 	// ErrLevel is the class of [*LevelError].
-	ErrLevel error = &sentinel{"level", "identity is below what is required"}
+	ErrLevel = coded.New("level", "esign: identity is below what is required")
 	// ErrReminder is the class of [*ReminderError].
-	ErrReminder error = &sentinel{"reminder", "no reminder now"}
+	ErrReminder = coded.New("reminder", "esign: no reminder now")
 )
 
 // ErrorCode returns the stable code of err, or of the first error it wraps that
-// has one; empty if none has.
+// has one: the classes of every package that a [Service] calls have, and so do the
+// refusals of package pades, whose codes are in capitals. Codes are for a host's
+// own messages and statistics; packages share one where people need the same
+// answer ("not_found", "no_consent"). It is empty if no error has one.
 func ErrorCode(err error) string {
 	var c interface {
 		error
@@ -73,7 +74,7 @@ func ErrorCode(err error) string {
 	if errors.As(err, &c) {
 		return c.Code()
 	}
-	return ""
+	return string(pades.CodeOf(err))
 }
 
 // A StateError refuses a command that the state of the envelope, or of the row,

@@ -11,13 +11,19 @@ import (
 
 	"github.com/countersign/countersign/esign"
 	"github.com/countersign/countersign/esign/identity"
+	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/membership"
+	"github.com/countersign/countersign/privacy"
+	"github.com/countersign/countersign/quota"
+	"github.com/countersign/countersign/sms"
+	"github.com/countersign/countersign/storage"
 )
 
 // TestErrors: each error has a stable code, and a typed one reaches its class.
 func TestErrors(t *testing.T) {
 	sentinels := map[string]error{
 		"not_found": esign.ErrNotFound, "forbidden": esign.ErrForbidden, "intent_mismatch": esign.ErrIntentMismatch,
-		"all_signed": esign.ErrAllSigned, "stale_round": esign.ErrStaleRound, "stale_revision": esign.ErrStaleRevision,
+		"config": esign.ErrConfig, "all_signed": esign.ErrAllSigned, "stale_round": esign.ErrStaleRound, "stale_revision": esign.ErrStaleRevision,
 		"cap_reached": esign.ErrCapReached, "terms_not_accepted": esign.ErrTermsNotAccepted,
 		"template_not_approved": esign.ErrTemplateNotApproved, "screened": esign.ErrScreened, "seal_not_granted": esign.ErrSealNotGranted,
 		"no_decline": esign.ErrNoDecline, "unknown_channel": esign.ErrUnknownChannel, "not_offered": esign.ErrNotOffered,
@@ -43,6 +49,16 @@ func TestErrors(t *testing.T) {
 		require.ErrorIs(t, err, class)
 		assert.Equal(t, esign.ErrorCode(class), esign.ErrorCode(err))
 		assert.Regexp(t, `^esign: `, err.Error())
+	}
+	parts := map[string]error{
+		"code_not_accepted": sms.ErrCode, "proof_not_accepted": sms.ErrProof, "limited": &sms.LimitError{Scope: "code"},
+		"template_not_approved": sms.ErrNotApproved, "terms_not_accepted": privacy.ErrNotAccepted, "legal_hold": privacy.ErrHeld,
+		"subject_restricted": privacy.ErrRestricted, "insufficient_units": &quota.InsufficientError{}, "seats": membership.ErrSeats,
+		"too_many_attempts": identity.ErrAttempts, "intent_mismatch": storage.ErrIntentMismatch, "contended": storage.ErrContended,
+		"FIELD_SIGNED": &pades.Error{Code: pades.ErrFieldSigned},
+	}
+	for code, err := range parts {
+		assert.Equal(t, code, esign.ErrorCode(fmt.Errorf("outer: %w", err)), "of a part of the service")
 	}
 	assert.Empty(t, esign.ErrorCode(errors.New("another")))
 	assert.Empty(t, esign.ErrorCode(nil))

@@ -1,49 +1,44 @@
 package membership
 
-import "github.com/countersign/countersign/storage"
-
-// sentinel is a class of errors with a code that never changes.
-type sentinel struct{ code, text string }
-
-func (s *sentinel) Error() string { return s.text }
-
-// Code gives the stable code, for esign.ErrorCode.
-func (s *sentinel) Code() string { return s.code }
+import (
+	"github.com/countersign/countersign/internal/coded"
+	"github.com/countersign/countersign/storage"
+)
 
 // The classes of errors. Test for them with errors.Is. Each has a method
 // Code() string with a code that never changes, as those of quota and esign have.
 // Errors of quota, privacy and storage come through as they are.
 var (
 	// ErrRequest says that a request or a catalogue is malformed; see [RequestError].
-	ErrRequest error = &sentinel{"request_invalid", "membership: request invalid"}
+	ErrRequest = coded.New("request_invalid", "membership: request invalid")
 	// ErrDenied says that an account may not do something; see [DeniedError].
-	ErrDenied error = &sentinel{"denied", "membership: denied"}
+	ErrDenied = coded.New("denied", "membership: denied")
 	// ErrNotForSale says that nothing is sold under that name, in that channel,
 	// at that instant.
-	ErrNotForSale error = &sentinel{"not_for_sale", "membership: not for sale"}
+	ErrNotForSale = coded.New("not_for_sale", "membership: not for sale")
 	// ErrRefused says that the host's guard refused a purchase (H22).
-	ErrRefused error = &sentinel{"purchase_refused", "membership: purchase refused"}
+	ErrRefused = coded.New("purchase_refused", "membership: purchase refused")
 	// ErrTerms says that the versions of the agreements shown are not those in
 	// force, that one has never been published, or that it was not accepted.
-	ErrTerms error = &sentinel{"terms", "membership: agreement not accepted"}
+	ErrTerms = coded.New("terms", "membership: agreement not accepted")
 	// ErrQuoteChanged says that the price is not the one shown.
-	ErrQuoteChanged error = &sentinel{"quote_changed", "membership: quote changed"}
+	ErrQuoteChanged = coded.New("quote_changed", "membership: quote changed")
 	// ErrPaymentMismatch says that a payment does not fit its order: another
 	// amount, a void order, an order or a payment that is settled already.
-	ErrPaymentMismatch error = &sentinel{"payment_mismatch", "membership: payment does not fit the order"}
+	ErrPaymentMismatch = coded.New("payment_mismatch", "membership: payment does not fit the order")
 	// ErrState says that an order or a member is not in a state for the call.
-	ErrState error = &sentinel{"state", "membership: not in a state for this"}
+	ErrState = coded.New("state", "membership: not in a state for this")
 	// ErrSeats says that a team has no seat left.
-	ErrSeats error = &sentinel{"seats", "membership: no seat left"}
+	ErrSeats = coded.New("seats", "membership: no seat left")
 	// ErrCatalogue says that an item was changed under a version that was sold.
-	ErrCatalogue error = &sentinel{"catalogue_changed", "membership: a version of an item was changed"}
+	ErrCatalogue = coded.New("catalogue_changed", "membership: a version of an item was changed")
 	// ErrNoCatalogue says that the service runs unmetered and sells nothing.
-	ErrNoCatalogue error = &sentinel{"no_catalogue", "membership: no catalogue"}
+	ErrNoCatalogue = coded.New("no_catalogue", "membership: no catalogue")
 	// ErrOverflow says that an amount or a date does not fit.
-	ErrOverflow error = &sentinel{"overflow", "membership: overflow"}
+	ErrOverflow = coded.New("overflow", "membership: overflow")
 	// ErrNotFound says that an order does not exist in the tenant, which is also
 	// the answer for an id of another tenant.
-	ErrNotFound error = &sentinel{"not_found", "membership: not found"}
+	ErrNotFound = coded.New("not_found", "membership: not found")
 
 	// ErrIntentMismatch says that an id was used before for another request.
 	ErrIntentMismatch = storage.ErrIntentMismatch

@@ -2,18 +2,18 @@ package privacy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"time"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/storage"
 )
 
 // ErrNoConsent is a use of data that its subject has not consented to, or no
 // longer.
-var ErrNoConsent = errors.New("privacy: no consent")
+var ErrNoConsent = coded.New("no_consent", "privacy: no consent")
 
 // maxConsents bounds the consents kept of one subject.
 const maxConsents = 500

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -34,7 +35,7 @@ func (b LegalBasis) valid() bool {
 }
 
 // ErrBasis is a disclosure without a basis: it does not happen (T46).
-var ErrBasis = errors.New("privacy: no basis for disclosure")
+var ErrBasis = coded.New("no_basis", "privacy: no basis for disclosure")
 
 // A Disclosing is data of a subject on its way to somebody else.
 type Disclosing struct {

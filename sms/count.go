@@ -1,7 +1,6 @@
 package sms
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -21,9 +20,6 @@ type Segments struct {
 	Length   int // UTF-16 units, or GSM-7 septets
 	Units    int // billed messages, 1 or more
 }
-
-// ErrTooLong refuses a text of more characters than a carrier takes.
-var ErrTooLong = errors.New("sms: text too long")
 
 // maxDomestic is the most UTF-16 units of one domestic text, signature included.
 const maxDomestic = 500

@@ -35,10 +35,6 @@ const (
 	headerSum   = "Countersign-Signature"
 )
 
-// ErrCredential is the one answer to a request with an unknown, revoked or
-// wrong credential, a stale time, or a nonce used before.
-var ErrCredential = errors.New("sms: credential not accepted")
-
 // A Credential is the secret of an account at the interface. Secret is shown
 // once, when it is made.
 type Credential struct {

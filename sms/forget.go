@@ -2,7 +2,6 @@ package sms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/countersign/countersign/privacy"
@@ -94,7 +93,3 @@ func (s *Service) Forget(ctx context.Context, who privacy.Subject) (n int, err e
 	}
 	return n, nil
 }
-
-// ErrAgreement is a tenant whose account has not accepted the agreement on texts,
-// or whose term is over (S01, S34); see [AgreementError].
-var ErrAgreement = errors.New("sms: no agreement in force")

@@ -22,9 +22,6 @@ const (
 	VoiceOTP  Kind = "voice_otp" // a one-time code read out
 )
 
-// ErrKind refuses an unknown kind of text.
-var ErrKind = errors.New("sms: unknown kind")
-
 func (k Kind) valid() bool {
 	switch k {
 	case OTP, Notice, Marketing, VoiceOTP:
@@ -184,9 +181,6 @@ func (r Receipt) LogValue() slog.Value { return slog.StringValue("receipt " + r.
 // A Number is a telephone number in the clear for a gateway's eyes. However it
 // is printed or logged it is masked; it cannot be marshalled.
 type Number struct{ digits func() string }
-
-// ErrNumber refuses what is not a telephone number.
-var ErrNumber = errors.New("sms: not a telephone number")
 
 // NewNumber makes a Number of E.164 form (+ and 7 to 15 digits) or of 11
 // mainland digits.

@@ -1,7 +1,6 @@
 package sms
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -40,9 +39,6 @@ const (
 	DeliveryUndeliverable Delivery = "undeliverable"
 	DeliveryExpired       Delivery = "expired" // 72 h without a receipt
 )
-
-// ErrState refuses a step that the state of a text does not allow.
-var ErrState = errors.New("sms: not in this state")
 
 // A step is what happens to a text.
 type step string

@@ -2,7 +2,6 @@ package sms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -138,31 +137,6 @@ type Resolved struct {
 	To   privacy.Ref // the address now; required
 	Vars Values      // beside those of the message; not stored; those the template does not name are passed over
 }
-
-// ErrDropped is what Config.Resolve returns, wrapped or not, when a text must
-// no longer be sent: recipient replaced, envelope ended.
-var ErrDropped = errors.New("sms: dropped")
-
-// Errors of the service.
-var (
-	ErrConfig    = errors.New("sms: config")
-	ErrNoGateway = errors.New("sms: no gateway takes this text")
-	ErrNoPepper  = errors.New("sms: no pepper: codes are off")
-	// ErrRequest refuses a malformed request.
-	ErrRequest = errors.New("sms: malformed request")
-	// ErrNotFound is also the answer for an id of another tenant.
-	ErrNotFound = errors.New("sms: not found")
-	// ErrNoConsent refuses a text without consent on record (S10); see [ConsentError].
-	ErrNoConsent = errors.New("sms: no consent")
-	// ErrLimited refuses what comes too often (S18); see [LimitError].
-	ErrLimited = errors.New("sms: limited")
-	// ErrCode is the one answer to a wrong, expired, used, locked or unknown code.
-	ErrCode = errors.New("sms: code not accepted")
-	// ErrProof refuses a proof that is used, too old, or bound to something else.
-	ErrProof = errors.New("sms: proof not accepted")
-	// ErrIntentMismatch says that an id was used before for another request.
-	ErrIntentMismatch = storage.ErrIntentMismatch
-)
 
 // A ConsentError says for which kind of text there is no consent. It unwraps to
 // [ErrNoConsent].

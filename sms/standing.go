@@ -3,7 +3,6 @@ package sms
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,9 +45,6 @@ var standings = map[Standing]map[Act]Standing{
 	StandingSuspended:  {ActResume: StandingActive, ActTerminate: StandingTerminated, ActBan: StandingBanned},
 	StandingTerminated: {ActBan: StandingBanned},
 }
-
-// ErrStanding refuses a tenant that may not send; see [StandingError].
-var ErrStanding = errors.New("sms: tenant may not send")
 
 // A StandingError says how a tenant stands. It unwraps to [ErrStanding].
 type StandingError struct{ Standing Standing }

@@ -1,7 +1,6 @@
 package sms
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -137,17 +136,6 @@ type Catalogue struct {
 	Templates  []Template
 	Signatures []Signature
 }
-
-// Template errors.
-var (
-	// ErrTemplate is the class of refusals of a wording or its values.
-	ErrTemplate = errors.New("sms: template")
-	// ErrNotApproved refuses a text whose template or signature is not approved,
-	// by us or by any provider, before any unit is held (S08, D16).
-	ErrNotApproved = fmt.Errorf("%w not approved", ErrTemplate)
-	// ErrVariable refuses a value; see [VariableError].
-	ErrVariable = fmt.Errorf("%w variable", ErrTemplate)
-)
 
 // An ApprovalError says what is missing. It unwraps to [ErrNotApproved].
 type ApprovalError struct {

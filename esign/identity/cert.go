@@ -3,11 +3,11 @@ package identity
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/countersign/countersign/internal/cms"
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/privacy"
 )
 
@@ -49,7 +49,7 @@ type CertificateAuthority interface {
 
 // ErrNotVerified refuses a certificate for somebody whose name no authoritative
 // source confirmed (T11).
-var ErrNotVerified = errors.New("identity: not verified")
+var ErrNotVerified = coded.New("not_verified", "identity: not verified")
 
 // A CertSpec asks for a certificate.
 type CertSpec struct {

@@ -1,19 +1,19 @@
 package identity
 
 import (
-	"errors"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/privacy"
 )
 
 // ErrForm is the class of every local check's refusal: the text cannot be what
 // it claims to be. It says nothing about whether such a person, number or
 // organisation exists.
-var ErrForm = errors.New("identity: malformed")
+var ErrForm = coded.New("malformed", "identity: malformed")
 
 // A FormError names the check and the rule that refused, never the value. It
 // unwraps to [ErrForm].

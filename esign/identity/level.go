@@ -1,10 +1,11 @@
 package identity
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/countersign/countersign/internal/coded"
 )
 
 // A Level says how well it is known who somebody is (T14, first axis).
@@ -171,9 +172,9 @@ var (
 // Requirement errors.
 var (
 	// ErrRequirement is the class of requirements that nobody could meet.
-	ErrRequirement = errors.New("identity: impossible requirement")
+	ErrRequirement = coded.New("requirement", "identity: impossible requirement")
 	// ErrFaceOnly refuses a requirement whose only routes compare a face.
-	ErrFaceOnly = fmt.Errorf("%w: face is the only route", ErrRequirement)
+	ErrFaceOnly = coded.Under(ErrRequirement, "face_only", "identity: impossible requirement: face is the only route")
 )
 
 // Validate refuses a requirement with an unknown level, one that its own methods

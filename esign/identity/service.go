@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/privacy"
 )
 
@@ -56,17 +57,18 @@ type Gate interface {
 
 // Errors of the service.
 var (
-	ErrConfig = errors.New("identity: config")
+	// ErrConfig refuses an incomplete or contradictory [Config].
+	ErrConfig = coded.New("config", "identity: config")
 	// ErrOff says that no verifier has the method.
-	ErrOff = errors.New("identity: no verifier for this method")
+	ErrOff = coded.New("method_off", "identity: no verifier for this method")
 	// ErrClaim refuses a claim that lacks what its method compares.
-	ErrClaim = errors.New("identity: incomplete claim")
+	ErrClaim = coded.New("claim_incomplete", "identity: incomplete claim")
 	// ErrConsent refuses a check nobody agreed to (T42, T50).
-	ErrConsent = errors.New("identity: no consent on record")
+	ErrConsent = coded.New("no_consent", "identity: no consent on record")
 	// ErrAttempts refuses one check too many; see [AttemptError].
-	ErrAttempts = errors.New("identity: too many attempts")
+	ErrAttempts = coded.New("too_many_attempts", "identity: too many attempts")
 	// ErrBinding refuses an intent result given for other documents.
-	ErrBinding = errors.New("identity: bound to other documents")
+	ErrBinding = coded.New("bound_elsewhere", "identity: bound to other documents")
 )
 
 // An AttemptError says when the next attempt is allowed. It unwraps to
@@ -321,7 +323,7 @@ const (
 
 // ErrHarvest is a harvest that brought nothing, or more than can be true. What
 // the provider said is not in it, as it may name a person.
-var ErrHarvest = errors.New("identity: nothing harvested")
+var ErrHarvest = coded.New("nothing_harvested", "identity: nothing harvested")
 
 // Harvest pulls the evidence that the provider of an ended flow still keeps
 // (B3). It fails with [ErrOff] where the provider keeps none, and with
