@@ -393,3 +393,50 @@ func TestAttackPrevLoop(t *testing.T) {
 	}
 	assert.NotEqual(t, pades.Passed, r.Verdict)
 }
+
+// R7, §6: data that leads nowhere, or a signature said to end within an object,
+// leaves no signature unjudged.
+func TestAttackUnreadable(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	doc := sign(t, formDoc().classic(), s, s.spec())
+	num, dict := sigObject(t, doc)
+	evil := revise(t, doc, "", map[int]string{5: stream("", evilText)})
+	astray := func(b []byte, entry string) []byte {
+		all := startxrefPattern.FindAllSubmatch(b, -1)
+		return fmt.Appendf(bytes.Clone(b), "xref\n%s \ntrailer\n<< /Size 200 /Root 1 0 R /Prev %s >>\nstartxref\n%d\n%%%%EOF\n", entry, all[len(all)-1][1], len(b))
+	}
+	within := bytes.LastIndex(doc, []byte("\n9 0 obj")) + 20
+	ends := revise(t, doc, "", map[int]string{num: regexp.MustCompile(`/ByteRange \[[^\]]*\]`).ReplaceAllString(dict, fmt.Sprintf("/ByteRange [0 900 %d 20]", within-20))})
+	formless := astray(doc, "6 1\n0000000003 00000 n")
+	restored := newest(t, doc, 6)
+	// A signature that a later revision brings is said to cover one without a form.
+	never := astray(formDoc().classic(), "6 1\n0000000003 00000 n")
+	claimed := regexp.MustCompile(`/ByteRange \[[^\]]*\]`).ReplaceAllString(dict, fmt.Sprintf("/ByteRange [0 900 1000 %d]", len(never)-1000))
+	for name, b := range map[string][]byte{
+		"entry of the form":  astray(evil, "6 1\n0000000003 00000 n"),
+		"entry of the field": astray(evil, "9 1\n0000000003 00000 n"),
+		"end in an object":   append(ends, "startxref\n7\n%%EOF\n"...),
+		"form, restored":     revise(t, formless, "", map[int]string{6: restored}),
+		"form, brought":      revise(t, never, "", map[int]string{6: restored, 9: newest(t, doc, 9), num: claimed}),
+		"DSS":                revise(t, doc, "", map[int]string{1: strings.TrimSuffix(catalogOf(t, doc), ">>") + "/DSS 60 0 R >>", 60: "<< ["}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, verify(t, b, s), "Sig1", expectation{verdict: pades.Failed, changes: pades.ChangesOther, reason: pades.ReasonChangedAfterSigning})
+		})
+	}
+	t.Run("signature dictionary", func(t *testing.T) {
+		t.Parallel()
+		b := revise(t, doc, "", map[int]string{num: "<< /Type /Sig /Contents <00"})
+		check(t, verify(t, b, s), "Sig1", expectation{verdict: pades.Failed, integrity: pades.Broken, reason: pades.ReasonFormatFailure})
+		spec := s.spec()
+		spec.Field, spec.Open = "Second", &pades.OpenOptions{InsecureSignRepaired: true}
+		_, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), nil, spec, s.key, nil)
+		assert.Equal(t, pades.ErrMalformed, pades.CodeOf(err))
+	})
+	t.Run("nothing else changed", func(t *testing.T) {
+		t.Parallel()
+		check(t, verify(t, astray(doc, "9 1\n0000000003 00000 n"), s), "Sig1", expectation{verdict: pades.Indeterminate, integrity: pades.Intact, reason: pades.ErrRepaired})
+	})
+}

@@ -120,11 +120,18 @@ func (v *verifier) steps(first int) ([][]change, error) {
 			}
 			return newView(d)
 		}
+		var g *graph
 		old, err := at(first)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			g, err = newGraph(old.doc)
 		}
-		g, err := newGraph(old.doc)
+		if malformed(err) {
+			// Nothing can be compared with what was signed.
+			for i := range steps {
+				steps[i] = append(steps[i], unreadable)
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -135,10 +142,13 @@ func (v *verifier) steps(first int) ([][]change, error) {
 			next, err := at(i)
 			if err != nil {
 				// A revision that is no document changed something, whatever it was.
-				steps[i-first-1] = append(steps[i-first-1], change{Change: Change{Class: ChangesOther, Note: "revision cannot be read"}})
+				steps[i-first-1] = append(steps[i-first-1], unreadable)
 				continue
 			}
 			list, err := step(g, old, next, v.revs[i], i)
+			if malformed(err) {
+				list, err = []change{unreadable}, nil
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -151,6 +161,15 @@ func (v *verifier) steps(first int) ([][]change, error) {
 		}
 	}
 	return steps, nil
+}
+
+// unreadable is a revision in which nobody can say what changed.
+var unreadable = change{Change: Change{Class: ChangesOther, Note: "revision cannot be read"}}
+
+// malformed reports whether an error is the document's fault, as opposed to that
+// of a limit or of the reader.
+func malformed(err error) bool {
+	return CodeOf(wrap("verify", err)) == ErrMalformed
 }
 
 func known(list []change, c change) bool {

@@ -60,14 +60,15 @@ func (v *verifier) repairedCoverage(s *signature, end int64) error {
 		return nil
 	}
 	s.report.Coverage = EarlierRevision
+	var list []change
 	old, err := v.doc.At(end)
-	if err != nil {
-		v.allow(s, change{Change: Change{Revision: 1, Class: ChangesOther, Note: "something follows that is no revision"}})
-		return nil
+	if err == nil {
+		if list, err = salvaged(old, v.doc); err != nil && !malformed(err) {
+			return err
+		}
 	}
-	list, err := salvaged(old, v.doc)
 	if err != nil {
-		return err
+		list = []change{{Change: Change{Revision: 1, Class: ChangesOther, Note: "something follows that is no revision"}}}
 	}
 	for _, c := range list {
 		v.allow(s, c)

@@ -98,6 +98,7 @@ type signedField struct {
 	sigRef pdf.Ref // zero if the dictionary stands directly in the field
 	mdp    int     // DocMDP P, 0 if none
 	locks  lockSet // FieldMDP and the field's own /Lock
+	fault  error   // why sig cannot be read, not even by repair
 }
 
 // sigCache keeps signature dictionaries read in one revision for the others:
@@ -155,6 +156,10 @@ func readSigned(d *pdf.Doc, x pdf.Field, cache sigCache) (s signedField, ok bool
 		}
 	}
 	v, err := d.Resolve(x.Value)
+	if d.Repaired() && malformed(err) {
+		s.fault = err
+		return s, true, nil
+	}
 	if err != nil || pdf.IsNull(v) {
 		return s, false, err
 	}

@@ -23,6 +23,9 @@ func (f *form) restrictions() (restrictions, error) {
 		}
 	}
 	for _, s := range f.signed {
+		if s.fault != nil {
+			return r, s.fault
+		}
 		strictest(s.mdp)
 		for _, l := range s.locks {
 			strictest(l.P)

@@ -83,7 +83,15 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, o *VerifyOptions) (*
 	if v.doc, err = open(ctx, op, r, size, v.opt.Open); err != nil {
 		return nil, err
 	}
-	if err := v.run(); err != nil {
+	if err = v.run(); malformed(err) && !v.doc.Repaired() {
+		// Cross-reference data leads to what is not there. Other readers look for
+		// the objects then, and show something: that must be judged (R7).
+		again := &verifier{ctx: ctx, r: r, size: size, opt: v.opt, doc: v.doc}
+		if again.doc.Repair() == nil {
+			v, err = again, again.run()
+		}
+	}
+	if err != nil {
 		return nil, wrap(op, err)
 	}
 	return v.report(), nil

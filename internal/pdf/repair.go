@@ -8,6 +8,17 @@ import (
 // maxFound bounds the objects a repair may find.
 const maxFound = 1 << 20
 
+// Repair gives up the cross-reference data of an open document and finds the
+// objects by reading the whole file, as Open does where that data is unusable
+// (R7): for data that was found wrong only later. After an error the document
+// is of no use.
+//
+// Errors: MALFORMED, LIMIT, PASSWORD_REQUIRED, ENCRYPTION_UNSUPPORTED, IO.
+func (d *Doc) Repair() error {
+	d.leaves = nil
+	return d.repair()
+}
+
 // repair builds the cross-reference data from the objects found in the file.
 // Of several with one number the last counts.
 func (d *Doc) repair() error {
