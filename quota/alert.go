@@ -25,7 +25,8 @@ const (
 )
 
 // An Alert is raised once when a threshold is passed, and again only after the
-// condition has been false in between.
+// condition has been false in between. Calls that are committed together raise
+// those of what they leave.
 type Alert struct {
 	Account AccountID `json:"account"`
 	Unit    Unit      `json:"unit"`

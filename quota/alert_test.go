@@ -47,6 +47,28 @@ func (k *kit) grant(req quota.GrantRequest) quota.Lot {
 	return l
 }
 
+// Calls of one commit are told of once, by what they leave together.
+func TestAlerts_H50_of_a_batch(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("lot", 5, 365)
+	reqs := make([]quota.ReserveRequest, 5)
+	for i := range reqs {
+		lines := []quota.LineRequest{line("1", quota.WeChat)}
+		reqs[i] = quota.ReserveRequest{Tenant: tenant, ID: quota.HoldID(strconv.Itoa(i)), Account: account, Lines: lines}
+	}
+	_, errs, err := k.ReserveMany(t.Context(), reqs)
+	require.NoError(t, err)
+	require.Equal(t, make([]error, 5), errs)
+	var rules []quota.AlertRule
+	for a, err := range k.Alerts(t.Context(), quota.BalanceRequest{Tenant: tenant, Account: account}) {
+		require.NoError(t, err)
+		assert.Equal(t, quota.Units(0), a.Left)
+		rules = append(rules, a.Rule)
+	}
+	assert.Equal(t, []quota.AlertRule{quota.AlertEmpty, quota.AlertLow}, rules)
+	k.verify()
+}
+
 // A lot that is used up in one booking is gone with it, and is told of all the same;
 // others count on.
 func TestAlerts_H50_of_a_lot_used_at_once(t *testing.T) {

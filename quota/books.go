@@ -14,7 +14,7 @@ type opened struct {
 	journal
 	tenant string
 	fresh  bool // the record does not exist yet
-	booked bool // by one of several operations: it has to be kept
+	booked bool // it has to be saved
 
 	form func(i int, b []byte) []byte // of entries, as they are stored
 }
@@ -159,19 +159,13 @@ func (b *books) open(tenant string, id AccountID) (*opened, error) {
 	return nil, fmt.Errorf("%w: quota: merged accounts form a chain too long", storage.ErrCorrupt)
 }
 
-// book writes down what an operation did with an account.
-func (b *books) book(o *opened) error {
-	o.booked = true
-	return b.l.book(b.tx, o)
-}
-
-// close keeps the accounts, which must not be booked on any more.
+// close saves the accounts that were booked on, which must not be any more.
 func (b *books) close() error {
 	for _, o := range b.list {
 		if !o.booked {
 			continue
 		}
-		if err := b.l.keep(b.tx, o); err != nil {
+		if err := b.l.save(b.tx, o); err != nil {
 			return err
 		}
 		o.booked = false
@@ -236,14 +230,6 @@ func (l *Ledger) settleRecords(tx *storage.Tx, o *opened) error {
 // save writes an account back: lots that came or went, the journal, the head. The
 // account must not be booked on afterwards, but opened again.
 func (l *Ledger) save(tx *storage.Tx, o *opened) error {
-	if err := l.book(tx, o); err != nil {
-		return err
-	}
-	return l.keep(tx, o)
-}
-
-// book writes all that was done with an account, but its head.
-func (l *Ledger) book(tx *storage.Tx, o *opened) error {
 	if o.MergedInto != "" {
 		o.finish() // what is left of a lot here is not the lot, which lives on elsewhere
 	} else if err := l.settleRecords(tx, o); err != nil {
@@ -261,9 +247,8 @@ func (l *Ledger) book(tx *storage.Tx, o *opened) error {
 			return err
 		}
 	}
-	clear(o.entries)
-	o.entries, o.gone = o.entries[:0], nil
-	return nil
+	o.quiet = l.cfg.NoAlerts
+	return heads.keep(tx, o.tenant, string(o.Account), o.head)
 }
 
 // log appends the new entries to the journal.
@@ -279,12 +264,6 @@ func (l *Ledger) log(tx *storage.Tx, o *opened) error {
 		err = fmt.Errorf("%w: quota: journal has %d entries, head says %d", storage.ErrCorrupt, seq, o.Seq)
 	}
 	return err
-}
-
-// keep writes the head of an account, which must not change any more.
-func (l *Ledger) keep(tx *storage.Tx, o *opened) error {
-	o.quiet = l.cfg.NoAlerts
-	return heads.keep(tx, o.tenant, string(o.Account), o.head)
 }
 
 // many runs independent operations in one commit: on shared books, or, if they

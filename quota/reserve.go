@@ -141,9 +141,7 @@ func (b *books) newHold(op string, req *ReserveRequest) (Hold, error) {
 		if err := o.take(&rec.Hold, lines, charge, req.Actor); err != nil {
 			return Hold{}, err
 		}
-		if err := b.book(o); err != nil {
-			return Hold{}, err
-		}
+		o.booked = true
 	}
 	for i := range lines {
 		lines[i].Held = now

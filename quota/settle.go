@@ -190,9 +190,7 @@ func (b *books) settleLines(h *Hold, lines []*Line, s *settling) (_ Settlement, 
 		line.Settled, line.Cause = now, s.cause
 	}
 	for _, o := range order {
-		if err := b.book(o); err != nil {
-			return Settlement{}, err
-		}
+		o.booked = true
 	}
 	if !slices.ContainsFunc(order, func(o *opened) bool { return o.MergedInto != "" }) {
 		return st, nil
