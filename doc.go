@@ -30,7 +30,17 @@
 //	storage               the one interface by which a host wires its persistence
 //	storage/boltstore     the embedded default: one file
 //	storage/sqlstore      PostgreSQL, MySQL, MariaDB, SQLite, through database/sql
-//	storage/storagetest   the suite every store must pass
+//	storage/observe       how often and how long a store is used, as log lines or variables
+//
+// Packages named *test help with tests: storage/storagetest is the suite every
+// store must pass, sms/smstest that of gateways, esign/identity/identitytest that
+// of providers.
+//
+// # Ids in comments
+//
+// An id in parentheses, such as (H18) or (D02), names a clause of the agreements
+// that signing services work under, a decision or a rule: REQUIREMENTS.md says
+// what each asks for, and the tests that prove it bear it in their names.
 //
 // # What the host must do
 //
