@@ -1,6 +1,9 @@
 package countersign_test
 
 import (
+	"context"
+	"database/sql"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -8,6 +11,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/evidence"
+	"github.com/countersign/countersign/storage"
+	"github.com/countersign/countersign/storage/sqlstore"
+	"github.com/countersign/countersign/storage/storagetest"
 )
 
 // TestReadmeIsTheExample: the Go block of both READMEs is, to the letter, the
@@ -28,6 +37,41 @@ func TestReadmeIsTheExample(t *testing.T) {
 		blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```").FindAllStringSubmatch(string(text), -1)
 		require.Len(t, blocks, 1, name)
 		assert.Equal(t, want, blocks[0][1], name)
+	}
+}
+
+// threeLines are the lines of both READMEs for whoever audits, sends within a
+// transaction, or writes a store: here so that they compile.
+func threeLines(ctx context.Context, t *testing.T, file io.ReaderAt, size int64, trusted *evidence.Trust,
+	store *sqlstore.Store, sqlTx *sql.Tx, svc *esign.Service, hr esign.Actor, send esign.Send) {
+	report, err := evidence.Verify(file, size, &evidence.VerifyOptions{Keys: trusted}) // no store, no network
+	require.NoError(t, err)
+	err = storage.Update(ctx, store.Bind(sqlTx), func(tx *storage.Tx) error { _, err := svc.SendTx(ctx, tx, hr, send); return err })
+	require.NoError(t, err)
+	storagetest.TestStore(t, func(t *testing.T) storage.Store { return mystore.Open(t.TempDir()) })
+	_ = report
+}
+
+var mystore struct {
+	Open func(dir string) storage.Store
+}
+
+// TestReadmeLinesCompile: they are those above, to the letter.
+func TestReadmeLinesCompile(t *testing.T) {
+	_ = threeLines
+	src, err := os.ReadFile("readme_test.go")
+	require.NoError(t, err)
+	for _, name := range []string{"README.md", "README.zh-CN.md"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		_, rest, ok := strings.Cut(string(text), "```\nreport, err := ")
+		require.True(t, ok, name)
+		block, _, _ := strings.Cut(rest, "\n```")
+		lines := strings.Split("report, err := "+block, "\n")
+		require.Len(t, lines, 3, name)
+		for _, line := range lines {
+			assert.Contains(t, string(src), "\n\t"+line+"\n", name)
+		}
 	}
 }
 
