@@ -191,8 +191,11 @@ func (v *verifier) allow(s *signature, c change) {
 	switch c.Class {
 	case ChangesNone, ChangesLTV:
 	case ChangesSignature, ChangesForm:
-		if s.mdp == 1 || c.field != "" && s.locks.covers(c.field) {
+		switch {
+		case s.mdp == 1 || c.field != "" && s.locks.covers(c.field):
 			verdict, reason = Failed, ReasonMDPViolation
+		case c.risky:
+			verdict, reason = Indeterminate, ReasonChangedAfterSigning
 		}
 	case ChangesAnnotation:
 		switch {

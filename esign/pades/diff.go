@@ -11,7 +11,7 @@ import (
 type change struct {
 	Change
 	field string // full name of the field concerned
-	risky bool   // an annotation that can pass for content
+	risky bool   // an annotation that can pass for content, a field that shows another value than it has
 	shown bool   // a new field that stands on a page
 }
 

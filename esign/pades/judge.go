@@ -99,7 +99,7 @@ func (d *differ) judgeObject(num uint32, r role, a, b *pdf.Dict) error {
 		d.report(num, "", ChangesOther, "signature dictionary changed")
 		return nil
 	case rolePages:
-		d.judgeKeys(num, a, b, nil, "page tree changed")
+		d.judgeKeys(num, a, b, treeHarmless, "page tree changed")
 		return nil
 	case roleAnnot:
 		d.judgeAnnot(num, a, b)

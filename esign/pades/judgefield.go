@@ -8,6 +8,7 @@ var (
 	bookkeeping  = map[pdf.Name]bool{"M": true, "P": true, "StructParent": true, "NM": true, "Type": true, "Subtype": true}
 	fillingKeys  = map[pdf.Name]bool{"V": true, "AS": true, "AP": true, "MK": true, "F": true, "BS": true, "Border": true, "DA": true}
 	pageHarmless = map[pdf.Name]bool{"Tabs": true, "StructParents": true, "LastModified": true}
+	treeHarmless = map[pdf.Name]bool{"ITXT": true} // the version of a writer, which it notes there
 )
 
 // judgeField compares two states of a field, a widget or a node above fields.
@@ -30,10 +31,17 @@ func (d *differ) judgeField(num uint32, a, b *pdf.Dict) error {
 			continue
 		}
 		if class != ChangesNone {
-			d.report(num, string(k), class, note).field = name
+			c := d.report(num, string(k), class, note)
+			c.field, c.risky = name, k == "AP" && d.redrawn(x)
 		}
 	}
 	return nil
+}
+
+// redrawn reports whether a field keeps its value, so that nobody filled it and a
+// new look shows another one (a shadow attack by replacing).
+func (d *differ) redrawn(x *pdf.Field) bool {
+	return x != nil && (x.Type == "Tx" || x.Type == "Ch") && !pdf.IsNull(x.Value) && !d.filled(x)
 }
 
 func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Changes, string) {
@@ -65,13 +73,19 @@ func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Change
 		}
 		return ChangesOther, "signature field changed"
 	}
-	if valueKeys[k] {
+	if valueKeys[k] || k == "DA" && d.filled(x) {
 		return ChangesForm, "value"
 	}
 	if d.madeReadOnly(a, b, k) {
 		return ChangesForm, "made read-only"
 	}
 	return ChangesOther, "field changed"
+}
+
+// filled reports whether the value of a field is another one now.
+func (d *differ) filled(x *pdf.Field) bool {
+	now := d.new.form.field(x.Name)
+	return now != nil && !d.same(x.Value, now.Value)
 }
 
 // madeReadOnly reports whether all that changed about /Ff is that the field
@@ -99,8 +113,12 @@ func (d *differ) judgeKids(num uint32, x *pdf.Field, a, b *pdf.Dict) error {
 		return err
 	}
 	removed, added := d.delta(was, is)
-	if len(removed) > 0 {
-		d.widgetRemoved(num, "Kids", x)
+	for _, o := range removed {
+		if d.resolved(d.old, o).Has("V") {
+			d.report(num, "Kids", ChangesOther, "field removed").field = x.Name // one without a name
+		} else {
+			d.widgetRemoved(num, "Kids", x)
+		}
 	}
 	if len(added) > 0 {
 		d.report(num, "Kids", ChangesOther, "widget added").field = x.Name

@@ -8,8 +8,8 @@ import (
 	"github.com/countersign/countersign/internal/pdf"
 )
 
-// judgeDSS allows validation data to be added and renewed, not the DSS or an
-// entry of /VRI to be removed.
+// judgeDSS allows validation data to be added, renewed and lost, as lost data can
+// only leave a question open; not the DSS or an entry of /VRI to be removed.
 func (d *differ) judgeDSS(num uint32, a, b *pdf.Dict) error {
 	x, _, err := d.old.doc.LookupDict(a, "DSS")
 	if err != nil {
@@ -35,7 +35,7 @@ func (d *differ) judgeDSS(num uint32, a, b *pdf.Dict) error {
 				return err
 			}
 		case "Type":
-			if y.Get(k) != pdf.Name("DSS") {
+			if y.Has(k) && y.Get(k) != pdf.Name("DSS") {
 				d.report(num, "DSS/Type", ChangesOther, "")
 			}
 		default:
@@ -58,9 +58,7 @@ func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Nam
 	if err != nil {
 		return err
 	}
-	// Writers rebuild these lists with fresh data of the same kind. Lost data
-	// can only leave a question open, so that is told and counts as validation
-	// data, too.
+	// Writers rebuild these lists with fresh data of the same kind.
 	for _, o := range was {
 		found := false
 		for _, p := range is {
@@ -73,6 +71,9 @@ func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Nam
 			d.report(num, path, ChangesLTV, "validation data replaced")
 			break
 		}
+	}
+	if !b.Has(key) {
+		return nil
 	}
 	return d.judgeStreams(num, path, b, key)
 }

@@ -1,0 +1,63 @@
+package pades_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/countersign/countersign/esign/pades"
+)
+
+// V8: what other writers do in later revisions, and what only looks like it.
+func TestLaterRevisionsOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	d := formDoc()
+	d.objects[5] = strings.Replace(d.objects[5], "14 0 R]", "14 0 R 15 0 R]", 1)
+	d.objects[2] = strings.Replace(d.objects[2], "9 0 R]", "9 0 R 16 0 R 17 0 R]", 1)
+	split := "<< /FT /Tx /T (split) /V (old) /Kids [16 0 R 17 0 R] >>"
+	shown := "<< /Type /Annot /Subtype /Widget /Parent 15 0 R /Rect [72 400 300 420] /P 3 0 R /F 4 /DA (/F1 9 Tf) >>"
+	d.objects = append(d.objects, split, shown,
+		"<< /Type /Annot /Subtype /Widget /Parent 15 0 R /V (own) /Rect [72 370 300 390] /P 3 0 R /F 4 >>")
+	d.objects[0] = strings.Replace(d.objects[0], "/X-Unknown", "/DSS 18 0 R /X-Unknown", 1)
+	d.objects = append(d.objects, "<< /Type /DSS /Certs [19 0 R] /VRI << /00 << /Cert [19 0 R] >> /01 << /Cert [19 0 R] >> >> >>", stream("", "certificate"))
+	doc := sign(t, d.classic(), s, s.spec())
+	spec := s.spec()
+	spec.Certify = 3
+	annotated := sign(t, d.classic(), s, spec)
+
+	otherFont := strings.Replace(shown, "/F1 9", "/F2 9", 1)
+	otherLook := strings.Replace(d.objects[6], "/F 4", "/F 4 /AP << /N 60 0 R >>", 1)
+	look := stream("/Type /XObject /Subtype /Form /BBox [0 0 228 20]", "BT /F1 12 Tf 2 6 Td (evil) Tj ET")
+	widgetsOf := func(refs string) string {
+		return strings.Replace(newest(t, annotated, 3), "16 0 R 17 0 R", refs, 1)
+	}
+	for name, c := range map[string]struct {
+		doc     []byte
+		objects map[int]string
+		want    pades.Changes
+		verdict pades.Verdict
+	}{
+		"value, and the font it takes":      {doc, map[int]string{15: strings.Replace(split, "old", "new", 1), 16: otherFont}, pades.ChangesForm, pades.Passed},
+		"value, and how it looks":           {doc, map[int]string{7: strings.Replace(otherLook, "old", "new", 1), 60: look}, pades.ChangesForm, pades.Passed},
+		"list of the DSS lost":              {doc, map[int]string{18: "<< /Type /DSS /VRI << /00 << /Cert [19 0 R] >> /01 << /Cert [19 0 R] >> >> >>"}, pades.ChangesLTV, pades.Passed},
+		"type of the DSS left out":          {doc, map[int]string{18: strings.Replace(d.objects[17], "/Type /DSS", "", 1)}, pades.ChangesLTV, pades.Passed},
+		"entry of the VRI lost":             {doc, map[int]string{18: "<< /Type /DSS /Certs [19 0 R] /VRI << /00 << /Cert [19 0 R] >> >> >>"}, pades.ChangesOther, pades.Failed},
+		"VRI lost":                          {doc, map[int]string{18: "<< /Type /DSS /Certs [19 0 R] >>"}, pades.ChangesOther, pades.Failed},
+		"writer's note in the page tree":    {doc, map[int]string{2: strings.Replace(d.objects[1], "/Count", "/ITXT (2.1.7) /Count", 1)}, pades.ChangesNone, pades.Passed},
+		"widget removed, P=3":               {annotated, map[int]string{3: widgetsOf("17 0 R"), 15: strings.Replace(split, "16 0 R ", "", 1)}, pades.ChangesAnnotation, pades.Passed},
+		"nameless field removed, P=3":       {annotated, map[int]string{3: widgetsOf("16 0 R"), 15: strings.Replace(split, " 17 0 R", "", 1)}, pades.ChangesOther, pades.Failed},
+		"font alone":                        {doc, map[int]string{16: otherFont}, pades.ChangesOther, pades.Failed},
+		"shadow: another look, same value":  {doc, map[int]string{7: otherLook, 60: look}, pades.ChangesForm, pades.Indeterminate},
+		"type of the DSS is something else": {doc, map[int]string{18: strings.Replace(d.objects[17], "/Type /DSS", "/Type /Page", 1)}, pades.ChangesOther, pades.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := verify(t, revise(t, c.doc, "", c.objects), s).Signatures[0]
+			assert.Equal(t, c.want, got.Changes, "%+v", got)
+			assert.Equal(t, c.verdict, got.Verdict, "%+v", got)
+			assert.Equal(t, pades.Intact, got.Integrity)
+		})
+	}
+}
