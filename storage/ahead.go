@@ -186,10 +186,15 @@ func (sh *shard) launch(r *round) {
 		close(r.done)
 		return
 	}
-	go func() {
-		defer close(r.done)
+	go unbroken(func() error {
 		r.outs, r.errs = r.send(fit)
-	}()
+		return nil
+	}, func(err error) {
+		if err != nil {
+			r.outs, r.errs = outcomes(fit, nil, nil, err)
+		}
+		close(r.done)
+	})
 }
 
 // land answers the calls of the commit that is over, and sends the round that was

@@ -10,6 +10,13 @@ func Waiting(g *Grouped) int {
 		n += len(g.shards[i].queue) + int(g.shards[i].waiting.Load()+g.shards[i].early.Load())
 		g.shards[i].mu.Unlock()
 	}
+	g.lanes.mu.Lock()
+	defer g.lanes.mu.Unlock()
+	for _, sh := range g.lanes.of {
+		sh.mu.Lock()
+		n += len(sh.queue)
+		sh.mu.Unlock()
+	}
 	return n
 }
 

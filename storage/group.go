@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -44,8 +45,13 @@ type GroupOptions struct {
 // A function that fails or panics loses only its own writes; the panic resumes
 // in its caller. When a record is not in memory, reads in the function fail,
 // and it runs again once the record was read: a function that reads many
-// records asks for them together. Update inside Update on the same group
-// panics, after a moment.
+// records asks for them together. A store that panics does so in every caller whose
+// update the call was about; what it was to commit may be stored.
+//
+// Update inside Update on the same group would wait for itself: within 100 ms it
+// panics. One on another group panics likewise if the same function runs there all
+// that while, as the two cannot be told apart: work that needs it comes before or
+// after the outer Update.
 //
 // An update whose context ends before it was taken returns ctx.Err(): surely
 // nothing happened. Afterwards it returns an [UnknownError] at once, and the
@@ -236,6 +242,11 @@ func (g *Grouped) answer(ctx context.Context, c *call) error {
 		runtime.Goexit()
 	}
 	err := c.err
+	if err != nil {
+		if b := (*brokenStore)(nil); errors.As(err, &b) {
+			b.resume()
+		}
+	}
 	clear(c.want)
 	clear(c.make)
 	c.task = task{want: c.want[:0], make: c.make[:0]}

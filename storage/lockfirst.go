@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -145,28 +146,35 @@ func (r *round) doLocked(s Locker) {
 	set := &r.set
 	var outs []Outcome
 	var busy []bool
-	if err == nil {
-		outs, busy, err = s.CommitLocked(r.ctx, []Key{r.sh.key}, func(held []Record, get GetFunc) []Batch {
-			decided = true
-			r.sh.g.observe(MeasureLocked, int64(len(r.calls)), time.Since(start), nil)
-			r.admit(r.sh.more(MaxBatches - len(r.calls)))
-			r.turn++
-			for _, rec := range held {
-				c := r.cell(rec.Key)
-				if c.known && c.base.Version != rec.Version {
-					r.sh.locks = lockRounds // somebody else was here
-				}
-				if c.base.Version != rec.Version || !bytes.Equal(c.base.Data, rec.Data) {
-					c.val = nil
-				}
-				c.base, c.now, c.known, c.read = rec, rec, true, r.turn
-				r.sh.g.cache.set(&rec, c.hash, c.val, time.Now(), true, 0)
+	decide := func(held []Record, get GetFunc) []Batch {
+		decided = true
+		r.sh.g.observe(MeasureLocked, int64(len(r.calls)), time.Since(start), nil)
+		r.admit(r.sh.more(MaxBatches - len(r.calls)))
+		r.turn++
+		for _, rec := range held {
+			c := r.cell(rec.Key)
+			if c.known && c.base.Version != rec.Version {
+				r.sh.locks = lockRounds // somebody else was here
 			}
-			r.reader = get
-			r.run(r.calls)
-			r.reader = nil
-			return r.batches().fit()
+			if c.base.Version != rec.Version || !bytes.Equal(c.base.Data, rec.Data) {
+				c.val = nil
+			}
+			c.base, c.now, c.known, c.read = rec, rec, true, r.turn
+			r.sh.g.cache.set(&rec, c.hash, c.val, time.Now(), true, 0)
+		}
+		r.reader = get
+		r.run(r.calls)
+		r.reader = nil
+		return r.batches().fit()
+	}
+	if err == nil {
+		err = apart(func() (err error) {
+			outs, busy, err = s.CommitLocked(r.ctx, []Key{r.sh.key}, decide)
+			return err
 		})
+	}
+	if r.exited {
+		runtime.Goexit() // here, too: see shard.work
 	}
 	if !decided {
 		r.sh.locks = 0

@@ -38,6 +38,7 @@ type round struct {
 	again   []*call   // to run in the next round
 	bytes   int       // of what is to be committed
 	kept    bool      // somebody may still refer to its batches
+	exited  bool      // a function ended the goroutine that it ran on
 
 	reader GetFunc // of the transaction that the functions run in; nil: the store's
 	ran    Tx      // the last run, once its function returned
@@ -202,7 +203,11 @@ func (r *round) get(keys []Key) ([]Record, error) {
 		ctx, cancel = context.WithTimeout(context.Background(), r.sh.g.opts.CommitLimit)
 		defer cancel()
 	}
-	recs, err := get(ctx, keys)
+	var recs []Record
+	err := apart(func() (err error) {
+		recs, err = get(ctx, keys)
+		return err
+	})
 	if err == nil && len(recs) != len(keys) {
 		err = fmt.Errorf("%w: Get returned %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
@@ -311,7 +316,7 @@ func (r *round) invoke(c *call) (tx *Tx, err error, gone bool) {
 			return
 		}
 		if r.ahead == nil {
-			c.exits = true // runtime.Goexit: shard.work goes on elsewhere
+			c.exits, r.exited = true, true // runtime.Goexit: shard.work goes on elsewhere
 			r.finish(c, nil)
 		}
 	}()

@@ -193,7 +193,7 @@ var (
 // caller's mistake is not the others'.
 func (r *round) send(batches []Batch) (outs []Outcome, errs []error) {
 	var busy []bool
-	var err error
+	err := ErrUnknown // unless the store answers
 	start := r.sh.g.clock()
 	defer func() { r.sent(len(batches), start, err) }()
 	switch s := r.sh.g.store.(type) {
