@@ -6,7 +6,8 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// Discard removes a draft that was never sent.
+// Discard removes a draft that was never sent. It fails with [*StateError] once
+// it was, and with [ErrNotFound] or [ErrForbidden] for whom it is not.
 func (s *Service) Discard(ctx context.Context, a Actor, r End) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.DiscardTx(ctx, tx, a, r) })
 }
@@ -19,7 +20,9 @@ func (s *Service) DiscardTx(ctx context.Context, tx *storage.Tx, a Actor, r End)
 // Revoke voids an envelope (撤销) that misses a required signature. Signatures
 // already made are void; units of unsigned recipients come back or not by the
 // channel they were reached through (H17, H18, D02, D05). After everybody
-// signed it is [ErrAllSigned].
+// signed it is [ErrAllSigned]. It fails further with [*StateError] for an envelope
+// that is not running, [*FieldError] without a reason, [ErrNotFound],
+// [ErrForbidden] or [ErrIntentMismatch].
 func (s *Service) Revoke(ctx context.Context, a Actor, r End) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.RevokeTx(ctx, tx, a, r) })
 }
@@ -30,7 +33,7 @@ func (s *Service) RevokeTx(ctx context.Context, tx *storage.Tx, a Actor, r End) 
 }
 
 // Close ends the collection of signatures (关闭) and keeps those made. Units of
-// unsigned recipients settle as with [Service.Revoke] (D05).
+// unsigned recipients settle as with [Service.Revoke] (D05), as which it fails.
 func (s *Service) Close(ctx context.Context, a Actor, r End) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.CloseTx(ctx, tx, a, r) })
 }
@@ -55,7 +58,9 @@ func (s *Service) byOwner(ctx context.Context, tx *storage.Tx, a Actor, op Op, r
 }
 
 // Decline refuses to sign (拒签). The envelope is declined if its stage can no
-// longer be met; no unit comes back (D03).
+// longer be met; no unit comes back (D03). It fails with [ErrNoDecline] where the
+// sender switched that off, with [*TurnError], [*StateError], [*DeadlineError],
+// [*FieldError] without a reason, [ErrNotFound] or [ErrIntentMismatch].
 func (s *Service) Decline(ctx context.Context, a Actor, r End) (Envelope, error) {
 	return mutate(ctx, s, a, func(tx *storage.Tx) (Envelope, error) { return s.DeclineTx(ctx, tx, a, r) })
 }

@@ -286,7 +286,8 @@ type Cancellation struct {
 // restricted at once, and contact and biometrics go after seven days, which the
 // receipt dates; what the law keeps stays restricted until its day. The answer
 // lists what still runs under the account. Offer [privacy.Vault.ExportSubject]
-// before. Repeated it answers the same.
+// before. Repeated it answers the same. It fails with [ErrNotFound] for an account
+// of which nothing is kept, and with [privacy.ErrErased] for one that is gone.
 func (s *Service) CancelAccount(ctx context.Context, a Actor) (Cancellation, error) {
 	if err := a.check(); err != nil {
 		return Cancellation{}, err

@@ -78,6 +78,11 @@ func (s *Service) Timeline(ctx context.Context, a Actor, envelope string, after 
 // envelope is Completed or Closed; before that, and after it was voided, the
 // bundle names them by digest. A recipient gets its own documents and the
 // personal data of its own rows.
+//
+// It fails with [ErrNotFound] for an envelope or a document that the actor does not
+// see, with [*StateError] for a document that does not come out yet, with
+// [privacy.ErrRestricted] where the tenant's service is over and more than digests
+// are asked for (T48), and as w does.
 func (s *Service) Export(ctx context.Context, a Actor, r Export, w io.Writer) error {
 	env, err := s.Get(ctx, a, r.Envelope)
 	if err != nil {

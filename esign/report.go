@@ -341,7 +341,8 @@ func (s *Service) WriteReport(ctx context.Context, a Actor, id, lang string, w i
 
 // WriteReportBundle writes the bundle that an issued report rests on. It holds the
 // report in both languages, as report.zh.pdf and report.en.pdf, which cannot name the
-// digest of the file that they are in; see evidence.ReportOptions.Inside.
+// digest of the file that they are in; see evidence.ReportOptions.Inside. It fails
+// as [Service.WriteReport] does.
 func (s *Service) WriteReportBundle(ctx context.Context, a Actor, id string, w io.Writer) error {
 	body, _, err := s.issued(ctx, a, id)
 	if err != nil {

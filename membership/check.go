@@ -57,7 +57,8 @@ func (d Decision) Line(slot quota.SlotID, channel quota.Channel) quota.LineReque
 	return quota.LineRequest{Slot: slot, Kind: d.Kind, Channel: channel, Free: d.Free}
 }
 
-// Check answers what [Service.CheckTx] would decide now, and records nothing.
+// Check answers what [Service.CheckTx] would decide now, and records nothing. It
+// fails as that does.
 func (s *Service) Check(ctx context.Context, req CheckRequest) (Decision, error) {
 	return view(ctx, s, req, func(ctx context.Context, tx *storage.Tx, req CheckRequest) (Decision, error) {
 		return s.observe(s.decide(ctx, tx, req, false))

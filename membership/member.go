@@ -112,7 +112,8 @@ type MemberRequest struct {
 }
 
 // Member returns an account's status and terms, free of charge (H35, H52). An
-// account that never bought anything is active and has none.
+// account that never bought anything is active and has none. It fails with
+// [ErrRequest].
 func (s *Service) Member(ctx context.Context, req MemberRequest) (Member, error) {
 	return view(ctx, s, req, s.MemberTx)
 }

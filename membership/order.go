@@ -79,7 +79,8 @@ type Contract struct {
 	Upgrade *UpgradeTerms `json:"upgrade,omitempty"` // of an upgrade that ends other terms
 }
 
-// Sold returns the contract of the order.
+// Sold returns the contract of the order. It fails with [storage.ErrCorrupt] for an
+// order that did not come from a [Service].
 func (o Order) Sold() (Contract, error) {
 	var c Contract
 	if json.Unmarshal(o.Contract, &c) != nil {

@@ -80,7 +80,8 @@ func (m *Member) remind(now time.Time) []Reminder {
 
 // Sweep notices on at most limit accounts of all tenants that memberships end
 // soon, and returns how many it looked at: fewer than limit mean that nothing is
-// left. No other answer depends on it.
+// left. No other answer depends on it. It goes on after an account that fails, and
+// returns the first error.
 func (s *Service) Sweep(ctx context.Context, limit int) (int, error) {
 	clock := s.cfg.Now
 	if clock == nil {

@@ -141,7 +141,7 @@ type Committing struct {
 }
 
 // CommitAllTx is [Vault.CommitTx] for several fields of one subject, which it
-// seals together; the commitments come in the order of list.
+// seals together; the commitments come in the order of list. It fails as that does.
 func (v *Vault) CommitAllTx(tx *storage.Tx, s Subject, c Context, list []Committing) ([]Commitment, error) {
 	return v.commit(tx, c, []Party{{Subject: s, Values: list}}, false)
 }

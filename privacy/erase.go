@@ -38,7 +38,8 @@ func (v *Vault) acted(ctx context.Context, tx *storage.Tx, s Subject, did string
 	return v.logEntry(tx, s, e)
 }
 
-// RestrictTx takes a subject out of ordinary use (T48, P17).
+// RestrictTx takes a subject out of ordinary use (T48, P17). It fails with
+// [ErrErased], and with [ErrNotFound] for a subject of which nothing is kept.
 func (v *Vault) RestrictTx(ctx context.Context, tx *storage.Tx, s Subject, why Reason) error {
 	return v.changeTx(tx, s, func(r *subjectRecord, now time.Time) (bool, error) {
 		switch {
@@ -53,7 +54,7 @@ func (v *Vault) RestrictTx(ctx context.Context, tx *storage.Tx, s Subject, why R
 }
 
 // RetainTx forbids erasing before an instant that [Earliest] gave. The latest
-// instant ever set wins.
+// instant ever set wins. It fails as [Vault.RestrictTx] does.
 func (v *Vault) RetainTx(ctx context.Context, tx *storage.Tx, s Subject, until time.Time) error {
 	return v.changeTx(tx, s, func(r *subjectRecord, _ time.Time) (bool, error) {
 		if r.State == Erasing || r.State == Shredded {
@@ -68,7 +69,8 @@ func (v *Vault) RetainTx(ctx context.Context, tx *storage.Tx, s Subject, until t
 }
 
 // HoldTx stops erasure of a subject under the id of h; the same id again
-// replaces the hold.
+// replaces the hold. It fails with [ErrInvalid] for a hold without id, by or basis,
+// and as [Vault.RestrictTx] does.
 func (v *Vault) HoldTx(ctx context.Context, tx *storage.Tx, s Subject, h Hold) error {
 	if h.ID == "" || len(h.ID) > MaxID || h.By == "" || len(h.By) > MaxID || h.Basis == "" || len(h.Basis) > MaxID {
 		return fmt.Errorf("%w: hold needs id, by and basis of 1 to %d bytes", ErrInvalid, MaxID)

@@ -6,6 +6,8 @@ import "github.com/countersign/countersign/internal/coded"
 // text of an error ever contains a value. esign.ErrorCode gives the stable code
 // of each.
 var (
+	// ErrConfig is an incomplete or contradictory [Config].
+	ErrConfig = coded.New("config", "privacy: config")
 	// ErrInvalid is input that no value of its type can have.
 	ErrInvalid = coded.New("value_invalid", "privacy: invalid value")
 	// ErrMasked is an attempt to read back a masked text: what was rendered

@@ -66,7 +66,8 @@ func InsecureMemoryKey() KeyWrapper {
 // OpenFileKey reads a root key of 32 bytes in hexadecimal from a file, which
 // nobody but its owner may access, and creates the file if there is none. It
 // suits development and single machines; whoever reads the file reads
-// everything.
+// everything. It fails with [ErrKey] for a file that others may read, or that holds
+// no such key, and with the error of the file.
 func OpenFileKey(path string) (KeyWrapper, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

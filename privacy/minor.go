@@ -53,8 +53,8 @@ type refusedMinors struct {
 
 var minors = storage.Kind[refusedMinors]{Name: "privacy.minors", Schema: 1}
 
-// AdmitAge is [CheckAge] at the front door: a refusal is counted, by tenant and
-// day, and nothing else of it is stored (P21). It must not be called inside
+// AdmitAge is [CheckAge] at the front door, and fails as that does: a refusal is
+// counted, by tenant and day, and nothing else of it is stored (P21). It must not be called inside
 // storage.Update.
 func (v *Vault) AdmitAge(ctx context.Context, tenant string, birth Date, p AgePolicy) error {
 	if !okID(tenant) {

@@ -106,7 +106,9 @@ type exportedValue struct {
 
 // ExportSubject writes all that is kept of a subject as JSON, values in the
 // clear, for the person themselves (P17): the reads are on record under
-// [PurposeRights] before anything is written. The receipt counts the values.
+// [PurposeRights] before anything is written. The receipt counts the values. It
+// fails with [ErrNoAccessor], with [ErrNotFound] for an unknown subject or an
+// accessor of another tenant, and as w does.
 func (v *Vault) ExportSubject(ctx context.Context, s Subject, w io.Writer) (Receipt, error) {
 	a, err := accessorOf(ctx)
 	if err != nil {

@@ -29,7 +29,7 @@ const serviceID = "tenant"
 // EndServiceTx takes note that a tenant's service ended at an instant; zero is
 // the instant of the commit. From the end of [RuleService] on all its subjects
 // count as Restricted. Nothing is erased by it. The first end stands until
-// [Vault.ResumeServiceTx].
+// [Vault.ResumeServiceTx]. It fails with [ErrInvalid] for no tenant.
 func (v *Vault) EndServiceTx(_ context.Context, tx *storage.Tx, tenant string, at time.Time) error {
 	if !okID(tenant) {
 		return fmt.Errorf("%w: tenant", ErrInvalid)
@@ -40,7 +40,8 @@ func (v *Vault) EndServiceTx(_ context.Context, tx *storage.Tx, tenant string, a
 	return services.Create(tx, tenant, serviceID, serviceRecord{Ended: instant(tx, at, v.now)})
 }
 
-// ResumeServiceTx takes note that a tenant is served again.
+// ResumeServiceTx takes note that a tenant is served again. It fails with
+// [ErrInvalid] for no tenant.
 func (v *Vault) ResumeServiceTx(_ context.Context, tx *storage.Tx, tenant string) error {
 	if !okID(tenant) {
 		return fmt.Errorf("%w: tenant", ErrInvalid)

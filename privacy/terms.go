@@ -227,7 +227,7 @@ func (t *Terms) AcceptTx(ctx context.Context, tx *storage.Tx, a Acceptance) (Acc
 }
 
 // EverAcceptedTx reports whether an account accepted any version of a document:
-// only then may its next use accept a new one (H01, H03).
+// only then may its next use accept a new one (H01, H03). It fails with [ErrInvalid].
 func (t *Terms) EverAcceptedTx(tx *storage.Tx, tenant, account, document string) (bool, error) {
 	if !okID(tenant) || !okID(account) || !okID(document) {
 		return false, fmt.Errorf("%w: acceptance", ErrInvalid)
@@ -263,7 +263,8 @@ func (t *Terms) AcceptedTx(tx *storage.Tx, tenant, account, document string) (Ac
 }
 
 // UseTx is [Terms.AcceptedTx] for documents that use accepts: the first use
-// after publication is recorded as acceptance (H03, P01).
+// after publication is recorded as acceptance (H03, P01). It fails as that does for
+// documents that want a stronger act.
 func (t *Terms) UseTx(ctx context.Context, tx *storage.Tx, tenant, account, document, client string) (Acceptance, error) {
 	a, err := t.AcceptedTx(tx, tenant, account, document)
 	if e, ok := asNotAccepted(err); ok && e.Weakest == ActUse {

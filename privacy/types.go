@@ -46,7 +46,9 @@ var (
 	_ Value = Text{}
 )
 
-// NewName takes 1 to 128 printable characters without surrounding space.
+// NewName takes 1 to 128 printable characters without surrounding space. As all
+// constructors of values it fails with [ErrInvalid], or with [ErrMasked] for what a
+// mask made; neither quotes the text.
 func NewName(s string) (Name, error) {
 	if err := text(FieldName, s, 128); err != nil {
 		return Name{}, err

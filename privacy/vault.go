@@ -80,25 +80,25 @@ type Vault struct {
 	keys map[string]*tenantKeys
 }
 
-// New returns a Vault. It reads and writes nothing yet.
+// New returns a Vault. It reads and writes nothing yet. It fails with [ErrConfig].
 func New(c Config) (*Vault, error) {
 	if c.Root == nil || c.Store == nil {
-		return nil, errors.New("privacy: config: Root and Store are required")
+		return nil, fmt.Errorf("%w: Root and Store are required", ErrConfig)
 	}
 	if c.Suite.New == nil {
 		if c.Suite.ID != "" || c.Suite.KeySize != 0 {
-			return nil, errors.New("privacy: config: Suite has no New")
+			return nil, fmt.Errorf("%w: Suite has no New", ErrConfig)
 		}
 		c.Suite = aesGCM
 	}
 	if len(c.Suite.ID) == 0 || len(c.Suite.ID) > 32 || c.Suite.KeySize < 0 || c.Suite.KeySize > 32 {
-		return nil, errors.New("privacy: config: Suite id or key size")
+		return nil, fmt.Errorf("%w: Suite id or key size", ErrConfig)
 	}
 	v := &Vault{root: c.Root, roots: map[string]KeyWrapper{}, purposes: append([]Purpose(nil), c.Purposes...), suite: c.Suite, places: c.Locations,
 		store: c.Store, now: c.Now, log: c.Logger, keys: map[string]*tenantKeys{}}
 	for _, r := range append([]KeyWrapper{c.Root}, c.Former...) {
 		if r == nil || r.KeyID() == "" || len(r.KeyID()) > MaxID {
-			return nil, errors.New("privacy: config: a root key has no id of 1 to 64 bytes")
+			return nil, fmt.Errorf("%w: a root key has no id of 1 to 64 bytes", ErrConfig)
 		}
 		if _, ok := v.roots[r.KeyID()]; !ok {
 			v.roots[r.KeyID()] = r
@@ -109,7 +109,7 @@ func New(c Config) (*Vault, error) {
 	}
 	for _, p := range v.purposes {
 		if p == "" {
-			return nil, errors.New("privacy: config: empty purpose")
+			return nil, fmt.Errorf("%w: empty purpose", ErrConfig)
 		}
 	}
 	if v.now == nil {
@@ -161,7 +161,9 @@ func tenantAAD(tenant, name string) []byte { return lps("countersign/tenant-key/
 
 // Unlock brings a tenant's keys into memory, making them on first use. The
 // root key may be far away, so this is the one call that asks it; it must come
-// before storage.Update, never within. Further calls cost nothing.
+// before storage.Update, never within. Further calls cost nothing. It fails with
+// [ErrInvalid] for no tenant, with [ErrKey] where no root of the [Config] opens the
+// keys, and with the error of the root.
 func (v *Vault) Unlock(ctx context.Context, tenant string) error {
 	if tenant == "" || tenant == storage.Deployment {
 		return fmt.Errorf("%w: tenant", ErrInvalid)
@@ -236,7 +238,8 @@ func (v *Vault) Lock(tenant string) {
 }
 
 // Rewrap puts a tenant's keys under the current root. The keys themselves, and
-// so every sealed value, stay as they are.
+// so every sealed value, stay as they are. It fails with [ErrNotFound] for a tenant
+// without keys, and as [Vault.Unlock] does.
 func (v *Vault) Rewrap(ctx context.Context, tenant string) error {
 	rec, ok, err := v.tenantRecord(ctx, tenant)
 	if err != nil {
@@ -465,7 +468,7 @@ func (v *Vault) Reveal(ctx context.Context, r Ref, why Purpose) (Value, error) {
 }
 
 // MaskedTx is the masked form of a value, which needs no purpose and leaves no
-// entry. Erased and restricted values are as absent as any other.
+// entry. It fails with [ErrErased], [ErrRestricted], [ErrNotFound] or [ErrLocked].
 func (v *Vault) MaskedTx(tx *storage.Tx, r Ref) (string, error) {
 	rec, err := v.openSubject(tx, Subject{r.Tenant, r.Subject}, false)
 	if err != nil {

@@ -508,3 +508,17 @@ func TestConfig(t *testing.T) {
 	_, err = v.Put(t.Context(), li, "phone", privacy.Phone{})
 	assert.ErrorIs(t, err, privacy.ErrInvalid)
 }
+
+// TestConfigIsRefused: an incomplete configuration has a class of its own.
+func TestConfigIsRefused(t *testing.T) {
+	for _, c := range []privacy.Config{
+		{},
+		{Root: privacy.InsecureMemoryKey()},
+		{Root: privacy.InsecureMemoryKey(), Store: new(storage.Mem), Former: []privacy.KeyWrapper{nil}},
+		{Root: privacy.InsecureMemoryKey(), Store: new(storage.Mem), Purposes: []privacy.Purpose{""}},
+		{Root: privacy.InsecureMemoryKey(), Store: new(storage.Mem), Suite: privacy.Suite{ID: "x"}},
+	} {
+		_, err := privacy.New(c)
+		require.ErrorIs(t, err, privacy.ErrConfig)
+	}
+}

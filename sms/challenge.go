@@ -152,7 +152,7 @@ func codeMessage(challenge, send string) string {
 
 const codePrefix = "code:"
 
-// Challenge queues a one-time code; see [Service.ChallengeTx].
+// Challenge is [Service.ChallengeTx] in a commit of its own, and fails as that does.
 func (s *Service) Challenge(ctx context.Context, q ChallengeRequest) (ChallengeRef, error) {
 	if err := s.unlock(ctx, q.Tenant); err != nil {
 		return ChallengeRef{}, err
@@ -258,7 +258,7 @@ func (s *Service) checkChallenge(q ChallengeRequest) error {
 	case len(q.ID) > 64:
 		return badRequest("id of 1 to 64 bytes")
 	case q.Kind != OTP && q.Kind != VoiceOTP:
-		return fmt.Errorf("sms: challenge: %w", ErrKind)
+		return ErrKind
 	case q.To.IsZero():
 		return badRequest("no number")
 	case q.To.Tenant != q.Tenant:
@@ -404,7 +404,7 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 			template = q.Template
 		}
 		if kind != OTP && kind != VoiceOTP {
-			return ref, fmt.Errorf("sms: resend: %w", ErrKind)
+			return ref, ErrKind
 		}
 		t, err := s.approved(tx, q.Tenant, kind, template, c.Signature)
 		if err != nil {
@@ -424,7 +424,8 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 	})
 }
 
-// Unlock lets a number try codes again after an operator, by, looked at it.
+// Unlock lets a number try codes again after an operator, by, looked at it. It
+// fails with [ErrRequest] without one.
 func (s *Service) Unlock(ctx context.Context, tenant string, to privacy.Phone, by string) error {
 	if by == "" || len(by) > 64 {
 		return badRequest("by of 1 to 64 bytes")

@@ -106,7 +106,8 @@ func (s *Service) letGo(ctx context.Context, tx *storage.Tx, ref *privacy.Ref) e
 
 // Tend does what Run does once a minute beside handing over: it polls gateways
 // for receipts since an instant, and removes what is kept no longer. Hosts that
-// call [Service.Deliver] by a schedule of their own call it too.
+// call [Service.Deliver] by a schedule of their own call it too. Gateways that
+// cannot be polled are logged; it fails as [Service.Sweep] does.
 func (s *Service) Tend(ctx context.Context, since time.Time) error {
 	s.poll(ctx, since)
 	_, err := s.Sweep(ctx)
@@ -114,7 +115,7 @@ func (s *Service) Tend(ctx context.Context, since time.Time) error {
 }
 
 // Sweep removes nonces and windows that count no more, at most 256 of each, and
-// returns how many.
+// returns how many. It fails with the error of the store; what it removed stays so.
 func (s *Service) Sweep(ctx context.Context) (n int, err error) {
 	for _, kind := range []struct {
 		name string

@@ -71,7 +71,8 @@ type suppression struct {
 var suppressions = storage.Kind[suppression]{Name: "sms.suppression", Schema: 1}
 
 // Grant records a consent; a later one replaces it. Granting Marketing again is
-// what ends an opt-out (S15).
+// what ends an opt-out (S15). It fails with [*ConsentError] for a basis that does not
+// allow the kind, and with [ErrRequest].
 func (s *Service) Grant(ctx context.Context, c Consent) error {
 	if err := s.unlock(ctx, c.Tenant); err != nil {
 		return err

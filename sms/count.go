@@ -49,7 +49,7 @@ func Regions(abroad bool) []Region {
 // Texts to other numbers are counted by [CountInternational].
 func Count(k Kind, signature, body string) (Segments, error) {
 	if !k.valid() {
-		return Segments{}, fmt.Errorf("sms: count: %w", ErrKind)
+		return Segments{}, ErrKind
 	}
 	if k == VoiceOTP {
 		return Segments{Encoding: Voice, Length: utf16Len(body), Units: 1}, nil
@@ -59,7 +59,7 @@ func Count(k Kind, signature, body string) (Segments, error) {
 		n += utf16Len(signature) + 2 // the brackets
 	}
 	if n > maxDomestic {
-		return Segments{}, fmt.Errorf("sms: count %d units: %w", n, ErrTooLong)
+		return Segments{}, fmt.Errorf("%w: %d units", ErrTooLong, n)
 	}
 	return Segments{Encoding: UCS2, Length: n, Units: parts(n, 70, 67)}, nil
 }
@@ -71,7 +71,7 @@ func Count(k Kind, signature, body string) (Segments, error) {
 // split.
 func CountInternational(k Kind, text string) (Segments, error) {
 	if !k.valid() {
-		return Segments{}, fmt.Errorf("sms: count: %w", ErrKind)
+		return Segments{}, ErrKind
 	}
 	if k == VoiceOTP {
 		return Segments{Encoding: Voice, Length: utf16Len(text), Units: 1}, nil
@@ -99,7 +99,7 @@ func CountInternational(k Kind, text string) (Segments, error) {
 	}
 	seg.Units = units
 	if seg.Units > 255 { // the part number is one byte (3GPP TS 23.040 §9.2.3.24.1)
-		return Segments{}, fmt.Errorf("sms: count %d parts: %w", units, ErrTooLong)
+		return Segments{}, fmt.Errorf("%w: %d parts", ErrTooLong, units)
 	}
 	return seg, nil
 }

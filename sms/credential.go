@@ -120,7 +120,8 @@ func (s *Service) NewCredential(ctx context.Context, tenant, account, by string)
 	return c, nil
 }
 
-// Revoke ends one secret at once. Revoking it again changes nothing.
+// Revoke ends one secret at once. Revoking it again changes nothing. It fails with
+// [ErrNotFound], and with [ErrRequest] without by.
 func (s *Service) Revoke(ctx context.Context, tenant, id, by string) error {
 	if by == "" || len(by) > 64 {
 		return badRequest("by of 1 to 64 bytes")
@@ -155,7 +156,9 @@ func (s *Service) revoke(tx *storage.Tx, tenant, id, by, why string) error {
 }
 
 // ReportCompromise revokes every secret of an account in one call (S12) and
-// returns what they were used for since an instant.
+// returns what they were used for since an instant. It fails with [ErrRequest], or
+// with [storage.ErrCorrupt] where the log was changed: the secrets are revoked all
+// the same.
 func (s *Service) ReportCompromise(ctx context.Context, tenant, account, by string, since time.Time) ([]AuditEntry, error) {
 	if account == "" || len(account) > 64 || by == "" || len(by) > 64 {
 		return nil, badRequest("account and by of 1 to 64 bytes")

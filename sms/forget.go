@@ -13,7 +13,8 @@ import (
 // masked number and its blind index go (P17). A suppression stays, as it is what
 // keeps texts away from the number. It reads every text of the tenant, commits
 // step by step, and may be repeated; it returns how many texts and codes forgot.
-// Erase the subject first, so that nothing new comes.
+// Erase the subject first, so that nothing new comes. It fails with [ErrRequest]
+// without a subject.
 func (s *Service) Forget(ctx context.Context, who privacy.Subject) (n int, err error) {
 	if who.Tenant == "" || who.Tenant == storage.Deployment || who.ID == "" {
 		return 0, badRequest("no subject")

@@ -183,7 +183,7 @@ func (r Receipt) LogValue() slog.Value { return slog.StringValue("receipt " + r.
 type Number struct{ digits func() string }
 
 // NewNumber makes a Number of E.164 form (+ and 7 to 15 digits) or of 11
-// mainland digits.
+// mainland digits. It fails with [ErrNumber].
 func NewNumber(s string) (Number, error) {
 	if len(s) == 11 && s[0] == '1' {
 		s = "+86" + s

@@ -160,7 +160,7 @@ func (r row) status(ref Ref) Status {
 	return st
 }
 
-// Send queues one text; see [Service.SendTx].
+// Send is [Service.SendTx] in a commit of its own, and fails as that does.
 func (s *Service) Send(ctx context.Context, m Message) (Ref, error) {
 	if err := s.unlock(ctx, m.Tenant); err != nil {
 		return Ref{}, err
@@ -194,7 +194,7 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 	case strings.HasPrefix(m.ID, codePrefix):
 		return Ref{}, badRequest("id begins with " + codePrefix)
 	case !m.Kind.valid():
-		return Ref{}, fmt.Errorf("sms: send: %w", ErrKind)
+		return Ref{}, ErrKind
 	case len(m.Ref) > 512:
 		return Ref{}, badRequest("ref above 512 bytes")
 	case m.To.IsZero() && m.Ref == "":

@@ -499,6 +499,7 @@ func TestBudget(t *testing.T) {
 	var limit *sms.LimitError
 	require.ErrorAs(t, err, &limit, "S18 a hard budget")
 	assert.Equal(t, sms.LimitError{Scope: "budget", Next: time.Date(2026, 3, 2, 16, 0, 0, 0, time.UTC)}, *limit)
+	require.EqualError(t, limit, "sms: limited: budget: until 2026-03-02T16:00:00Z")
 	_, err = r.Challenge(ctx, r.ask("c-1"))
 	require.ErrorIs(t, err, sms.ErrLimited)
 	r.clock.add(14 * time.Hour) // midnight in Shanghai

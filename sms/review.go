@@ -302,7 +302,8 @@ type ProviderState struct {
 }
 
 // Provider records a provider's review and, for a signature, the filing with
-// carriers. The latest word counts.
+// carriers. The latest word counts. It fails with [ErrNotFound] for what was never
+// drafted, and with [ErrRequest].
 func (s *Service) Provider(ctx context.Context, p ProviderState) error {
 	return storage.Update(ctx, s.store, func(tx *storage.Tx) error { return s.ProviderTx(ctx, tx, p) })
 }

@@ -159,7 +159,12 @@ type LimitError struct {
 }
 
 // Error implements error.
-func (e *LimitError) Error() string { return "sms: limited: " + e.Scope }
+func (e *LimitError) Error() string {
+	if e.Next.IsZero() {
+		return "sms: limited: " + e.Scope
+	}
+	return "sms: limited: " + e.Scope + ": until " + e.Next.UTC().Format(time.RFC3339)
+}
 
 // Unwrap returns [ErrLimited].
 func (e *LimitError) Unwrap() error { return ErrLimited }

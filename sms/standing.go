@@ -170,7 +170,8 @@ type Tally struct {
 
 // Reconcile reports the submissions of a tenant from one instant until before
 // another, by day and gateway in that order. It reads every text of the tenant;
-// days whose texts were let go (Policy.Keep) count whole, by their start.
+// days whose texts were let go (Policy.Keep) count whole, by their start. It fails
+// with [ErrRequest] without a tenant.
 func (s *Service) Reconcile(ctx context.Context, tenant string, from, to time.Time) ([]Tally, error) {
 	if tenant == "" || tenant == storage.Deployment {
 		return nil, badRequest("no tenant")

@@ -264,7 +264,9 @@ func (s *Service) Start(ctx context.Context, c Claim) (Flow, error) {
 
 // Complete goes on with a flow: with what the person typed or brought back, or
 // with nothing to ask again about a pending one. A flow that ended answers as
-// before. After 72 hours a pending check is Unavailable, and its unit is back.
+// before. After 72 hours a pending check is Unavailable, and its unit is back. It
+// fails with [ErrOff], with [ErrClaim] for another claim than was started under the
+// key, and with the error of the host's gate.
 func (s *Service) Complete(ctx context.Context, f Flow, r Response) (Result, error) {
 	v, _, err := s.verifier(f.Method, f.Kind)
 	if err != nil {

@@ -33,7 +33,8 @@ type HandSignature struct {
 }
 
 // Hand draws a handwritten signature in one colour of ink, without its paper.
-// It proves nothing by itself, and how it was written is not kept.
+// It proves nothing by itself, and how it was written is not kept. It fails with
+// [ErrImage] or [ErrSize].
 func Hand(s HandSignature) ([]byte, error) {
 	if len(s.Image) == 0 || len(s.Image) > maxImage {
 		return nil, fmt.Errorf("%w: up to 4 MiB", ErrImage)

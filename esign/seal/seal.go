@@ -44,7 +44,8 @@ type CompanySeal struct {
 	Color    *Color  // nil: Red
 }
 
-// Company draws a round seal. The page is as large as the seal.
+// Company draws a round seal. The page is as large as the seal. It fails with
+// [ErrText], [ErrGlyph] or [ErrSize].
 func Company(s CompanySeal) ([]byte, error) {
 	out, err := s.slices(1)
 	if err != nil {
@@ -208,7 +209,7 @@ type NameSeal struct {
 }
 
 // Name draws a square seal: the characters in columns, read from the top down
-// and from right to left.
+// and from right to left. It fails as [Company] does.
 func Name(s NameSeal) ([]byte, error) {
 	if err := check(s.Name, 1, 16); err != nil {
 		return nil, err
@@ -274,7 +275,7 @@ type TextBox struct {
 }
 
 // Text draws lines of text, as large as the box allows: they shrink before one
-// would be cut.
+// would be cut. It fails with [ErrText] or [ErrSize].
 func Text(t TextBox) ([]byte, error) {
 	if len(t.Lines) == 0 || len(t.Lines) > 8 {
 		return nil, fmt.Errorf("%w: 1 to 8 lines", ErrText)
