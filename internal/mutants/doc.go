@@ -8,5 +8,6 @@
 // COUNTERSIGN_MUTANTS=quota/refund.go,settle.go is for some files, and
 // COUNTERSIGN_MUTANTS_AGAIN for the mutants that a file lists, one a line, such as
 // those that survived before. A change that no test notices must be explained in
-// testdata: why nobody could.
+// testdata: why nobody could. An explanation of a change that the sources do not
+// allow any more fails always.
 package mutants
