@@ -192,13 +192,7 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 		}
 		return old.ref(q.Tenant, q.ID), nil
 	}
-	if err := s.maySend(tx, q.Tenant); err != nil {
-		return ChallengeRef{}, err
-	}
-	if err := s.agreed(ctx, tx, q.Tenant, q.Account); err != nil {
-		return ChallengeRef{}, err
-	}
-	t, err := s.approved(tx, q.Tenant, q.Kind, q.Template, q.Signature)
+	t, err := s.admitted(ctx, tx, q.Tenant, q.Account, q.Kind, q.Template, q.Signature)
 	if err != nil {
 		return ChallengeRef{}, err
 	}
@@ -390,12 +384,6 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		case now.Before(last.Add(resendAfter)):
 			return ref, &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
 		}
-		if err := s.maySend(tx, q.Tenant); err != nil {
-			return ref, err
-		}
-		if err := s.agreed(ctx, tx, q.Tenant, c.Account); err != nil {
-			return ref, err
-		}
 		kind, template := c.Kind, c.Template
 		if q.Kind != "" {
 			kind = q.Kind
@@ -406,7 +394,7 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		if kind != OTP && kind != VoiceOTP {
 			return ref, ErrKind
 		}
-		t, err := s.approved(tx, q.Tenant, kind, template, c.Signature)
+		t, err := s.admitted(ctx, tx, q.Tenant, c.Account, kind, template, c.Signature)
 		if err != nil {
 			return ref, err
 		}

@@ -184,29 +184,8 @@ func (s *Service) Send(ctx context.Context, m Message) (Ref, error) {
 //
 // The same id with another request is [ErrIntentMismatch].
 func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, error) {
-	if m.Kind == OTP || m.Kind == VoiceOTP {
-		return Ref{}, badRequest("codes are sent by Challenge")
-	}
-	if err := checkIDs(m.Tenant, m.ID); err != nil {
+	if err := s.checkMessage(m); err != nil {
 		return Ref{}, err
-	}
-	switch {
-	case strings.HasPrefix(m.ID, codePrefix):
-		return Ref{}, badRequest("id begins with " + codePrefix)
-	case !m.Kind.valid():
-		return Ref{}, ErrKind
-	case len(m.Ref) > 512:
-		return Ref{}, badRequest("ref above 512 bytes")
-	case m.To.IsZero() && m.Ref == "":
-		return Ref{}, badRequest("neither To nor Ref")
-	case m.To.IsZero() && len(m.Vars) > 0:
-		return Ref{}, badRequest("values without To")
-	case !m.To.IsZero() && m.To.Tenant != m.Tenant:
-		return Ref{}, ErrNotFound
-	case m.Ref != "" && s.resolve == nil:
-		return Ref{}, badRequest("ref without Config.Resolve")
-	case m.Metered && m.Account == "":
-		return Ref{}, badRequest("metered without account")
 	}
 	if m.Signature == "" {
 		m.Signature = s.policy.Signature
@@ -224,13 +203,7 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 		}
 		return ref, nil
 	}
-	if err := s.maySend(tx, m.Tenant); err != nil {
-		return Ref{}, err
-	}
-	if err := s.agreed(ctx, tx, m.Tenant, m.Account); err != nil {
-		return Ref{}, err
-	}
-	t, err := s.approved(tx, m.Tenant, m.Kind, m.Template, m.Signature)
+	t, err := s.admitted(ctx, tx, m.Tenant, m.Account, m.Kind, m.Template, m.Signature)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -238,45 +211,90 @@ func (s *Service) SendTx(ctx context.Context, tx *storage.Tx, m Message) (Ref, e
 	r := row{Intent: intent, Kind: m.Kind, Template: t.Name, Version: t.Version, Signature: m.Signature, About: m.Ref,
 		Account: m.Account, Basis: m.Consent, State: StateQueued, Queued: now, Updated: now, Due: now,
 		Until: now.Add(s.policy.QueueLife)}
-	body := t.widest()
-	if !m.To.IsZero() {
-		to := m.To
-		r.To = &to
-		num, index, err := s.number(ctx, tx, to)
-		if err != nil {
-			return Ref{}, err
-		}
-		r.Index, r.Masked = index, num.Masked()
-		if err := s.mayReceive(tx, m.Tenant, index, m.Kind, m.Consent); err != nil {
-			return Ref{}, err
-		}
-		if _, err := s.route(tx, m.Tenant, t, m.Signature, num, nil); err != nil {
-			return Ref{}, err
-		}
-		if m.Ref == "" || m.Vars != nil {
-			if body, _, err = t.render(m.Vars, s.policy.LinkHosts); err != nil {
-				return Ref{}, err
-			}
-			if err := s.limitNotice(tx, m.Tenant, index, t.Name, body); err != nil {
-				return Ref{}, err
-			}
-			r.Limited = true
-			if r.Vars, err = s.keepVars(ctx, tx, to, m.ID, m.Vars); err != nil {
-				return Ref{}, err
-			}
-		}
-	} else {
-		if m.Consent == "" { // without the number nothing can be looked up
-			return Ref{}, &ConsentError{Kind: m.Kind, Why: "none"}
-		}
-		if err := m.Consent.allows(m.Kind); err != nil {
-			return Ref{}, err
-		}
-		if _, err := s.route(tx, m.Tenant, t, m.Signature, Number{}, nil); err != nil {
-			return Ref{}, err
-		}
+	body, err := s.address(ctx, tx, m, t, &r)
+	if err != nil {
+		return Ref{}, err
 	}
 	return ref, s.queue(ctx, tx, ref, r, m.Metered, body)
+}
+
+func (s *Service) checkMessage(m Message) error {
+	if m.Kind == OTP || m.Kind == VoiceOTP {
+		return badRequest("codes are sent by Challenge")
+	}
+	if err := checkIDs(m.Tenant, m.ID); err != nil {
+		return err
+	}
+	switch {
+	case strings.HasPrefix(m.ID, codePrefix):
+		return badRequest("id begins with " + codePrefix)
+	case !m.Kind.valid():
+		return ErrKind
+	case len(m.Ref) > 512:
+		return badRequest("ref above 512 bytes")
+	case m.To.IsZero() && m.Ref == "":
+		return badRequest("neither To nor Ref")
+	case m.To.IsZero() && len(m.Vars) > 0:
+		return badRequest("values without To")
+	case !m.To.IsZero() && m.To.Tenant != m.Tenant:
+		return ErrNotFound
+	case m.Ref != "" && s.resolve == nil:
+		return badRequest("ref without Config.Resolve")
+	case m.Metered && m.Account == "":
+		return badRequest("metered without account")
+	}
+	return nil
+}
+
+// admitted refuses, in this order, a tenant that may not send, one without an
+// agreement in force, and a wording that is not approved, which it returns.
+func (s *Service) admitted(ctx context.Context, tx *storage.Tx, tenant, account string, k Kind, template, signature string) (Template, error) {
+	if err := s.maySend(tx, tenant); err != nil {
+		return Template{}, err
+	}
+	if err := s.agreed(ctx, tx, tenant, account); err != nil {
+		return Template{}, err
+	}
+	return s.approved(tx, tenant, k, template, signature)
+}
+
+// address judges whom m goes to, notes it in r, and returns the text that its units
+// are counted of. Of a message without To, which is resolved at submission, that is
+// the widest text of its template.
+func (s *Service) address(ctx context.Context, tx *storage.Tx, m Message, t Template, r *row) (body string, err error) {
+	if m.To.IsZero() {
+		if m.Consent == "" { // without the number nothing can be looked up
+			return "", &ConsentError{Kind: m.Kind, Why: "none"}
+		}
+		if err := m.Consent.allows(m.Kind); err != nil {
+			return "", err
+		}
+		_, err := s.route(tx, m.Tenant, t, m.Signature, Number{}, nil)
+		return t.widest(), err
+	}
+	num, index, err := s.number(ctx, tx, m.To)
+	if err != nil {
+		return "", err
+	}
+	r.To, r.Index, r.Masked = &m.To, index, num.Masked()
+	if err := s.mayReceive(tx, m.Tenant, index, m.Kind, m.Consent); err != nil {
+		return "", err
+	}
+	if _, err := s.route(tx, m.Tenant, t, m.Signature, num, nil); err != nil {
+		return "", err
+	}
+	if m.Ref != "" && m.Vars == nil {
+		return t.widest(), nil
+	}
+	if body, _, err = t.render(m.Vars, s.policy.LinkHosts); err != nil {
+		return "", err
+	}
+	if err := s.limitNotice(tx, m.Tenant, index, t.Name, body); err != nil {
+		return "", err
+	}
+	r.Limited = true
+	r.Vars, err = s.keepVars(ctx, tx, m.To, m.ID, m.Vars)
+	return body, err
 }
 
 // queue holds the units and stores the outbox record.
