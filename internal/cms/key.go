@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 
 	"github.com/emmansun/gmsm/pkcs8"
 	"github.com/emmansun/gmsm/sm2"
@@ -91,19 +92,22 @@ func readKeyInfo(spki []byte) (k publicKey, err error) {
 	return k, err
 }
 
-// readRSA reads RSAPublicKey (RFC 8017 A.1.1).
+// readRSA reads RSAPublicKey (RFC 8017 A.1.1). Both numbers are positive: where
+// the zero octet that says so is missing, as in many certificates of national
+// identity cards, they are read as others read them.
 func readRSA(b []byte) (*rsa.PublicKey, error) {
 	v, err := der.Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
 	}
 	c := v.Enter()
-	n, e := c.Int(), c.Int()
+	n := new(big.Int).SetBytes(c.Want(der.Integer).Body)
+	e := new(big.Int).SetBytes(c.Want(der.Integer).Body)
 	if err := c.Done(); err != nil {
 		return nil, fmt.Errorf("%w: RSA key: %w", ErrMalformed, err)
 	}
 	switch {
-	case n.Sign() <= 0, e.Sign() <= 0:
+	case n.Sign() == 0, e.Sign() == 0:
 		return nil, fmt.Errorf("%w: RSA key", ErrMalformed)
 	case n.BitLen() > maxRSA, e.BitLen() > 31:
 		return nil, fmt.Errorf("%w: RSA key of %d bits, exponent of %d", ErrUnsupported, n.BitLen(), e.BitLen())

@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/emmansun/gmsm/sm2"
@@ -143,6 +145,23 @@ func TestParsesWhatLibrariesReject(t *testing.T) {
 	var ce *cms.ChainError
 	require.ErrorAs(t, err, &ce)
 	assert.Equal(t, cms.ChainConstraint, ce.Reason)
+}
+
+// C2: an RSA modulus without the zero octet that makes it positive, as certificates
+// of identity cards have, is the same modulus.
+func TestModulusWithoutSign(t *testing.T) {
+	t.Parallel()
+	p := pkiOf(t, "rsa")
+	raw := bytes.Clone(p.chain[0].Raw)
+	key := bytes.Index(raw, p.chain[0].RawSubjectPublicKeyInfo)
+	// The lengths of certificate, its signed part, key, bit string, sequence, modulus.
+	for _, at := range []int{2, 6, key + 2, key + 21, key + 26, key + 30} {
+		binary.BigEndian.PutUint16(raw[at:], binary.BigEndian.Uint16(raw[at:])-1)
+	}
+	require.Zero(t, raw[key+32])
+	c, err := cms.ParseCertificate(slices.Delete(raw, key+32, key+33))
+	require.NoError(t, err)
+	assert.True(t, p.chain[0].PublicKey.(*rsa.PublicKey).Equal(c.PublicKey))
 }
 
 func TestParseRequest(t *testing.T) {

@@ -229,6 +229,10 @@ func (id certID) fits(c *x509.Certificate) bool {
 		(id.issuer == nil || sameName(id.issuer, c.RawIssuer))
 }
 
+// edwardsDigest is the message digest that must go with an algorithm whose
+// signature names none (RFC 8419 §3.1).
+var edwardsDigest = map[Algorithm]string{Ed25519: "SHA-512", Ed448: "SHAKE256"}
+
 // checkSignature verifies the value over the signed attributes, or over the
 // content digest sum when message is nil.
 func (s *SignerInfo) checkSignature(cert *x509.Certificate, message, sum []byte) (Algorithm, error) {
@@ -244,6 +248,9 @@ func (s *SignerInfo) checkSignature(cert *x509.Certificate, message, sum []byte)
 	// names another digest would mean two things at once.
 	if sch.hash != "" && sch.hash != s.Digest {
 		return "", fmt.Errorf("%w: %s signature beside %s digest", ErrUnsupported, sch.hash, s.Digest)
+	}
+	if want := edwardsDigest[sch.alg]; want != "" && want != s.Digest {
+		return "", fmt.Errorf("%w: %s signature beside %s digest", ErrUnsupported, sch.alg, s.Digest)
 	}
 	err = key.verify(sch, message, sum, s.Signature)
 	if err != nil && message != nil {

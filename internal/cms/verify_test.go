@@ -141,6 +141,13 @@ func TestReasons(t *testing.T) {
 		_, err = sd.Verify(sd.Signers[0], cms.VerifyOptions{Digest: make([]byte, 64)})
 		requireReason(t, cms.ReasonDigest, err)
 	})
+	t.Run("RFC 8419 another digest than the curve's", func(t *testing.T) {
+		t.Parallel()
+		msg := bytes.ReplaceAll(forge(t, pkiOf(t, "ed25519"), data, digest), []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x03"), []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x01"))
+		_, err := verify(msg, content)
+		requireReason(t, cms.ReasonAlgorithm, err)
+		require.ErrorIs(t, err, cms.ErrUnsupported)
+	})
 	t.Run("unknown digest", func(t *testing.T) {
 		t.Parallel()
 		msg := bytes.ReplaceAll(signed(t, p, content, nil), []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x01"), []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x7f"))
