@@ -14,10 +14,10 @@ import (
 
 func putLot(b []byte, l *Lot) []byte {
 	b = putText(b, l.ID)
-	b = putText(b, l.Unit)
-	b = putTexts(b, l.Scope)
+	b = putWord(b, l.Unit)
+	b = putWords(b, l.Scope)
 	b = putNum(b, int64(l.Priority))
-	b = putText(b, l.Source)
+	b = putWord(b, l.Source)
 	b = putTime(b, l.From)
 	b = putTime(b, l.Until)
 	b = putText(b, l.Order)
@@ -33,13 +33,13 @@ func putLot(b []byte, l *Lot) []byte {
 }
 
 func getLot(r *reader, l *Lot) {
-	l.ID, l.Unit = LotID(r.text()), Unit(r.text())
-	l.Scope = getList(r, nil, getText[ChargeKind])
+	l.ID, l.Unit = LotID(r.text()), Unit(r.word())
+	l.Scope = getList(r, nil, getWord[ChargeKind])
 	p := r.num()
 	if p < math.MinInt16 || p > math.MaxInt16 {
 		r.fail()
 	}
-	l.Priority, l.Source = int16(p), Source(r.text())
+	l.Priority, l.Source = int16(p), Source(r.word())
 	l.From, l.Until, l.Order = r.time(), r.time(), r.text()
 	for _, n := range [...]*Units{&l.Granted, &l.Held, &l.Used, &l.Expired, &l.Clawed} {
 		*n = Units(r.num())
@@ -75,10 +75,10 @@ func putHead(b []byte, h *head) []byte {
 	b = putTime(b, h.Last)
 	b = putList(b, h.Lots, putLot)
 	b = putList(b, h.Usage, func(b []byte, d *dayUse) []byte {
-		return putNum(putText(putNum(b, d.Day), d.Unit), int64(d.Units))
+		return putNum(putWord(putNum(b, d.Day), d.Unit), int64(d.Units))
 	})
 	b = putList(b, h.Marks, func(b []byte, m *mark) []byte {
-		return putText(putText(putText(b, m.Rule), m.Unit), m.Lot)
+		return putText(putWord(putWord(b, m.Rule), m.Unit), m.Lot)
 	})
 	b = putText(b, h.Suspended)
 	return putText(b, h.MergedInto)
@@ -94,8 +94,8 @@ func readHead(h *head, data string) error {
 	r.schema(headSchema)
 	h.Account, h.Seq, h.Last = AccountID(r.text()), r.unum(), r.time()
 	h.Lots = getList(r, nil, getLot)
-	h.Usage = getList(r, nil, func(r *reader, d *dayUse) { d.Day, d.Unit, d.Units = r.num(), Unit(r.text()), Units(r.num()) })
-	h.Marks = getList(r, nil, func(r *reader, m *mark) { m.Rule, m.Unit, m.Lot = AlertRule(r.text()), Unit(r.text()), LotID(r.text()) })
+	h.Usage = getList(r, nil, func(r *reader, d *dayUse) { d.Day, d.Unit, d.Units = r.num(), Unit(r.word()), Units(r.num()) })
+	h.Marks = getList(r, nil, func(r *reader, m *mark) { m.Rule, m.Unit, m.Lot = AlertRule(r.word()), Unit(r.word()), LotID(r.text()) })
 	h.Suspended, h.MergedInto = r.text(), AccountID(r.text())
 	return r.end()
 }
@@ -124,7 +124,7 @@ func putTerms(b []byte, h *holdRecord) []byte {
 	b = putText(b, h.Ref)
 	b = putNum(b, int64(h.Rates))
 	b = append(b, h.Intent[:]...)
-	b = putTexts(b, h.Opened)
+	b = putWords(b, h.Opened)
 	b = putUnum(b, uint64(len(h.Lines)))
 	for i := range h.Lines {
 		b = putLine(b, &h.Lines[i])
@@ -146,7 +146,7 @@ func readHold(h *holdRecord, data string) error {
 	copy(h.Intent[:], r.take(len(h.Intent)))
 	h.Opened = sized(r, h.Opened, 1)
 	for i := range h.Opened {
-		h.Opened[i] = Channel(r.text())
+		h.Opened[i] = Channel(r.word())
 	}
 	h.Lines = sized(r, h.Lines, 15)
 	for i := range h.Lines {
@@ -164,8 +164,8 @@ func readHold(h *holdRecord, data string) error {
 func putLine(b []byte, l *Line) []byte {
 	b = append(b, bit(l.Free != "", 0)|bit(l.Account != "", 1))
 	b = putText(b, l.Slot)
-	b = putText(b, l.Kind)
-	b = putText(b, l.Unit)
+	b = putWord(b, l.Kind)
+	b = putWord(b, l.Unit)
 	b = putNum(b, int64(l.Units))
 	if l.Free != "" {
 		b = putText(b, l.Free)
@@ -183,7 +183,7 @@ func putLine(b []byte, l *Line) []byte {
 
 func getLine(r *reader, l *Line) {
 	has := r.bits(2)
-	l.Slot, l.Kind, l.Unit, l.Units = SlotID(r.text()), ChargeKind(r.text()), Unit(r.text()), Units(r.num())
+	l.Slot, l.Kind, l.Unit, l.Units = SlotID(r.text()), ChargeKind(r.word()), Unit(r.word()), Units(r.num())
 	l.Free, l.Account = "", ""
 	if has&1 != 0 {
 		l.Free = r.text()
@@ -201,32 +201,21 @@ func getLine(r *reader, l *Line) {
 
 // putState appends what became of a line, getState reads it.
 func putState(b []byte, l *Line) []byte {
-	b = append(b, bit(l.Sticky, 0)|bit(l.Channel != "", 1)|bit(!l.Settled.IsZero(), 2)|bit(l.Cause != "", 3))
-	b = putText(b, l.State)
-	if l.Channel != "" {
-		b = putText(b, l.Channel)
-	}
+	b = append(b, bit(l.Sticky, 0)|bit(!l.Settled.IsZero(), 1))
+	b = putWord(b, l.State)
+	b = putWord(b, l.Channel)
+	b = putWord(b, l.Cause)
 	if !l.Settled.IsZero() {
 		b = putTime(b, l.Settled)
-	}
-	if l.Cause != "" {
-		b = putText(b, l.Cause)
 	}
 	return b
 }
 
 func getState(r *reader, l *Line) {
-	has := r.bits(4)
-	l.Sticky, l.State = has&1 != 0, LineState(r.text())
-	l.Channel, l.Settled, l.Cause = "", time.Time{}, ""
-	if has&2 != 0 {
-		l.Channel = Channel(r.text())
-	}
-	if has&4 != 0 {
+	has := r.bits(2)
+	l.Sticky, l.State, l.Channel, l.Cause = has&1 != 0, LineState(r.word()), Channel(r.word()), Cause(r.word())
+	if l.Settled = (time.Time{}); has&2 != 0 {
 		l.Settled = r.time()
-	}
-	if has&8 != 0 {
-		l.Cause = Cause(r.text())
 	}
 }
 
@@ -236,12 +225,12 @@ func putEntry(b []byte, e *Entry) []byte {
 		bit(!e.Expires.IsZero(), 4)|bit(e.State != nil, 5))
 	b = putUnum(b, e.Seq)
 	b = putTime(b, e.Effective)
-	b = putText(b, e.Kind)
+	b = putWord(b, e.Kind)
 	b = putText(b, e.Lot)
 	b = putText(b, e.Hold)
 	b = putText(b, e.Slot)
-	b = putText(b, e.Debit)
-	b = putText(b, e.Credit)
+	b = putWord(b, e.Debit)
+	b = putWord(b, e.Credit)
 	b = putNum(b, int64(e.Units))
 	if later {
 		b = putTime(b, e.Recorded)
@@ -267,8 +256,8 @@ func putEntry(b []byte, e *Entry) []byte {
 func getEntry(r *reader, e *Entry) {
 	has := r.bits(6)
 	e.Seq, e.Effective = r.unum(), r.time()
-	e.Kind, e.Lot, e.Hold, e.Slot = EntryKind(r.text()), LotID(r.text()), HoldID(r.text()), SlotID(r.text())
-	e.Debit, e.Credit, e.Units = Book(r.text()), Book(r.text()), Units(r.num())
+	e.Kind, e.Lot, e.Hold, e.Slot = EntryKind(r.word()), LotID(r.text()), HoldID(r.text()), SlotID(r.text())
+	e.Debit, e.Credit, e.Units = Book(r.word()), Book(r.word()), Units(r.num())
 	if e.Recorded = e.Effective; has&1 != 0 {
 		e.Recorded = r.time()
 	}
@@ -339,7 +328,7 @@ var settlements = storage.Answer[Settlement]{
 	Append: func(b []byte, s Settlement) []byte {
 		b = putTime(putText(b, s.Hold), s.At)
 		return putList(b, s.Lines, func(b []byte, l *SettledLine) []byte {
-			b = putNum(putText(putText(b, l.Slot), l.State), int64(l.Units))
+			b = putNum(putWord(putText(b, l.Slot), l.State), int64(l.Units))
 			return putList(b, l.Returned, func(b []byte, r *Return) []byte {
 				return putBit(putTime(putNum(putText(b, r.Lot), int64(r.Units)), r.Until), r.Gone)
 			})
@@ -349,7 +338,7 @@ var settlements = storage.Answer[Settlement]{
 		r := reader{b: string(b)}
 		s.Hold, s.At = HoldID(r.text()), r.time()
 		s.Lines = getList(&r, nil, func(r *reader, l *SettledLine) {
-			l.Slot, l.State, l.Units = SlotID(r.text()), LineState(r.text()), Units(r.num())
+			l.Slot, l.State, l.Units = SlotID(r.text()), LineState(r.word()), Units(r.num())
 			l.Returned = getList(r, nil, func(r *reader, ret *Return) {
 				ret.Lot, ret.Units, ret.Until, ret.Gone = LotID(r.text()), Units(r.num()), r.time(), r.bit()
 			})

@@ -17,9 +17,10 @@ import (
 //
 //	0x81  schema  fields in the order of the schema
 //
-// with numbers as varints, strings and lists behind their lengths, and instants
-// as eight bytes of microseconds since 1970, plus one from then on: 0 is none. [Ledger.Export] prints all of
-// it as JSON. Data that begins with a brace is read as JSON of the same types.
+// with numbers as varints, strings and lists behind their lengths, [words] as a
+// byte, and instants as eight bytes of microseconds since 1970, plus one from then
+// on: 0 is none. [Ledger.Export] prints all of it as JSON. Data that begins with a
+// brace is read as JSON of the same types.
 const wireMark = 0x81
 
 // What follows appends fields to b.
@@ -237,7 +238,15 @@ func putTexts[S ~string](b []byte, in []S) []byte {
 	return b
 }
 
-func getText[S ~string](r *reader, s *S) { *s = S(r.text()) }
+func putWords[S ~string](b []byte, in []S) []byte {
+	b = putUnum(b, uint64(len(in)))
+	for _, s := range in {
+		b = putWord(b, s)
+	}
+	return b
+}
+
+func getWord[S ~string](r *reader, s *S) { *s = S(r.word()) }
 
 // packed is a storage.Kind in the compact form. Values with a clone function stay
 // decoded in the memory of a group; others are decoded by every read.

@@ -14,7 +14,7 @@ import (
 
 // TestWire_round_trip writes and reads every field of the compact forms.
 func TestWire_round_trip(t *testing.T) {
-	text := rapid.StringN(0, 8, 24)
+	text := rapid.OneOf(rapid.StringN(0, 8, 24), rapid.SampledFrom(words[:]))
 	num := rapid.Int64()
 	instants := rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.Bool().Draw(t, "none") {
@@ -102,6 +102,31 @@ func sameTerms(t require.TestingT, h holdRecord) {
 	made, err := holds.Encode(h)
 	require.NoError(t, err)
 	require.Equal(t, made, kept)
+}
+
+// Every text of the package's constants takes a byte, any other is kept as it is.
+func TestWire_words(t *testing.T) {
+	seen := make(map[string]bool)
+	for n, s := range words {
+		if n == 0 {
+			continue
+		}
+		require.False(t, seen[s], "%q is twice among words", s)
+		seen[s] = true
+		require.Equal(t, []byte{byte(n)}, putWord(nil, s))
+		r := reader{b: string([]byte{byte(n)})}
+		require.Equal(t, s, r.word())
+		require.NoError(t, r.end())
+	}
+	for kind := range DefaultRates()[0].Kinds {
+		require.True(t, seen[string(kind)], kind)
+	}
+	require.Equal(t, append([]byte{0, 3}, "own"...), putWord(nil, "own"))
+	for _, data := range []string{"", string([]byte{byte(len(words))}), "\xff", "\x00", "\x00\x02a"} {
+		r := reader{b: data}
+		require.Empty(t, r.word())
+		require.ErrorIs(t, r.err, storage.ErrCorrupt)
+	}
 }
 
 func TestWire_newer_schema_is_refused(t *testing.T) {
