@@ -166,27 +166,20 @@ func runLength(in []byte) []byte {
 
 // Bytes returns the file, PDF 1.7 with a classic cross-reference table.
 func (d *Doc) Bytes() []byte {
-	var b bytes.Buffer
-	var offsets []int
-	object := func(format string, args ...any) {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n", len(offsets))
-		fmt.Fprintf(&b, format, args...)
-		b.WriteString("\nendobj\n")
-	}
-	b.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+	var f file
+	f.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
 	var used []Font
-	for _, f := range []Font{Song, Helvetica, Bold, Sung, Heisei} {
-		if slices.ContainsFunc(d.pages, func(p *Page) bool { return p.fonts[f] }) {
-			used = append(used, f)
+	for _, font := range []Font{Song, Helvetica, Bold, Sung, Heisei} {
+		if slices.ContainsFunc(d.pages, func(p *Page) bool { return p.fonts[font] }) {
+			used = append(used, font)
 		}
 	}
 	// Objects: 1 catalogue, 2 page tree, 3 information, then fonts, then pages
 	// with their contents.
 	next, refs := 4, map[Font]int{}
-	for _, f := range used {
-		refs[f] = next
-		if next++; cid[f].name != "" {
+	for _, font := range used {
+		refs[font] = next
+		if next++; cid[font].name != "" {
 			next += 2
 		}
 	}
@@ -194,66 +187,94 @@ func (d *Doc) Bytes() []byte {
 	if d.Lang != "" {
 		lang = " /Lang " + literal(d.Lang)
 	}
-	object("<< /Type /Catalog /Pages 2 0 R%s >>", lang)
+	f.object("<< /Type /Catalog /Pages 2 0 R%s >>", lang)
 	var kids []string
 	for _, p := range d.pages {
 		kids = append(kids, fmt.Sprintf("%d 0 R", next))
 		next += 2 + 2*len(p.masks)
 	}
-	object("<< /Type /Pages /Kids [%s] /Count %d >>", strings.Join(kids, " "), len(kids))
+	f.object("<< /Type /Pages /Kids [%s] /Count %d >>", strings.Join(kids, " "), len(kids))
 	info := ""
 	for _, e := range [][2]string{{"Title", d.Title}, {"Author", d.Author}} {
 		if e[1] != "" {
 			info += " /" + e[0] + " <FEFF" + utf16Hex(e[1]) + ">"
 		}
 	}
-	object("<< /Producer (countersign)%s >>", info)
-	for _, f := range used {
-		if c := cid[f]; c.name != "" {
-			n := refs[f]
-			object("<< /Type /Font /Subtype /Type0 /BaseFont /%s-%s /Encoding /%s /DescendantFonts [%d 0 R] >>", c.name, c.cmap, c.cmap, n+1)
-			object("<< /Type /Font /Subtype /CIDFontType0 /BaseFont /%s /CIDSystemInfo << /Registry (Adobe) /Ordering (%s) /Supplement %d >> /FontDescriptor %d 0 R /DW 1000 >>", c.name, c.ordering, c.supplement, n+2)
-			object("<< /Type /FontDescriptor /FontName /%s /Flags 6 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 >>", c.name)
-			continue
-		}
-		switch f {
-		case Bold:
-			object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>")
-		default:
-			object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
-		}
+	f.object("<< /Producer (countersign)%s >>", info)
+	for _, font := range used {
+		f.font(font)
 	}
 	for _, p := range d.pages {
 		fonts := ""
-		for _, f := range used {
-			if p.fonts[f] {
-				fonts += fmt.Sprintf(" /%s %d 0 R", f, refs[f])
+		for _, font := range used {
+			if p.fonts[font] {
+				fonts += fmt.Sprintf(" /%s %d 0 R", font, refs[font])
 			}
 		}
-		n := len(offsets) + 1
-		xobjects := ""
-		for i := range p.masks {
-			xobjects += fmt.Sprintf(" /M%d %d 0 R", i+1, n+2+2*i)
-		}
-		if xobjects != "" {
-			xobjects = " /XObject <<" + xobjects + " >>"
-		}
-		object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Resources << /Font <<%s >>%s >> /Contents %d 0 R >>", Num(p.W), Num(p.H), fonts, xobjects, n+1)
-		object("<< /Length %d >>\nstream\n%s\nendstream", p.b.Len(), p.b.Bytes())
-		for i, m := range p.masks { // one sample of colour, seen through the mask
-			c := p.inks[i]
-			object("<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceRGB /BitsPerComponent 8 /SMask %d 0 R /Filter /ASCIIHexDecode /Length 7 >>\nstream\n%02X%02X%02X>\nendstream",
-				n+3+2*i, sample(c[0]), sample(c[1]), sample(c[2]))
-			data := runLength(m.Ink)
-			object("<< /Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray /BitsPerComponent 8 /Interpolate true /Filter /RunLengthDecode /Length %d >>\nstream\n%s\nendstream",
-				m.W, m.H, len(data), data)
-		}
+		f.page(p, fonts)
 	}
-	start := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
-	for _, o := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", o)
+	return f.end()
+}
+
+// A file is a PDF as it is written, object by object.
+type file struct {
+	bytes.Buffer
+	offsets []int // of the objects so far
+}
+
+// object writes the next object.
+func (f *file) object(format string, args ...any) {
+	f.offsets = append(f.offsets, f.Len())
+	fmt.Fprintf(f, "%d 0 obj\n", len(f.offsets))
+	fmt.Fprintf(f, format, args...)
+	f.WriteString("\nendobj\n")
+}
+
+// font writes one object for a Latin font, three for a CID font.
+func (f *file) font(font Font) {
+	if c := cid[font]; c.name != "" {
+		n := len(f.offsets) + 1
+		f.object("<< /Type /Font /Subtype /Type0 /BaseFont /%s-%s /Encoding /%s /DescendantFonts [%d 0 R] >>", c.name, c.cmap, c.cmap, n+1)
+		f.object("<< /Type /Font /Subtype /CIDFontType0 /BaseFont /%s /CIDSystemInfo << /Registry (Adobe) /Ordering (%s) /Supplement %d >> /FontDescriptor %d 0 R /DW 1000 >>", c.name, c.ordering, c.supplement, n+2)
+		f.object("<< /Type /FontDescriptor /FontName /%s /Flags 6 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 >>", c.name)
+		return
 	}
-	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R /Info 3 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, start)
-	return b.Bytes()
+	name := "Helvetica"
+	if font == Bold {
+		name = "Helvetica-Bold"
+	}
+	f.object("<< /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>", name)
+}
+
+// page writes a page, its contents and two objects for each mask.
+func (f *file) page(p *Page, fonts string) {
+	n := len(f.offsets) + 1
+	xobjects := ""
+	for i := range p.masks {
+		xobjects += fmt.Sprintf(" /M%d %d 0 R", i+1, n+2+2*i)
+	}
+	if xobjects != "" {
+		xobjects = " /XObject <<" + xobjects + " >>"
+	}
+	f.object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Resources << /Font <<%s >>%s >> /Contents %d 0 R >>", Num(p.W), Num(p.H), fonts, xobjects, n+1)
+	f.object("<< /Length %d >>\nstream\n%s\nendstream", p.b.Len(), p.b.Bytes())
+	for i, m := range p.masks { // one sample of colour, seen through the mask
+		c := p.inks[i]
+		f.object("<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceRGB /BitsPerComponent 8 /SMask %d 0 R /Filter /ASCIIHexDecode /Length 7 >>\nstream\n%02X%02X%02X>\nendstream",
+			n+3+2*i, sample(c[0]), sample(c[1]), sample(c[2]))
+		data := runLength(m.Ink)
+		f.object("<< /Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray /BitsPerComponent 8 /Interpolate true /Filter /RunLengthDecode /Length %d >>\nstream\n%s\nendstream",
+			m.W, m.H, len(data), data)
+	}
+}
+
+// end writes the cross-reference table and the trailer.
+func (f *file) end() []byte {
+	start := f.Len()
+	fmt.Fprintf(f, "xref\n0 %d\n0000000000 65535 f \n", len(f.offsets)+1)
+	for _, o := range f.offsets {
+		fmt.Fprintf(f, "%010d 00000 n \n", o)
+	}
+	fmt.Fprintf(f, "trailer\n<< /Size %d /Root 1 0 R /Info 3 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(f.offsets)+1, start)
+	return f.Bytes()
 }
