@@ -197,12 +197,17 @@ func (s *Service) Quote(ctx context.Context, req PurchaseRequest) (Summary, erro
 // [ErrNotForSale], [ErrQuoteChanged], [ErrCatalogue], [ErrRequest],
 // [ErrNoCatalogue] or [ErrIntentMismatch].
 func (s *Service) Purchase(ctx context.Context, req PurchaseRequest) (Order, Summary, error) {
+	return ordering(ctx, s, req, s.PurchaseTx)
+}
+
+// ordering runs a Tx form that makes an order on its own.
+func ordering[Q any](ctx context.Context, s *Service, req Q, do func(context.Context, *storage.Tx, Q) (Order, Summary, error)) (Order, Summary, error) {
 	type answer struct {
 		order   Order
 		summary Summary
 	}
-	a, err := update(ctx, s, req, func(ctx context.Context, tx *storage.Tx, req PurchaseRequest) (answer, error) {
-		o, sum, err := s.PurchaseTx(ctx, tx, req)
+	a, err := update(ctx, s, req, func(ctx context.Context, tx *storage.Tx, req Q) (answer, error) {
+		o, sum, err := do(ctx, tx, req)
 		return answer{o, sum}, err
 	})
 	return a.order, a.summary, err

@@ -136,15 +136,7 @@ func (i Item) otherType() (PlanType, error) {
 // within an hour. The terms that these end, they end when the order is paid. It
 // fails further as [Service.Purchase] does.
 func (s *Service) Upgrade(ctx context.Context, q UpgradeQuote) (Order, Summary, error) {
-	type answer struct {
-		order   Order
-		summary Summary
-	}
-	a, err := update(ctx, s, q, func(ctx context.Context, tx *storage.Tx, q UpgradeQuote) (answer, error) {
-		o, sum, err := s.UpgradeTx(ctx, tx, q)
-		return answer{o, sum}, err
-	})
-	return a.order, a.summary, err
+	return ordering(ctx, s, q, s.UpgradeTx)
 }
 
 // UpgradeTx is [Service.Upgrade] within a commit.

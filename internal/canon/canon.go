@@ -191,7 +191,10 @@ func escapeOf(c byte) byte {
 // Scan is [ParseObject] for callers who write the object again themselves and
 // compare: it spares doing so twice.
 func Scan(b []byte, limit int) (map[string]any, error) {
-	v, err := scan(b, limit)
+	return object(scan(b, limit))
+}
+
+func object(v any, err error) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -241,15 +244,7 @@ func Parse(b []byte, limit int) (any, error) {
 
 // ParseObject is [Parse] for objects.
 func ParseObject(b []byte, limit int) (map[string]any, error) {
-	v, err := Parse(b, limit)
-	if err != nil {
-		return nil, err
-	}
-	o, ok := v.(map[string]any)
-	if !ok {
-		return nil, form("not an object")
-	}
-	return o, nil
+	return object(Parse(b, limit))
 }
 
 type parser struct {
