@@ -68,7 +68,8 @@ func validAnchorName(s string) bool {
 var ErrUntrusted = errors.New("evidence: anchor not trusted")
 
 // A Timestamper asks an RFC 3161 authority for a token over a digest, named
-// "SHA-256". It is the shape of the client of esign/pades.
+// "SHA-256", or "SHA-512" where evidence records are renewed under it. It is the
+// shape of the client of esign/pades.
 type Timestamper interface {
 	Timestamp(ctx context.Context, digest string, sum []byte) ([]byte, error)
 }
@@ -215,10 +216,11 @@ func (r anchorRecord) summed() anchorRecord {
 
 func anchorID(size uint64, name string) string { return fmt.Sprintf("%016x-%s", size, name) }
 
-// Anchor asks for the final form of receipts that were pending, then submits
-// the newest checkpoint to the first anchor that accepts it, if the tree has
-// grown since the last one that was anchored, and reports whether it did. A failing anchor never blocks anything else; the next call tries
-// again. [Log.Run] calls it.
+// Anchor renews the evidence records that are due and asks for the final form of
+// receipts that were pending. Then it submits the newest checkpoint to the first
+// anchor that accepts it, if the tree has grown since the last one that was anchored,
+// and reports whether it did. A failing anchor never blocks anything else; the next
+// call tries again. [Log.Run] calls it.
 func (l *Log) Anchor(ctx context.Context) (bool, error) {
 	if len(l.anchors) == 0 {
 		return false, nil

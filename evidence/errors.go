@@ -7,7 +7,8 @@ import (
 
 // The classes of failure of this package.
 var (
-	// ErrDraft is a [Draft] that no event can be made of.
+	// ErrDraft is a [Draft] that no event can be made of, or another request that
+	// lacks something or has it malformed.
 	ErrDraft = errors.New("evidence: invalid draft")
 	// ErrType is an event type that the registry does not know, or a draft
 	// without what its type requires.
@@ -19,7 +20,7 @@ var (
 	// ErrTampered is stored evidence that contradicts itself. [*TamperError]
 	// names where.
 	ErrTampered = errors.New("evidence: stored chain was changed")
-	// ErrNotFound is an envelope without events.
+	// ErrNotFound is an envelope without events, or whatever else is not there.
 	ErrNotFound = errors.New("evidence: not found")
 	// ErrDocument is a document that is not what the events say.
 	ErrDocument = errors.New("evidence: document does not match its event")

@@ -215,7 +215,8 @@ func next(a Application, s Step) (Application, error) {
 // costs in one commit: a unit is reserved at Accepted, captured at Issued, given
 // back at Refused. Where units are short at Accepted the application is
 // Refused(NotPaid) instead, which is an answer and no error. Repeating a step
-// that was made answers the same. It fails with [ErrNotFound] or [ErrStage].
+// that was made answers the same. It fails with [ErrDraft] without id or actor,
+// [ErrNotFound], [ErrStage], or the error of the Meter.
 func (l *Log) AdvanceTx(ctx context.Context, tx *storage.Tx, tenant, id string, s Step) (Application, error) {
 	if tenant == "" || id == "" || s.Actor.ID == "" {
 		return Application{}, fmt.Errorf("%w: step", ErrDraft)

@@ -39,6 +39,7 @@ type Config struct {
 	Former []string
 	// Anchors bind checkpoints to somebody outside; without one the verdict on
 	// a bundle is INDETERMINATE. The first that accepts a checkpoint is enough.
+	// nil are those of esign.New: its TSA, if it has one.
 	Anchors []Anchor
 	// Store keeps chains and tree. Required; esign.New fills it.
 	Store storage.Store
@@ -48,7 +49,7 @@ type Config struct {
 	// and "SHA-384": evidence records are carried on under SHA-512 180 days
 	// before (RFC 4998 §5.2). nil retires none.
 	Retire map[string]time.Time
-	// Meter charges for reports; nil charges nothing.
+	// Meter charges for reports; nil charges nothing, but esign.New fills it.
 	Meter Meter
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time

@@ -19,9 +19,6 @@ const (
 	renewDigest = "SHA-512" // what follows a digest that retires
 	renewBatch  = 512       // records that one timestamp renews
 	renewBytes  = 64 << 20  // of manifests that are held for one timestamp, but for the last of them
-
-	// TypeRenewed on the chain "log" of the deployment tells of renewals.
-	TypeRenewed = "evidence.renewed"
 )
 
 // renewAt is when a timestamp is to be renewed: well before its certificate ends

@@ -22,6 +22,8 @@ const (
 const (
 	TypeBeat  = "log.beat"  // the hourly heartbeat
 	TypeAlarm = "log.alarm" // anchoring has failed for long
+	// TypeRenewed tells how many evidence records were renewed.
+	TypeRenewed = "evidence.renewed"
 	// TypeAccess follows a heartbeat: where access logs of the vault end, of those that
 	// grew since the last one.
 	TypeAccess = "log.access"

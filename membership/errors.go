@@ -32,7 +32,8 @@ var (
 	ErrSeats = coded.New("seats", "membership: no seat left")
 	// ErrCatalogue says that an item was changed under a version that was sold.
 	ErrCatalogue = coded.New("catalogue_changed", "membership: a version of an item was changed")
-	// ErrNoCatalogue says that the service runs unmetered and sells nothing.
+	// ErrNoCatalogue says that the service runs unmetered: it sells nothing, and
+	// whatever deals with orders, terms or seats fails with it.
 	ErrNoCatalogue = coded.New("no_catalogue", "membership: no catalogue")
 	// ErrOverflow says that an amount or a date does not fit.
 	ErrOverflow = coded.New("overflow", "membership: overflow")

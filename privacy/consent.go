@@ -45,7 +45,8 @@ var consents = storage.Kind[consentRecord]{Name: "privacy.consent", Schema: 1}
 // ConsentTx records a consent under its id. The same again changes nothing;
 // other content under the id is [ErrConflict], and so is another digest than that
 // of the notice, where it was published. An act that the notice does not take is
-// [ErrAct].
+// [ErrAct], a purpose that is not declared [ErrPurpose], and a malformed consent, or
+// more than 500 of one subject, [ErrInvalid].
 func (v *Vault) ConsentTx(ctx context.Context, tx *storage.Tx, s Subject, c Consent) error {
 	if err := s.check(); err != nil {
 		return err

@@ -53,7 +53,9 @@ type Disclosing struct {
 
 // DiscloseTx puts a disclosure on the access log of its subject, in the commit
 // that discloses (T46 P04 P14 P15). Without a basis, or without the consent it
-// claims, it fails with [ErrBasis] or [ErrNoConsent], and nothing may be given.
+// claims, it fails with [ErrBasis] or [ErrNoConsent], and nothing may be given; nor
+// where it fails with [ErrNoAccessor], [ErrPurpose], [ErrInvalid], or with
+// [ErrNotFound] for a subject of another tenant than the accessor's.
 func (v *Vault) DiscloseTx(ctx context.Context, tx *storage.Tx, s Subject, d Disclosing) error {
 	a, err := accessorOf(ctx)
 	if err != nil {

@@ -133,7 +133,7 @@ type SubmitResult struct {
 	Segments    int           // the provider's count; 0: not told. The charge stays ours.
 	Code        string        // the provider's code, for operators
 	Cause       Cause         // with Rejected
-	RetryAfter  time.Duration // with Throttled; 0: a minute
+	RetryAfter  time.Duration // with Throttled; below a minute, 0 too, it is one
 }
 
 // A Query asks a provider what became of an Unknown or Accepted text.

@@ -12,8 +12,8 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// Config makes a Service. esign.New fills Store, Vault, Quota, Events, Resolve
-// and Now where they are empty.
+// Config makes a Service. esign.New fills Store, Vault, Quota, Resolve, Events, Now
+// and Logger, of which Resolve and Events must be nil, and Terms where it is nil.
 type Config struct {
 	// Store keeps messages, challenges and limits. Required.
 	Store storage.Store
@@ -65,7 +65,7 @@ type Policy struct {
 	QuietDefers   bool          // marketing between 20:00 and 08:00 waits until 08:00, else it is refused
 	Timeout       time.Duration // of one submission; zero: 20 s, at most a minute
 	Tries         int           // submissions of one text, each after a definitive no; zero: 4
-	QueueLife     time.Duration // a notice not handed over by then is dropped; zero: 24 h
+	QueueLife     time.Duration // a notice not handed over by then is dropped; zero: 24 h, at most 72 h
 	Workers       int           // texts submitted side by side; zero: 4
 	// Keep is how long a final text, and its code, is kept after it was queued: seven
 	// days to five years; zero: 180 days. The tallies of its days stay (S24).
