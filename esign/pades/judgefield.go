@@ -32,16 +32,25 @@ func (d *differ) judgeField(num uint32, a, b *pdf.Dict) error {
 		}
 		if class != ChangesNone {
 			c := d.report(num, string(k), class, note)
-			c.field, c.risky = name, k == "AP" && d.redrawn(x)
+			c.field, c.risky = name, class == ChangesForm && d.redrawn(x, a, b, k)
 		}
 	}
 	return nil
 }
 
-// redrawn reports whether a field keeps its value, so that nobody filled it and a
-// new look shows another one (a shadow attack by replacing).
-func (d *differ) redrawn(x *pdf.Field) bool {
-	return x != nil && (x.Type == "Tx" || x.Type == "Ch") && !pdf.IsNull(x.Value) && !d.filled(x)
+// redrawn reports whether a field that nobody filled looks otherwise, so that it
+// shows another value than it has (a shadow attack by replacing), or a signature
+// that is none. Push buttons have no value but their look.
+func (d *differ) redrawn(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) bool {
+	switch {
+	case x == nil || k != "AP" && (k != "MK" || x.Type != "Sig"):
+		return false
+	case x.Type == "Sig":
+		return true
+	case x.Type == "Btn":
+		return x.Flags&flagPushbutton == 0 && !d.filled(x) && d.same(a.Get("AS"), b.Get("AS"))
+	}
+	return !pdf.IsNull(x.Value) && !d.filled(x)
 }
 
 func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Changes, string) {

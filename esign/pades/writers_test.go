@@ -22,8 +22,12 @@ func TestLaterRevisionsOfOthers(t *testing.T) {
 		"<< /Type /Annot /Subtype /Widget /Parent 15 0 R /V (own) /Rect [72 370 300 390] /P 3 0 R /F 4 >>")
 	d.objects[0] = strings.Replace(d.objects[0], "/X-Unknown", "/DSS 18 0 R /X-Unknown", 1)
 	d.objects = append(d.objects, "<< /Type /DSS /Certs [19 0 R] /VRI << /00 << /Cert [19 0 R] >> /01 << /Cert [19 0 R] >> >> >>", stream("", "certificate"))
-	doc := sign(t, d.classic(), s, s.spec())
+	d.objects = append(d.objects, "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Empty) /Rect [300 100 400 160] /P 3 0 R /F 4 >>")
+	d.objects[5] = strings.Replace(d.objects[5], "15 0 R]", "15 0 R 20 0 R]", 1)
+	d.objects[2] = strings.Replace(d.objects[2], "17 0 R]", "17 0 R 20 0 R]", 1)
 	spec := s.spec()
+	spec.Field = "Sig1"
+	doc := sign(t, d.classic(), s, spec)
 	spec.Certify = 3
 	annotated := sign(t, d.classic(), s, spec)
 
@@ -50,6 +54,10 @@ func TestLaterRevisionsOfOthers(t *testing.T) {
 		"nameless field removed, P=3":       {annotated, map[int]string{3: widgetsOf("16 0 R"), 15: strings.Replace(split, " 17 0 R", "", 1)}, pades.ChangesOther, pades.Failed},
 		"font alone":                        {doc, map[int]string{16: otherFont}, pades.ChangesOther, pades.Failed},
 		"shadow: another look, same value":  {doc, map[int]string{7: otherLook, 60: look}, pades.ChangesForm, pades.Indeterminate},
+		"shadow: another look, same state":  {doc, map[int]string{8: strings.Replace(d.objects[7], "/Off 13", "/Off 12", 1)}, pades.ChangesForm, pades.Indeterminate},
+		"state, and how it looks":           {doc, map[int]string{8: strings.Replace(strings.Replace(d.objects[7], "/AS /Off", "/AS /Yes /V /Yes", 1), "/Off 13", "/Off 12", 1)}, pades.ChangesForm, pades.Passed},
+		"button's look":                     {doc, map[int]string{14: strings.Replace(d.objects[13], "/F 4", "/F 4 /AP << /N 60 0 R >>", 1), 60: look}, pades.ChangesForm, pades.Passed},
+		"look of a signature that is none":  {doc, map[int]string{20: strings.Replace(d.objects[19], "/F 4", "/F 4 /AP << /N 60 0 R >>", 1), 60: look}, pades.ChangesForm, pades.Indeterminate},
 		"type of the DSS is something else": {doc, map[int]string{18: strings.Replace(d.objects[17], "/Type /DSS", "/Type /Page", 1)}, pades.ChangesOther, pades.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
