@@ -352,7 +352,8 @@ type ResendRequest struct {
 
 // Resend queues the same code again: not within 60 s of the last text, three
 // texts a challenge at most, and with no fresh attempts. It fails with
-// [ErrCode] if the challenge is over, and with [*LimitError].
+// [ErrCode] if the challenge is over or unknown, with [*LimitError], and further
+// as [Service.ChallengeTx] does.
 func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, error) {
 	if err := checkIDs(q.Tenant, q.ID); err != nil {
 		return ChallengeRef{}, err
