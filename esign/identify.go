@@ -336,10 +336,11 @@ func providerID(s string) string {
 	return s
 }
 
-// digestOnly is a SHA-256 in hex, or nothing.
+// digestOnly is a SHA-256 in lower-case hex, or nothing.
 func digestOnly(s string) string {
-	if b, err := hex.DecodeString(s); err != nil || len(b) != sha256.Size {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != sha256.Size {
 		return ""
 	}
-	return s
+	return hex.EncodeToString(b)
 }

@@ -74,7 +74,7 @@ type ReportRequest struct {
 // An Authority is the ground on which somebody who is no party is answered (T49).
 type Authority struct {
 	Basis    privacy.LegalBasis // law, court or authority
-	Document string             // SHA-256 of the order, 64 hexadecimal digits
+	Document string             // SHA-256 of the order, 64 lower-case hexadecimal digits
 	Approver string             // the second person who agreed
 }
 
@@ -164,8 +164,8 @@ func (s *Service) reported(ctx context.Context, a Actor, r ReportRequest) (Envel
 		return Envelope{}, badField("authority.basis", "must be law, court or authority")
 	case g.Approver == "" || g.Approver == a.Account:
 		return Envelope{}, badField("authority.approver", "must be a second person")
-	case digestOnly(g.Document) == "":
-		return Envelope{}, badField("authority.document", "must be a SHA-256 in hexadecimal")
+	case g.Document == "" || digestOnly(g.Document) != g.Document:
+		return Envelope{}, badField("authority.document", "must be a SHA-256 in lower-case hexadecimal")
 	}
 	if err := checkID("envelope", r.Envelope); err != nil {
 		return Envelope{}, err

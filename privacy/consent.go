@@ -27,7 +27,7 @@ type Consent struct {
 	Scope    string    `json:"scope,omitempty"`  // service or integrator it is for; empty: all
 	Notice   string    `json:"notice"`           // id of the notice shown
 	Version  string    `json:"version"`          // its version
-	Digest   string    `json:"digest"`           // SHA-256 of its text, hexadecimal
+	Digest   string    `json:"digest"`           // SHA-256 of its text, 64 lower-case hexadecimal digits
 	Act      Act       `json:"act"`              // sensitive data needs ActConfirm
 	Channel  string    `json:"channel"`          // where: app, web, paper
 	Source   string    `json:"source,omitempty"` // who handed the data in, if not the subject

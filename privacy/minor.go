@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -23,7 +22,7 @@ var guardians = storage.Kind[Guardian]{Name: "privacy.guardian", Schema: 1}
 // GuardTx puts a guardian on record for an account. The first record is the one
 // kept; another is [ErrConflict].
 func (t *Terms) GuardTx(_ context.Context, tx *storage.Tx, tenant, account string, g Guardian) error {
-	if sum, err := hex.DecodeString(g.Document); err != nil || len(sum) != 32 || !okID(tenant) || !okID(account) || !okID(g.By) || g.By == account {
+	if !isDigest(g.Document) || !okID(tenant) || !okID(account) || !okID(g.By) || g.By == account {
 		return fmt.Errorf("%w: guardian", ErrInvalid)
 	}
 	had, ok, err := guardians.Get(tx, tenant, account)

@@ -43,7 +43,7 @@ type Disclosing struct {
 	Fields    []Field    // what
 	Why       Purpose    // what for
 	Basis     LegalBasis // on what ground
-	// Document is the SHA-256 of the order or agreement, 64 hexadecimal digits. A
+	// Document is the SHA-256 of the order or agreement, 64 lower-case hexadecimal digits. A
 	// third party that the service needs gets nothing without the agreement that
 	// binds it to confidentiality (P14); else it may be empty.
 	Document string

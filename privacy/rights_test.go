@@ -39,6 +39,9 @@ func TestConsent(t *testing.T) {
 	other := general
 	other.Version = "v2"
 	require.ErrorIs(t, give(other), privacy.ErrConflict)
+	other = consent("c9", "", privacy.ActTick, privacy.PurposeDelivery)
+	other.Digest = strings.Repeat("AB", 32)
+	require.ErrorIs(t, give(other), privacy.ErrInvalid, "a digest has one form")
 	require.NoError(t, has(privacy.PurposeDelivery, "", privacy.ClassPersonal))
 	require.NoError(t, has(privacy.PurposeDelivery, "sms", privacy.ClassPersonal), "a general consent serves every scope")
 	require.ErrorIs(t, has(privacy.PurposeIdentity, "", privacy.ClassPersonal), privacy.ErrNoConsent, "P13 another purpose")

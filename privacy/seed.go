@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -271,7 +272,7 @@ func (v *Vault) takeSeed(tx *storage.Tx, row *eventSeeds, s Subject, c Context) 
 		return seedBody{}, err
 	}
 	body, err := v.openSeed(tx, x, c)
-	if isNotFound(err) {
+	if errors.Is(err, ErrNotFound) {
 		return seedBody{}, nil
 	}
 	if err != nil {

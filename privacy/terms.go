@@ -2,7 +2,7 @@ package privacy
 
 import (
 	"context"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,7 +119,7 @@ func (t *Terms) PublishTx(ctx context.Context, tx *storage.Tx, d Document) (Docu
 			d.Weakest = ActTick
 		}
 	}
-	if sum, err := hex.DecodeString(d.Digest); err != nil || len(sum) != 32 || hex.EncodeToString(sum) != d.Digest {
+	if !isDigest(d.Digest) {
 		return Document{}, fmt.Errorf("%w: document digest", ErrInvalid)
 	}
 	if !okID(d.Tenant) || !okID(d.ID) || !okID(d.Version) || d.Weakest.strength() == 0 {
@@ -246,7 +246,7 @@ func (t *Terms) Accept(ctx context.Context, a Acceptance) (Acceptance, error) {
 // the zero Acceptance.
 func (t *Terms) AcceptedTx(tx *storage.Tx, tenant, account, document string) (Acceptance, error) {
 	d, err := t.CurrentTx(tx, tenant, document)
-	if isNotFound(err) {
+	if errors.Is(err, ErrNotFound) {
 		return Acceptance{}, nil
 	}
 	if err != nil {
@@ -267,7 +267,8 @@ func (t *Terms) AcceptedTx(tx *storage.Tx, tenant, account, document string) (Ac
 // documents that want a stronger act.
 func (t *Terms) UseTx(ctx context.Context, tx *storage.Tx, tenant, account, document, client string) (Acceptance, error) {
 	a, err := t.AcceptedTx(tx, tenant, account, document)
-	if e, ok := asNotAccepted(err); ok && e.Weakest == ActUse {
+	var e *NotAcceptedError
+	if errors.As(err, &e) && e.Weakest == ActUse {
 		return t.AcceptTx(ctx, tx, Acceptance{Tenant: tenant, Account: account, Document: document, Version: e.Version,
 			Act: ActUse, Client: client})
 	}

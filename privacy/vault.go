@@ -13,9 +13,6 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// MaxID bounds the ids of subjects, accounts, documents and envelopes, in bytes.
-const MaxID = 64
-
 // A Subject is a person or an organisation inside one tenant. The same person
 // in two tenants is two subjects with two keys.
 type Subject struct {
