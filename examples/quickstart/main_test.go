@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,7 +31,8 @@ func play(t *testing.T, pdf, dir string) error {
 
 func TestQuickstart(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, play(t, "", dir))
+	var began bytes.Buffer
+	require.NoError(t, run(t.Context(), &began, "", dir, "2026-03-02T09:00:00Z"))
 	first, err := os.ReadFile(filepath.Join(dir, "signed.pdf"))
 	require.NoError(t, err)
 	require.Len(t, pdftest.Signatures(t, first), 2)
@@ -43,6 +45,13 @@ func TestQuickstart(t *testing.T) {
 		assert.Equal(t, sha256.Sum256(first), sha256.Sum256(second))
 		assert.Contains(t, told.String(), "answered as before")
 		assert.Equal(t, 4, strings.Count(told.String(), "capture "), "two units, shown twice")
+		events := func(told bytes.Buffer) int {
+			m := regexp.MustCompile(`evidence\.esev: (\d+) events`).FindStringSubmatch(told.String())
+			require.NotNil(t, m)
+			n, _ := strconv.Atoi(m[1])
+			return n
+		}
+		assert.Equal(t, events(began)+2, events(told), "as README says: contract and evidence were exported again")
 	})
 	t.Run("qpdf", func(t *testing.T) {
 		out, code := pdftest.Tool(t, "qpdf", "--check", filepath.Join(dir, "signed.pdf"))
