@@ -154,7 +154,7 @@ func (s *Service) draft(ctx context.Context, tx *storage.Tx, a Actor, d Draft, o
 // content is the envelope that a draft describes, with its contacts sealed.
 func (s *Service) content(ctx context.Context, tx *storage.Tx, a Actor, d Draft) (Envelope, []evidence.Personal, error) {
 	env := Envelope{Tenant: a.Tenant, ID: d.ID, Kind: or(d.Kind, Ordinary), Owner: Party{Account: a.Account, Org: a.Org},
-		Title: or(d.Title, d.ID), Ref: d.Ref, Stages: d.Stages, Fields: d.Fields, Deadline: d.Deadline, SignerPays: d.SignerPays,
+		Title: or(d.Title, d.ID), Ref: d.Ref, Stages: d.Stages, Fields: d.Fields, Deadline: micro(d.Deadline), SignerPays: d.SignerPays,
 		NoLate: d.NoLate, Rules: s.policy.Rules}
 	for i, doc := range d.Documents {
 		if len(doc.Segments) != 1 || !blobOf(a.Tenant, doc.Segments[0].Blob) {
@@ -226,11 +226,6 @@ func (e *Envelope) served() error {
 		if f.Page < 0 || f.Page > doc.Pages {
 			return badField(at("fields", i, "page"), "is not in the document")
 		}
-		for _, c := range f.Rect {
-			if math.IsNaN(c) || math.IsInf(c, 0) || math.Abs(c) > 1e6 {
-				return badField(at("fields", i, "rect"), "is not a place on a page")
-			}
-		}
 		w, h := f.Rect[2]-f.Rect[0], f.Rect[3]-f.Rect[1]
 		switch {
 		case f.Rect == [4]float64{}: // invisible
@@ -256,7 +251,7 @@ const maxStamp = 1000
 func (s *Service) invite(ctx context.Context, tx *storage.Tx, a Actor, env string, i int, inv Invitee, kind Kind) (Recipient, []evidence.Personal, error) {
 	r := Recipient{ID: inv.ID, Role: or(inv.Role, RolePerson), Order: inv.Order, Party: inv.Party, Channel: inv.Channel,
 		Consent: inv.Consent, View: identity.OrdinaryView, Sign: identity.OrdinarySign, Documents: inv.Documents,
-		Reading: inv.Reading, NoDecline: inv.NoDecline, Deadline: inv.Deadline, Timing: inv.Timing}
+		Reading: inv.Reading, NoDecline: inv.NoDecline, Deadline: micro(inv.Deadline), Timing: inv.Timing}
 	if r.Role != RoleCC {
 		r.Order = or(r.Order, 1)
 	}
@@ -310,8 +305,33 @@ func (s *Service) invite(ctx context.Context, tx *storage.Tx, a Actor, env strin
 	return r, known, nil
 }
 
+// recordable refuses instants and places that no record can hold, which would have
+// no intent either.
+func (d Draft) recordable() error {
+	bad := func(t time.Time) bool { y := t.UTC().Year(); return y < 0 || y > 9999 }
+	if bad(d.Deadline) {
+		return badField("deadline", "is not in the years 0 to 9999")
+	}
+	for i, r := range d.Recipients {
+		if bad(r.Deadline) {
+			return badField(at("recipients", i, "deadline"), "is not in the years 0 to 9999")
+		}
+	}
+	for i, f := range d.Fields {
+		for _, c := range f.Rect {
+			if math.IsNaN(c) || math.IsInf(c, 0) || math.Abs(c) > 1e6 {
+				return badField(at("fields", i, "rect"), "is not a place on a page")
+			}
+		}
+	}
+	return nil
+}
+
 // draftIntent stands for what a draft says.
 func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
+	if err := d.recordable(); err != nil {
+		return nil, err
+	}
 	type contact struct{ Name, Phone, Email string }
 	kept := struct {
 		Account, Org string
@@ -320,7 +340,11 @@ func (s *Service) draftIntent(a Actor, d Draft) (storage.Hex, error) {
 		Contacts     []contact
 	}{Account: a.Account, Org: a.Org, Draft: d}
 	kept.Draft.Documents, kept.Draft.Request = nil, ""
-	kept.Draft.Deadline = d.Deadline.UTC().Truncate(time.Microsecond)
+	kept.Draft.Deadline = micro(d.Deadline)
+	kept.Draft.Recipients = slices.Clone(d.Recipients)
+	for i := range d.Recipients {
+		kept.Draft.Recipients[i].Deadline = micro(d.Recipients[i].Deadline)
+	}
 	for _, doc := range d.Documents {
 		kept.Documents = append(kept.Documents, doc.ID+" "+doc.SHA256+" "+doc.SM3+" "+strconv.FormatInt(doc.Segments.Size(), 10))
 	}

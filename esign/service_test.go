@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,40 @@ func TestRepeat_SameIdSameAnswer(t *testing.T) {
 	assert.Equal(t, done, twice)
 	assert.Equal(t, quota.Units(1), w.lots(svc, "hr").Used)
 	w.verified(svc, "e1", 1)
+}
+
+// TestCreate_refuses_what_no_record_holds: instants and places that have no JSON are
+// bad input, no panic; and an instant is the same in every zone.
+func TestCreate_refuses_what_no_record_holds(t *testing.T) {
+	w := newSite(t)
+	svc := w.service()
+	w.buy(svc, "hr")
+	far := time.Date(10000, 6, 1, 0, 0, 0, 0, time.UTC)
+	for path, spoil := range map[string]func(*esign.Draft){
+		"deadline":               func(d *esign.Draft) { d.Deadline = far },
+		"recipients[0].deadline": func(d *esign.Draft) { d.Recipients[0].Deadline = far },
+		"fields[0].rect": func(d *esign.Draft) {
+			d.Fields = []esign.Field{{ID: "f", Recipient: "li", Type: esign.FieldSignature, Rect: [4]float64{0, 0, math.NaN(), 10}}}
+		},
+	} {
+		d := w.draft(svc, "e1", w.invitee("li", 1, esign.ChannelApp))
+		spoil(&d)
+		var bad *esign.FieldError
+		_, err := svc.Create(t.Context(), actor("hr"), d)
+		require.ErrorAs(t, err, &bad)
+		assert.Equal(t, path, bad.Field)
+		d.Request = "edit"
+		_, err = svc.Edit(t.Context(), actor("hr"), d)
+		require.ErrorAs(t, err, &bad)
+	}
+	d := w.draft(svc, "e1", w.invitee("li", 1, esign.ChannelApp))
+	d.Recipients[0].Deadline = w.clock().Add(time.Hour)
+	first, err := svc.Create(t.Context(), actor("hr"), d)
+	require.NoError(t, err)
+	d.Recipients[0].Deadline = d.Recipients[0].Deadline.In(time.FixedZone("", 8*3600))
+	again, err := svc.Create(t.Context(), actor("hr"), d)
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
 }
 
 // TestTenants_T07: nothing of one tenant is reachable by an id of another.

@@ -435,6 +435,24 @@ func TestSeats_windows_M4(t *testing.T) {
 
 // TestSeats_later_version_M4: a version that will hold for existing members bounds
 // the seats given before it does.
+// TestSeats_refuse_instants_that_no_record_holds: they are bad input, no panic; and
+// an instant is the same in every zone.
+func TestSeats_refuse_instants_that_no_record_holds(t *testing.T) {
+	k := newKit(t, nil)
+	k.buy("o1", "boss", "team")
+	for _, year := range []int{-1, 10000} {
+		for _, give := range []bool{true, false} {
+			_, err := k.seats(give, "s1", "li", time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC))
+			require.ErrorIs(t, err, membership.ErrRequest)
+		}
+	}
+	until := k.at.Add(time.Hour)
+	_, err := k.seats(true, "s2", "li", until)
+	require.NoError(t, err)
+	_, err = k.seats(true, "s2", "li", until.In(time.FixedZone("", 8*3600)))
+	require.NoError(t, err, "the same request again")
+}
+
 func TestSeats_later_version_M4(t *testing.T) {
 	for name, c := range map[string]struct {
 		item string

@@ -125,6 +125,7 @@ func (s *Service) GiveSeat(ctx context.Context, req SeatRequest) (Member, error)
 
 // GiveSeatTx is [Service.GiveSeat] within a commit.
 func (s *Service) GiveSeatTx(ctx context.Context, tx *storage.Tx, req SeatRequest) (Member, error) {
+	req.Until = req.Until.UTC().Truncate(time.Microsecond)
 	return s.seat(tx, "seat", req, func(m *Member, now time.Time) error {
 		lane := m.Lane(Team)
 		if !lane.End().After(now) {
@@ -153,7 +154,7 @@ func (s *Service) GiveSeatTx(ctx context.Context, tx *storage.Tx, req SeatReques
 		m.Seats = slices.DeleteFunc(m.Seats, func(seat Seat) bool {
 			return seat.Account == req.Account || !seat.Until.IsZero() && !seat.Until.After(now)
 		})
-		m.Seats = append(m.Seats, Seat{Account: req.Account, From: now, Until: req.Until.UTC().Truncate(time.Microsecond)})
+		m.Seats = append(m.Seats, Seat{Account: req.Account, From: now, Until: req.Until})
 		return nil
 	})
 }
@@ -189,6 +190,9 @@ func (s *Service) seat(tx *storage.Tx, op string, req SeatRequest, change func(*
 	}
 	if err := checkIDs(req.Tenant, req.ID, string(req.Team), string(req.Account)); err != nil {
 		return Member{}, err
+	}
+	if y := req.Until.UTC().Year(); y < 0 || y > 9999 { // no record holds it
+		return Member{}, badRequest("until", "not in the years 0 to 9999")
 	}
 	return once(tx, req.Tenant, req.ID, op, req, func() (Member, error) {
 		m, err := load(tx, req.Tenant, req.Team)

@@ -446,6 +446,26 @@ func TestGrant_edges(t *testing.T) {
 	require.ErrorIs(t, err, quota.ErrRequest, "a reason is required")
 }
 
+// TestGrant_refuses_instants_that_no_record_holds: they are bad input, no panic; and
+// an instant is the same in every zone.
+func TestGrant_refuses_instants_that_no_record_holds(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	req := quota.GrantRequest{Tenant: tenant, ID: "a", Account: "acc", Unit: quota.UnitSign, Units: 1}
+	for _, year := range []int{-1, 10000} {
+		far := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		req.From, req.Until = far, far.AddDate(1, 0, 0)
+		_, err := k.Grant(t.Context(), req)
+		require.ErrorIs(t, err, quota.ErrRequest)
+	}
+	req.From, req.Until = noon, noon.AddDate(1, 0, 0)
+	first, err := k.Grant(t.Context(), req)
+	require.NoError(t, err)
+	req.Until = req.Until.In(time.FixedZone("", 8*3600))
+	again, err := k.Grant(t.Context(), req)
+	require.NoError(t, err, "the same request again")
+	assert.Equal(t, first, again)
+}
+
 func TestMerge_edges(t *testing.T) {
 	k := newKit(t, quota.Config{NoAlerts: true})
 	grant := func(account quota.AccountID, id string, units quota.Units) {

@@ -75,6 +75,7 @@ func (l *Ledger) grant(tx *storage.Tx, op string, req GrantRequest) (Lot, error)
 	if err := checkGrant(req); err != nil {
 		return Lot{}, err
 	}
+	req.From, req.Until = instant(req.From), instant(req.Until)
 	sum := intent(op, req)
 	want := hex.EncodeToString(sum[:])
 	rec, ok, err := lots.Get(tx, req.Tenant, string(req.ID))
@@ -93,7 +94,7 @@ func (l *Ledger) grant(tx *storage.Tx, op string, req GrantRequest) (Lot, error)
 	}
 	lot := Lot{
 		ID: req.ID, Unit: req.Unit, Scope: sortScope(req.Scope), Priority: req.Priority, Source: req.Source,
-		From: instant(req.From), Until: instant(req.Until), Order: req.Order, Credited: o.at,
+		From: req.From, Until: req.Until, Order: req.Order, Credited: o.at,
 	}
 	if lot.Source == "" {
 		lot.Source = Bought
@@ -158,6 +159,11 @@ func checkGrant(req GrantRequest) error {
 		return badRequest("units", "must be above 0")
 	case req.Until.IsZero() == req.Term.IsZero():
 		return badRequest("until", "either an instant or a term")
+	}
+	for _, t := range []time.Time{req.From, req.Until} {
+		if y := t.UTC().Year(); y < 0 || y > 9999 { // no record holds it
+			return badRequest("from or until", "not in the years 0 to 9999")
+		}
 	}
 	switch req.Source {
 	case "", Bought, Given, Adjusted:

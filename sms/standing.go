@@ -107,7 +107,10 @@ func (s *Service) OrderTx(_ context.Context, tx *storage.Tx, o Order) (Standing,
 		return "", badRequest("id, reason and by of 1 to 64 bytes")
 	case o.Act == ActCorrect && o.Deadline.IsZero(), o.Act != ActCorrect && !o.Deadline.IsZero():
 		return "", badRequest("a correction, and nothing else, has a deadline")
+	case o.Deadline.UTC().Year() < 0, o.Deadline.UTC().Year() > 9999: // no record holds it
+		return "", badRequest("a deadline is in the years 0 to 9999")
 	}
+	o.Deadline = o.Deadline.UTC().Truncate(time.Microsecond)
 	return storage.Once(tx, storage.Key{Tenant: o.Tenant, Kind: "sms.order", ID: o.ID}, o, func() (Standing, error) {
 		r, _, err := standingRows.Get(tx, o.Tenant, standingID)
 		if err != nil {
@@ -118,7 +121,7 @@ func (s *Service) OrderTx(_ context.Context, tx *storage.Tx, o Order) (Standing,
 		if !ok {
 			return "", fmt.Errorf("%w: %s while %s", ErrState, o.Act, from)
 		}
-		r = standingRow{State: to, Deadline: o.Deadline.UTC().Truncate(time.Microsecond), Reason: o.Reason, By: o.By, At: now}
+		r = standingRow{State: to, Deadline: o.Deadline, Reason: o.Reason, By: o.By, At: now}
 		if err := s.audit(tx, o.Tenant, OperatorLog, AuditEntry{Who: o.By, What: "order." + string(o.Act), On: o.ID, Why: o.Reason}); err != nil {
 			return "", err
 		}

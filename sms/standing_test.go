@@ -62,6 +62,16 @@ func TestStandings(t *testing.T) {
 	}
 }
 
+// TestOrder_refuses_deadlines_that_no_record_holds: they are bad input, no panic.
+func TestOrder_refuses_deadlines_that_no_record_holds(t *testing.T) {
+	r := newRig(t)
+	for _, year := range []int{-1, 10000} {
+		_, err := r.Order(context.Background(), sms.Order{Tenant: tenant, ID: "o", Act: sms.ActCorrect, Reason: "spam", By: "op-1",
+			Deadline: time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)})
+		require.ErrorIs(t, err, sms.ErrRequest)
+	}
+}
+
 func TestStandingInTime(t *testing.T) {
 	ctx := context.Background()
 	r := newRig(t)
