@@ -280,6 +280,9 @@ func Text(t TextBox) ([]byte, error) {
 	if len(t.Lines) == 0 || len(t.Lines) > 8 {
 		return nil, fmt.Errorf("%w: 1 to 8 lines", ErrText)
 	}
+	if math.IsNaN(t.Size) {
+		return nil, ErrSize
+	}
 	widest := 0.0
 	for _, l := range t.Lines {
 		if err := check(l, 0, 128); err != nil {

@@ -220,6 +220,7 @@ func TestRefusals(t *testing.T) {
 		"no glyph":           {second(seal.Company(seal.CompanySeal{Name: "\U0003106c某"})), seal.ErrGlyph},
 		"serial":             {second(seal.Company(seal.CompanySeal{Name: "甲乙", Serial: "一二"})), seal.ErrText},
 		"no size":            {second(seal.Text(seal.TextBox{Lines: []string{"x"}})), seal.ErrSize},
+		"size not a number":  {second(seal.Text(seal.TextBox{Lines: []string{"x"}, W: 20, H: 20, Size: math.NaN()})), seal.ErrSize},
 		"huge":               {second(seal.Company(seal.CompanySeal{Name: "甲乙", Diameter: 1001})), seal.ErrSize},
 		"no lines":           {second(seal.Text(seal.TextBox{W: 10, H: 10})), seal.ErrText},
 		"a colour of no use": {second(seal.Text(seal.TextBox{Lines: []string{"x"}, W: 10, H: 10, Color: &seal.Color{2}})), seal.ErrSize},
