@@ -440,3 +440,44 @@ func TestAttackUnreadable(t *testing.T) {
 		check(t, verify(t, astray(doc, "9 1\n0000000003 00000 n"), s), "Sig1", expectation{verdict: pades.Indeterminate, integrity: pades.Intact, reason: pades.ErrRepaired})
 	})
 }
+
+// §6: a section with two entries for one object, of which readers take the one
+// or the other.
+func TestAttackTwoEntries(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	doc := sign(t, formDoc().classic(), s, s.spec())
+	all := startxrefPattern.FindAllSubmatch(doc, -1)
+	prev, old, evil := all[len(all)-1][1], bytes.Index(doc, []byte("\n5 0 obj"))+1, len(doc)
+	base := fmt.Appendf(bytes.Clone(doc), "5 0 obj\n%s\nendobj\n", stream("", evilText))
+	row := func(off int) string { return string([]byte{1, byte(off >> 16), byte(off >> 8), byte(off), 0}) }
+	for name, section := range map[string]string{
+		"table":  fmt.Sprintf("xref\n5 1\n%010d 00000 n \n5 1\n%010d 00000 n \ntrailer\n<< /Size 200 /Root 1 0 R /Prev %s >>\n", old, evil, prev),
+		"stream": fmt.Sprintf("61 0 obj\n%s\nendobj\n", stream(fmt.Sprintf("/Type /XRef /Size 200 /W [1 3 1] /Index [5 1 5 1] /Root 1 0 R /Prev %s", prev), row(old)+row(evil))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := fmt.Appendf(bytes.Clone(base), "%sstartxref\n%d\n%%%%EOF\n", section, len(base))
+			check(t, verify(t, b, s), "Sig1", expectation{verdict: pades.Failed, changes: pades.ChangesOther, reason: pades.ReasonChangedAfterSigning})
+		})
+	}
+}
+
+// §6, shadow attacks: what is drawn over what follows from the order of /Annots.
+func TestAttackOrderOfAnnotations(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	for p, want := range []expectation{
+		{verdict: pades.Indeterminate, reason: pades.ReasonChangedAfterSigning},
+		{verdict: pades.Failed, reason: pades.ReasonMDPViolation},
+		{verdict: pades.Failed, reason: pades.ReasonMDPViolation},
+		{verdict: pades.Indeterminate, reason: pades.ReasonChangedAfterSigning},
+	} {
+		spec := s.spec()
+		spec.Certify = p
+		doc := sign(t, formDoc().classic(), s, spec)
+		want.integrity, want.changes = pades.Intact, pades.ChangesAnnotation
+		b := revise(t, doc, "", map[int]string{3: strings.Replace(newest(t, doc, 3), "7 0 R 8 0 R", "8 0 R 7 0 R", 1)})
+		check(t, verify(t, b, s), "Sig1", want)
+	}
+}

@@ -71,9 +71,13 @@ func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, erro
 		if err != nil {
 			return nil, err
 		}
-		if e.Ref.Num != 0 {
-			nums[e.Ref.Num] = true
+		if e.Ref.Num == 0 {
+			continue
 		}
+		if nums[e.Ref.Num] && rev.Kind != pdf.Hybrid { // whose two sections are seen one by one
+			d.report(e.Ref.Num, "", ChangesOther, "the section has two entries for the object")
+		}
+		nums[e.Ref.Num] = true
 	}
 	if !new.doc.Continues(old.doc, rev) {
 		// The revision builds on something else than what stood there: what its

@@ -187,6 +187,7 @@ func (e *editor) edit(ed Edit) error {
 		}
 		f.Widgets = []pdf.Annot{{Ref: f.Ref, Dict: f.Dict}}
 		e.form.fields = append(e.form.fields, f)
+		e.form.byName = nil
 	}
 	for _, v := range ed.Values {
 		if err := e.fill(v); err != nil {

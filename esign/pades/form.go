@@ -89,6 +89,9 @@ type form struct {
 	doc    *pdf.Doc
 	fields []pdf.Field
 	signed []signedField
+
+	byName map[string]int   // the first field of a name; nil until asked for
+	values map[string][]int // the signed fields of a name; nil until asked for
 }
 
 // signedField is a signature field with a value.
@@ -185,13 +188,32 @@ func (f *form) locks() lockSet {
 
 // field finds a field by its full name.
 func (f *form) field(name string) *pdf.Field {
-	for i := range f.fields {
-		if f.fields[i].Name == name {
-			return &f.fields[i]
+	if f.byName == nil {
+		f.byName = make(map[string]int, len(f.fields))
+		for i := range f.fields {
+			if _, known := f.byName[f.fields[i].Name]; !known {
+				f.byName[f.fields[i].Name] = i
+			}
 		}
+	}
+	if i, ok := f.byName[name]; ok {
+		return &f.fields[i]
 	}
 	return nil
 }
+
+// signedAs returns the indices of the signed fields of a name.
+func (f *form) signedAs(name string) []int {
+	if f.values == nil && len(f.signed) > 0 {
+		f.values = make(map[string][]int, len(f.signed))
+		for i := range f.signed {
+			f.values[f.signed[i].Name] = append(f.values[f.signed[i].Name], i)
+		}
+	}
+	return f.values[name]
+}
+
+func (f *form) isSigned(name string) bool { return len(f.signedAs(name)) > 0 }
 
 // widgetPages maps annotations to the page, from 1, that lists them.
 func (f *form) widgetPages() (map[pdf.Ref]int, error) {

@@ -172,6 +172,25 @@ type view struct {
 	fields  map[uint32]*pdf.Field // by number of the field, its widgets
 	parents map[uint32]bool       // nodes of the field tree that are no fields
 	treeErr error                 // the page tree could not be walked to its end
+
+	below map[pdf.Ref][]*pdf.Field // see under; nil until asked for
+}
+
+// under returns the field ref and those below the node ref, in tree order.
+func (v *view) under(ref pdf.Ref) []*pdf.Field {
+	if v.below == nil {
+		v.below = map[pdf.Ref][]*pdf.Field{}
+		for i := range v.form.fields {
+			x := &v.form.fields[i]
+			v.below[x.Ref] = append(v.below[x.Ref], x)
+			for _, p := range x.Parents {
+				if p != x.Ref {
+					v.below[p] = append(v.below[p], x)
+				}
+			}
+		}
+	}
+	return v.below[ref]
 }
 
 func newView(d *pdf.Doc) (*view, error) {

@@ -404,8 +404,9 @@ func (v *verifier) inOwnRevision(s *signature) error {
 	if err != nil {
 		return err
 	}
-	for _, x := range f.signed {
-		if x.Name != s.report.Field || x.sig == nil {
+	for _, i := range f.signedAs(s.report.Field) {
+		x := f.signed[i]
+		if x.sig == nil {
 			continue
 		}
 		own, ok1 := x.sig.ValueSpan("Contents")

@@ -411,11 +411,7 @@ func (d *differ) judgeMembers(num uint32, key pdf.Name, a, b *pdf.Dict) error {
 // be a signature field signed in this revision.
 func (d *differ) newField(ref pdf.Ref) (Changes, string) {
 	class, name := ChangesNone, ""
-	for i := range d.new.form.fields {
-		x := &d.new.form.fields[i]
-		if x.Ref != ref && !slices.Contains(x.Parents, ref) {
-			continue
-		}
+	for _, x := range d.new.under(ref) {
 		name = x.Name
 		class = worse(class, d.signedHere(x))
 		if acts(x) {
@@ -438,10 +434,7 @@ func acts(x *pdf.Field) bool {
 
 // shown reports whether a new field, or one below a new node, has a place.
 func (d *differ) shown(ref pdf.Ref) bool {
-	for _, x := range d.new.form.fields {
-		if x.Ref != ref && !slices.Contains(x.Parents, ref) {
-			continue
-		}
+	for _, x := range d.new.under(ref) {
 		for _, w := range x.Widgets {
 			if visible(rectOf(d.new.doc, w.Dict)) {
 				return true
@@ -497,8 +490,9 @@ func (d *differ) signedHere(x *pdf.Field) Changes {
 	if x.Type != "Sig" {
 		return ChangesOther
 	}
-	for _, s := range d.new.form.signed {
-		if s.Name != x.Name || s.Ref != x.Ref || s.sig == nil {
+	for _, i := range d.new.form.signedAs(x.Name) {
+		s := d.new.form.signed[i]
+		if s.Ref != x.Ref || s.sig == nil {
 			continue
 		}
 		if s.sigRef.Num != 0 && !d.absent[s.sigRef.Num] {

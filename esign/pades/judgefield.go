@@ -205,7 +205,32 @@ func (d *differ) judgeAnnots(num uint32, a, b *pdf.Dict) error {
 			c.risky = riskyAnnot(d.new.doc, annot)
 		}
 	}
+	if reordered(was, is) {
+		d.report(num, "Annots", ChangesAnnotation, "annotations in another order").risky = true
+	}
 	return nil
+}
+
+// reordered reports whether two of the annotations that stayed changed places:
+// later ones are drawn over earlier ones, so that the order hides and shows.
+func reordered(was, is []pdf.Object) bool {
+	at := make(map[pdf.Ref]int, len(is))
+	for i, o := range is {
+		if ref, ok := o.(pdf.Ref); ok {
+			at[ref] = i
+		}
+	}
+	last := -1
+	for _, o := range was {
+		if ref, ok := o.(pdf.Ref); ok {
+			if i, stayed := at[ref]; stayed && i < last {
+				return true
+			} else if stayed {
+				last = i
+			}
+		}
+	}
+	return false
 }
 
 func (d *differ) resolved(v *view, o pdf.Object) *pdf.Dict {

@@ -210,15 +210,6 @@ func (p *plan) pick(op string) (*pdf.Field, error) {
 	return only, nil
 }
 
-func (f *form) isSigned(name string) bool {
-	for _, s := range f.signed {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // addField creates the field that will be signed.
 func (p *plan) addField(allowed restrictions) error {
 	e, s := &p.editor, p.spec

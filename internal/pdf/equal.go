@@ -17,7 +17,8 @@ func Equal(da *Doc, a Object, db *Doc, b Object) (bool, error) {
 	return c.equal(a, b, 0)
 }
 
-// maxCompare bounds the depth and the pairs of one comparison.
+// maxCompare bounds the pairs of references followed in one comparison. In all of a
+// file there may be a few times as many, and one for every 64 bytes.
 const maxCompare = 1 << 16
 
 type comparer struct {
@@ -43,7 +44,8 @@ func (c *comparer) equal(a, b Object, depth int) (bool, error) {
 		if c.seen == nil {
 			c.seen = make(map[[2]Ref]bool)
 		}
-		if len(c.seen) > maxCompare {
+		file := c.db.src.file
+		if file.pairs++; len(c.seen) > maxCompare || file.pairs > 4*maxCompare+file.src.size/64 {
 			return false, limit("compare", -1, "too many references")
 		}
 		c.seen[pair] = true

@@ -43,6 +43,7 @@ type Doc struct {
 	cache    cache
 	leaves   []leaf // the first pages, as far as they were met
 	work     int64  // see spend
+	pairs    int64  // of references compared in the file, see Equal
 	depth    int    // of objects being loaded
 	hint     *crypt
 	first    [2][windowSize]byte // what the windows begin with

@@ -90,3 +90,37 @@ func startOf(t *testing.T, d *pdf.Doc) int64 {
 	require.NoError(t, err)
 	return list[0].Start
 }
+
+// R1: an earlier revision takes nothing from later ones, though a section of it
+// says by an object of theirs where the one before stands.
+func TestAtTakesNothingOfLater(t *testing.T) {
+	t.Parallel()
+	b := []byte("%PDF-1.4\n")
+	at := map[string]int{}
+	put := func(name, text string) {
+		at[name] = len(b)
+		b = append(b, text+"\n"...)
+	}
+	put("catalog", "1 0 obj\n<< /Type /Catalog >>\nendobj")
+	put("good", "2 0 obj\n(good)\nendobj")
+	put("evil", "2 0 obj\n(evil)\nendobj")
+	table := func(name, two string) {
+		put(name, fmt.Sprintf("xref\n0 3\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \ntrailer\n<< /Size 4 /Root 1 0 R >>", at["catalog"], at[two]))
+	}
+	table("first", "good")
+	table("other", "evil")
+	newer := func(name, table, prev string) {
+		put(name+" prev", fmt.Sprintf("3 0 obj\n%d\nendobj", at[table]))
+		put(name, fmt.Sprintf("xref\n3 1\n%010d 00000 n \ntrailer\n<< /Size 4 /Root 1 0 R /Prev %s >>\nstartxref\n%d\n%%%%EOF", at[name+" prev"], prev, len(b)))
+	}
+	newer("second", "first", "3 0 R")
+	end := int64(len(b))
+	newer("third", "other", fmt.Sprint(at["second"]))
+	d, err := pdf.Open(bytes.NewReader(b), int64(len(b)), nil)
+	require.NoError(t, err)
+	o, err := d.Object(pdf.Ref{Num: 2})
+	require.NoError(t, err)
+	assert.Equal(t, "evil", string(o.(pdf.String).B))
+	_, err = d.At(end)
+	assert.Equal(t, pdf.CodeMalformed, pdf.CodeOf(err), "%v", err)
+}

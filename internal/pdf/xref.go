@@ -246,6 +246,11 @@ func (d *Doc) readChain(off int64) error {
 		if len(d.xref.sections) >= lim.Sections {
 			return limit("xref", off, "too many cross-reference sections")
 		}
+		if s := d.sectionOfFile(off); s != nil {
+			d.xref.sections = append(d.xref.sections, s)
+			off = s.prev
+			continue
+		}
 		s, err := d.readSection(off)
 		if err != nil {
 			return err
@@ -270,6 +275,59 @@ func (d *Doc) readChain(off int64) error {
 		off = s.prev
 	}
 	return nil
+}
+
+// sectionOfFile returns the section at off if it was read for the whole file,
+// lies in what d is of it, and depends on no object, which may be another one
+// there. Reading each for each revision would take the square of their number.
+func (d *Doc) sectionOfFile(off int64) *section {
+	f := d.src.file
+	if f == d || f.base != d.base || f.opt.Legacy != d.opt.Legacy {
+		return nil
+	}
+	// Sections mostly stand in the order of the chain.
+	list := f.xref.sections
+	i := sort.Search(len(list), func(i int) bool { return list[i].at <= off })
+	if i == len(list) || list[i].at != off {
+		return nil
+	}
+	for _, s := range []*section{list[i], list[i].hidden} {
+		if s != nil && (s.end > d.src.size || s.depends()) {
+			return nil
+		}
+	}
+	return list[i]
+}
+
+// depends reports whether an object says how the section is read.
+func (s *section) depends() bool {
+	for k, v := range s.trailer.All() {
+		if k != "Root" && k != "Info" && k != "Encrypt" && k != "ID" && refers(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// refers reports whether o is or holds a reference.
+func refers(o Object) bool {
+	switch v := o.(type) {
+	case Ref:
+		return true
+	case *Array:
+		for _, e := range v.All() {
+			if refers(e) {
+				return true
+			}
+		}
+	case *Dict:
+		for _, e := range v.All() {
+			if refers(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // physical makes an offset in the file a physical one.
