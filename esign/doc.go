@@ -51,6 +51,12 @@
 // event, error or log of this package. Nothing of one tenant is reachable by an
 // id of another.
 //
+// # Errors
+//
+// A refusal is a sentinel, such as [ErrNotFound], or a type that unwraps to one and
+// has the detail, such as [TurnError]; those of the parts come through as they are.
+// [ErrorCode] gives the stable code of any of them, for messages of the host's own.
+//
 // # Work outside, commit inside
 //
 // Each mutation has a Tx form for a commit of the host's own. Some methods have
