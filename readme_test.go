@@ -2,6 +2,8 @@ package countersign_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
 	"database/sql"
 	"io"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/countersign/countersign/esign"
+	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/storage"
 	"github.com/countersign/countersign/storage/sqlstore"
@@ -40,16 +43,19 @@ func TestReadmeIsTheExample(t *testing.T) {
 	}
 }
 
-// threeLines are the lines of both READMEs for whoever audits, sends within a
-// transaction, or writes a store: here so that they compile.
-func threeLines(ctx context.Context, t *testing.T, file io.ReaderAt, size int64, trusted *evidence.Trust,
+// fourLines are the lines of both READMEs for whoever signs a PDF, audits, sends
+// within a transaction, or writes a store: here so that they compile.
+func fourLines(ctx context.Context, t *testing.T, pdf io.ReaderAt, out io.Writer, chain []*x509.Certificate, key crypto.Signer,
+	file io.ReaderAt, size int64, trusted *evidence.Trust,
 	store *sqlstore.Store, sqlTx *sql.Tx, svc *esign.Service, hr esign.Actor, send esign.Send) {
+	signed, err := pades.Sign(ctx, pdf, size, out, pades.Spec{Chain: chain}, key, nil) // one PDF and your key, nothing else
+	require.NoError(t, err)
 	report, err := evidence.Verify(file, size, &evidence.VerifyOptions{Keys: trusted}) // no store, no network
 	require.NoError(t, err)
 	err = storage.Update(ctx, store.Bind(sqlTx), func(tx *storage.Tx) error { _, err := svc.SendTx(ctx, tx, hr, send); return err })
 	require.NoError(t, err)
 	storagetest.TestStore(t, func(t *testing.T) storage.Store { return mystore.Open(t.TempDir()) })
-	_ = report
+	_, _ = signed, report
 }
 
 var mystore struct {
@@ -58,17 +64,17 @@ var mystore struct {
 
 // TestReadmeLinesCompile: they are those above, to the letter.
 func TestReadmeLinesCompile(t *testing.T) {
-	_ = threeLines
+	_ = fourLines
 	src, err := os.ReadFile("readme_test.go")
 	require.NoError(t, err)
 	for _, name := range []string{"README.md", "README.zh-CN.md"} {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
-		_, rest, ok := strings.Cut(string(text), "```\nreport, err := ")
+		_, rest, ok := strings.Cut(string(text), "```\nsigned, err := ")
 		require.True(t, ok, name)
 		block, _, _ := strings.Cut(rest, "\n```")
-		lines := strings.Split("report, err := "+block, "\n")
-		require.Len(t, lines, 3, name)
+		lines := strings.Split("signed, err := "+block, "\n")
+		require.Len(t, lines, 4, name)
 		for _, line := range lines {
 			assert.Contains(t, string(src), "\n\t"+line+"\n", name)
 		}
