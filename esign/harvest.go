@@ -14,7 +14,7 @@ import (
 )
 
 // A harvest is evidence of a check that its provider forgets soon: it is asked
-// for, hashed and kept before that (B3).
+// for, hashed and kept before that.
 type harvest struct {
 	Kind    identity.SubjectKind `json:"kind"`
 	Subject string               `json:"subject"`

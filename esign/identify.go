@@ -171,7 +171,7 @@ func (s *Service) results(tx *storage.Tx, tenant string, kind identity.SubjectKi
 
 // standing is how far a row's identity goes for signing: its level, whether that
 // is enough, and until when. Whoever acts for an organisation needs what a
-// register confirms for both (B2).
+// register confirms for both.
 func (x *work) standing(r *Recipient, own []identity.Result) (f Facts, err error) {
 	now := x.tx.Now(x.s.now)
 	q := r.Sign

@@ -238,7 +238,7 @@ func TestCheck_H41_MemberPays(t *testing.T) {
 	require.ErrorIs(t, err, esign.ErrNotFound)
 }
 
-// TestCheck_Outcomes: what each answer costs and counts (B5).
+// TestCheck_Outcomes: what each answer costs and counts.
 func TestCheck_H40_T17_Outcomes(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -16,7 +16,7 @@ import (
 	"github.com/countersign/countersign/storage"
 )
 
-// checkLife is how long a check without an answer holds its unit (B5).
+// checkLife is how long a check without an answer holds its unit.
 const checkLife = 72 * time.Hour
 
 // checkRecord is a real-name check as it is kept.

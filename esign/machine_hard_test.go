@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/esign"
 )
 
-// The hard cases of envelopes.md, as far as the machine decides them.
+// Hard cases, as far as the machine decides them.
 
 func TestHard01FinalizingTwice(t *testing.T) {
 	w := sent(t, draft(signer("li", 1)))

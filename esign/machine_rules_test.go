@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/esign"
 )
 
-// Single rules of envelopes.md, by the ids of its tables.
+// Single rules, by the ids of testdata/machine.md.
 
 func TestE1CreateAgain(t *testing.T) {
 	d := draft(signer("li", 1))

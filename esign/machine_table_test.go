@@ -29,7 +29,7 @@ func TestTable(t *testing.T) {
 	assert.Equal(t, string(want), got)
 }
 
-// TestTableIsComplete: each row of the specification has a rule, each command
+// TestTableIsComplete: each id of the two tables has a rule, each command
 // too, and each rule can be told from those after it.
 func TestTableIsComplete(t *testing.T) {
 	seen := map[string]bool{}

@@ -209,7 +209,7 @@ func (x *subject) put(tx *storage.Tx) error {
 }
 
 // readable refuses who may not read a restricted subject, or any subject of a
-// tenant whose service is over (B3, T48).
+// tenant whose service is over (T48).
 func (x *subject) readable(tx *storage.Tx, a Accessor, why Purpose) error {
 	restricted, err := x.restricted(tx)
 	if err != nil || !restricted {

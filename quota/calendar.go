@@ -46,9 +46,9 @@ func (t Term) String() string {
 // term that follows it. The wall clock is that of Asia/Shanghai, the result is
 // UTC. Years and months keep the time of day and the anchor day, which is the
 // day of the month on which the chain began; a month too short for it ends on
-// its last day, and the next one returns to the anchor (§2.7 of the
-// specification). Anchor 0 means the day of from. Days are added last and,
-// where there are any, their result is the new anchor.
+// its last day, and the next one returns to the anchor. Anchor 0 means the day of
+// from. Days are added last and, where there are any, their result is the new
+// anchor.
 //
 // It fails with [ErrRequest] when t is zero or negative, or anchor is no day of
 // a month, and with [ErrOverflow] when the end lies beyond the year 9999.

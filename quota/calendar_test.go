@@ -27,7 +27,7 @@ func local(s string) time.Time {
 	return t
 }
 
-// TestTerm_H13_H44_calendar is the table of §2.7.
+// TestTerm_H13_H44_calendar is a table of ends across short months and leap years.
 func TestTerm_H13_H44_calendar(t *testing.T) {
 	for _, c := range []struct {
 		name, start string

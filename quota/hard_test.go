@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/quota"
 )
 
-// The hard cases of the specification, §2.5, by their names.
+// The hard cases: expiry, refunds, races and re-invitations where rules meet.
 
 func TestLotExpiresWhileHeld(t *testing.T) {
 	k := newKit(t, quota.Config{})

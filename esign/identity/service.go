@@ -327,9 +327,8 @@ const (
 // the provider said is not in it, as it may name a person.
 var ErrHarvest = coded.New("nothing_harvested", "identity: nothing harvested")
 
-// Harvest pulls the evidence that the provider of an ended flow still keeps
-// (B3). It fails with [ErrOff] where the provider keeps none, and with
-// [ErrHarvest].
+// Harvest pulls the evidence that the provider of an ended flow still keeps.
+// It fails with [ErrOff] where the provider keeps none, and with [ErrHarvest].
 func (s *Service) Harvest(ctx context.Context, f Flow) (got []Artifact, err error) {
 	h, ok := s.harvester(f.Provider)
 	if !ok {
@@ -431,7 +430,7 @@ func (c Claim) complete(m Method) error {
 }
 
 // local does what needs nobody else: age first, before anything is stored or
-// sent (P21), then the form of each value (B4).
+// sent (P21), then the form of each value.
 func (s *Service) local(ctx context.Context, c Claim, now time.Time) error {
 	ctx = s.vault.As(ctx, privacy.Accessor{Tenant: c.Subject.Tenant, Account: "identity", Role: "service"})
 	clear := func(v privacy.Value) (string, error) {

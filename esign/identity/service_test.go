@@ -100,7 +100,7 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// TestOrder: whatever fails earlier costs nothing and is told nobody (B5).
+// TestOrder: whatever fails earlier costs nothing and is told nobody.
 func TestOrder(t *testing.T) {
 	ctx := context.Background()
 	minor := withCheck("11010520101231002") // 15 at noon

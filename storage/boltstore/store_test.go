@@ -177,7 +177,7 @@ func TestBackup(t *testing.T) {
 	assert.Equal(t, "kept", string(recs[0].Data))
 }
 
-// architecture.md invariant 8: what is deleted can be made to leave the disk.
+// What is deleted can be made to leave the disk.
 func TestCompactDropsWhatWasDeleted(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "store.db"))
