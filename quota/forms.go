@@ -136,7 +136,7 @@ func putTerms(b []byte, h *holdRecord) []byte {
 func readHold(h *holdRecord, data string) error {
 	r := &reader{b: data}
 	r.schema(holdSchema)
-	terms := r.b
+	terms := r.at
 	has := r.bits(2)
 	h.Charged, h.Expires = has&1 != 0, time.Time{}
 	if has&2 != 0 {
@@ -152,7 +152,7 @@ func readHold(h *holdRecord, data string) error {
 	for i := range h.Lines {
 		getLine(r, &h.Lines[i])
 	}
-	h.terms = terms[:len(terms)-len(r.b)]
+	h.terms = data[terms:r.at]
 	h.Rev = r.unum()
 	for i := range h.Lines {
 		getState(r, &h.Lines[i])

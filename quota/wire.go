@@ -68,14 +68,18 @@ func bit(v bool, n int) byte {
 // reads a string, of which the texts are parts: one copy serves a whole record.
 type reader struct {
 	b   string
+	at  int // what was read of b: to move on writes no pointer, which has a price while memory is collected
 	err error
 }
+
+// left is how many bytes were not read.
+func (r *reader) left() int { return len(r.b) - r.at }
 
 func (r *reader) fail() {
 	if r.err == nil {
 		r.err = fmt.Errorf("%w: quota: record does not decode", storage.ErrCorrupt)
 	}
-	r.b = ""
+	r.at = len(r.b)
 }
 
 func (r *reader) num() int64 {
@@ -84,9 +88,9 @@ func (r *reader) num() int64 {
 }
 
 func (r *reader) unum() uint64 {
-	if len(r.b) > 0 && r.b[0] < 0x80 { // as nearly all are
-		n := uint64(r.b[0])
-		r.b = r.b[1:]
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // as nearly all are
+		n := uint64(r.b[r.at])
+		r.at++
 		return n
 	}
 	return r.manyBytes()
@@ -94,14 +98,14 @@ func (r *reader) unum() uint64 {
 
 func (r *reader) manyBytes() uint64 {
 	var n uint64
-	for i := range len(r.b) {
-		c := r.b[i]
+	for i := range r.left() {
+		c := r.b[r.at+i]
 		if i == binary.MaxVarintLen64-1 && c > 1 {
 			break
 		}
 		n |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
-			r.b = r.b[i+1:]
+			r.at += i + 1
 			return n
 		}
 	}
@@ -110,39 +114,23 @@ func (r *reader) manyBytes() uint64 {
 }
 
 func (r *reader) text() string {
-	if b := r.b; len(b) > 0 && int(b[0]) < len(b) && b[0] < 0x80 { // as nearly all are
-		r.b = b[1+b[0]:]
-		return b[1 : 1+b[0]]
-	}
 	n := r.unum()
-	if n > uint64(len(r.b)) {
+	if n > uint64(r.left()) {
 		r.fail()
 		return ""
 	}
-	s := r.b[:n]
-	r.b = r.b[n:]
-	return s
+	return r.take(int(n))
 }
 
-func (r *reader) bit() bool {
-	if len(r.b) == 0 || r.b[0] > 1 {
-		r.fail()
-		return false
-	}
-	v := r.b[0] == 1
-	r.b = r.b[1:]
-	return v
-}
+func (r *reader) bit() bool { return r.bits(1) == 1 }
 
 func (r *reader) time() time.Time {
 	b := r.take(8)
 	if r.err != nil {
 		return time.Time{}
 	}
-	var n int64
-	for i := range len(b) {
-		n = n<<8 | int64(b[i])
-	}
+	n := int64(b[0])<<56 | int64(b[1])<<48 | int64(b[2])<<40 | int64(b[3])<<32 |
+		int64(b[4])<<24 | int64(b[5])<<16 | int64(b[6])<<8 | int64(b[7])
 	if n == 0 {
 		return time.Time{}
 	}
@@ -154,13 +142,12 @@ func (r *reader) time() time.Time {
 
 // take reads n bytes.
 func (r *reader) take(n int) string {
-	if n > len(r.b) {
+	if n > r.left() {
 		r.fail()
 		return ""
 	}
-	s := r.b[:n]
-	r.b = r.b[n:]
-	return s
+	r.at += n
+	return r.b[r.at-n : r.at]
 }
 
 // bits reads a byte that says what follows; those from n on mean nothing.
@@ -176,7 +163,7 @@ func (r *reader) bits(n int) byte {
 // count reads the length of a list whose members take at least a byte each.
 func (r *reader) count() int {
 	n := r.unum()
-	if n > uint64(len(r.b)) {
+	if n > uint64(r.left()) {
 		r.fail()
 		return 0
 	}
@@ -220,7 +207,7 @@ func getList[T any](r *reader, old []T, get func(*reader, *T)) []T {
 // function, so that the reader of what is read all the time need not be allocated.
 func sized[T any](r *reader, old []T, least int) []T {
 	n := r.unum()
-	if n > uint64(len(r.b)/least) {
+	if n > uint64(r.left()/least) {
 		r.fail()
 		return nil
 	}
@@ -307,13 +294,13 @@ func (k *packed[T]) decode(rec storage.Record, v *T) (err error) {
 func (r *reader) schema(want int) {
 	if n := r.unum(); r.err == nil && n != uint64(want) {
 		r.err = fmt.Errorf("%w: quota: record has schema %d, this release reads %d", storage.ErrCorrupt, n, want)
-		r.b = ""
+		r.at = len(r.b)
 	}
 }
 
 // end is the reader's error, of bytes left over too.
 func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
+	if r.err == nil && r.left() > 0 {
 		r.fail()
 	}
 	return r.err

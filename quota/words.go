@@ -56,12 +56,12 @@ func putWord[S ~string](b []byte, s S) []byte {
 
 // word reads what putWord wrote.
 func (r *reader) word() string {
-	if len(r.b) == 0 || int(r.b[0]) >= len(words) {
+	if r.left() == 0 || int(r.b[r.at]) >= len(words) {
 		r.fail()
 		return ""
 	}
-	n := r.b[0]
-	if r.b = r.b[1:]; n == 0 {
+	n := r.b[r.at]
+	if r.at++; n == 0 {
 		return r.text()
 	}
 	return words[n]
