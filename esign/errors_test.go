@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/esign"
 	"github.com/countersign/countersign/esign/identity"
 	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/membership"
 	"github.com/countersign/countersign/privacy"
 	"github.com/countersign/countersign/quota"
@@ -54,7 +55,7 @@ func TestErrors(t *testing.T) {
 		"code_not_accepted": sms.ErrCode, "proof_not_accepted": sms.ErrProof, "limited": &sms.LimitError{Scope: "code"},
 		"template_not_approved": sms.ErrNotApproved, "terms_not_accepted": privacy.ErrNotAccepted, "legal_hold": privacy.ErrHeld,
 		"subject_restricted": privacy.ErrRestricted, "insufficient_units": &quota.InsufficientError{}, "seats": membership.ErrSeats,
-		"too_many_attempts": identity.ErrAttempts, "intent_mismatch": storage.ErrIntentMismatch, "contended": storage.ErrContended,
+		"too_many_attempts": identity.ErrAttempts, "report_unpaid": evidence.ErrUnpaid, "intent_mismatch": storage.ErrIntentMismatch, "contended": storage.ErrContended,
 		"FIELD_SIGNED": &pades.Error{Code: pades.ErrFieldSigned},
 	}
 	for code, err := range parts {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/internal/tsp"
 	"github.com/countersign/countersign/storage"
 )
@@ -65,7 +66,7 @@ func validAnchorName(s string) bool {
 
 // ErrUntrusted is a receipt that is right in itself, by a key or root that the
 // options do not trust. Verify returns it with the Attestation it would be.
-var ErrUntrusted = errors.New("evidence: anchor not trusted")
+var ErrUntrusted = coded.New("anchor_untrusted", "evidence: anchor not trusted")
 
 // A Timestamper asks an RFC 3161 authority for a token over a digest, named
 // "SHA-256", or "SHA-512" where evidence records are renewed under it. It is the

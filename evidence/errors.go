@@ -1,41 +1,43 @@
 package evidence
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/countersign/countersign/internal/coded"
 )
 
-// The classes of failure of this package.
+// The classes of failure of this package. esign.ErrorCode gives the stable code of
+// each.
 var (
 	// ErrDraft is a [Draft] that no event can be made of, or another request that
 	// lacks something or has it malformed.
-	ErrDraft = errors.New("evidence: invalid draft")
+	ErrDraft = coded.New("request_invalid", "evidence: invalid draft")
 	// ErrType is an event type that the registry does not know, or a draft
 	// without what its type requires.
-	ErrType = errors.New("evidence: event type")
+	ErrType = coded.New("event_type", "evidence: event type")
 	// ErrSealed is an event that may not follow the chain seal.
-	ErrSealed = errors.New("evidence: chain is sealed")
+	ErrSealed = coded.New("chain_sealed", "evidence: chain is sealed")
 	// ErrForm is bytes that are not the one form of an event.
-	ErrForm = errors.New("evidence: not an event in canonical form")
+	ErrForm = coded.New("event_form", "evidence: not an event in canonical form")
 	// ErrTampered is stored evidence that contradicts itself. [*TamperError]
 	// names where.
-	ErrTampered = errors.New("evidence: stored chain was changed")
+	ErrTampered = coded.New("tampered", "evidence: stored chain was changed")
 	// ErrNotFound is an envelope without events, or whatever else is not there.
-	ErrNotFound = errors.New("evidence: not found")
+	ErrNotFound = coded.New("not_found", "evidence: not found")
 	// ErrDocument is a document that is not what the events say.
-	ErrDocument = errors.New("evidence: document does not match its event")
+	ErrDocument = coded.New("document_mismatch", "evidence: document does not match its event")
 	// ErrLoss is a committed value that the vault has lost without an erasure
 	// on record.
-	ErrLoss = errors.New("evidence: committed value lost without explanation")
+	ErrLoss = coded.New("value_lost", "evidence: committed value lost without explanation")
 	// ErrTooLarge is a bundle beyond 65 535 entries or 4 GiB, or an entry beyond
 	// what a verifier reads of its kind.
-	ErrTooLarge = errors.New("evidence: too large for a bundle")
+	ErrTooLarge = coded.New("bundle_too_large", "evidence: too large for a bundle")
 	// ErrTrust is a trust file that cannot be read.
-	ErrTrust = errors.New("evidence: trust file")
+	ErrTrust = coded.New("trust_file", "evidence: trust file")
 	// ErrUnreadable is input that is no bundle at all.
-	ErrUnreadable = errors.New("evidence: not a bundle")
+	ErrUnreadable = coded.New("not_a_bundle", "evidence: not a bundle")
 	// ErrNote is a signed note, checkpoint or proof that is not in its one form.
-	ErrNote = errors.New("evidence: malformed note")
+	ErrNote = coded.New("note_malformed", "evidence: malformed note")
 )
 
 // A TamperError names the smallest event that cannot be right. It is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -57,10 +58,10 @@ const (
 )
 
 // ErrStage is a step that the stages do not allow.
-var ErrStage = errors.New("evidence: report stage")
+var ErrStage = coded.New("report_stage", "evidence: report stage")
 
 // ErrUnpaid is what a [Meter] answers when units are short.
-var ErrUnpaid = errors.New("evidence: report not paid")
+var ErrUnpaid = coded.New("report_unpaid", "evidence: report not paid")
 
 // A Meter charges for reports; esign wires it to the quota of kind
 // evidence.report. Each method joins the commit that changes the stage, is

@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
-	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/storage"
 )
 
@@ -32,7 +32,7 @@ const receiptVersion = 1
 
 // ErrReceipt is a receipt that proves nothing: malformed, or not signed by a
 // trusted key of its log.
-var ErrReceipt = errors.New("evidence: receipt proves nothing")
+var ErrReceipt = coded.New("receipt_proves_nothing", "evidence: receipt proves nothing")
 
 // Receipt makes the receipt of an envelope. It fails with [ErrNotFound] before
 // the event is in the tree; call [Log.Sequence] or let [Log.Run] work. Without
