@@ -104,6 +104,21 @@ func costly(t *testing.T, s signer) map[string][]byte {
 	for i, o := range chains {
 		chains[i] = strings.Replace(o, "300 0", "301 0", 1)
 	}
+	var notes, certs, hidden, pages strings.Builder
+	data, empty, leaves := map[int]string{}, map[int]string{}, map[int]string{}
+	for i := range 5_000 {
+		fmt.Fprintf(&notes, "<< /Subtype /Text /X %d >> ", i)
+		fmt.Fprintf(&certs, "%d 0 R ", 30_000-i)
+		fmt.Fprintf(&hidden, "%d 0 R ", 30_000+i)
+		fmt.Fprintf(&pages, "%d 0 R ", 40_000+i)
+		data[25_001+i] = stream("", fmt.Sprint("certificate ", i))
+		empty[30_000+i] = fmt.Sprintf("<< /FT /Sig /T (h%d) /Type /Annot /Subtype /Widget /Rect [-9 -9 -1 -1] /P 3 0 R >>", i)
+		leaves[40_000+i] = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 5 5] >>"
+	}
+	noted := disguiseDoc("/DSS << /Certs ["+certs.String()+"] >> /AcroForm 5 0 R", "/Annots ["+notes.String()+"]", "<< /Fields [] >>")
+	noted.objects[1] = "<< /Type /Pages /Kids [3 0 R " + pages.String() + "] /Count 5001 >>"
+	several := sign(t, revise(t, revise(t, noted.classic(), "", data), "", leaves), s, s.spec())
+	empty[5] = strings.Replace(newest(t, several, 5), "[", "["+hidden.String(), 1)
 	revisions := doc
 	for range 1500 {
 		all := startxrefPattern.FindSubmatch(revisions[len(revisions)-40:])
@@ -113,6 +128,9 @@ func costly(t *testing.T, s signer) map[string][]byte {
 		"signed fields":        fields.classic(),
 		"chains of references": revise(t, linked, "", chains),
 		"revisions":            revisions,
+		"direct annotations":   revise(t, several, "", map[int]string{3: strings.ReplaceAll(pageOf(t, several), "/X", "/Y")}),
+		"validation data":      revise(t, several, "", map[int]string{1: strings.Replace(catalogOf(t, several), "/Certs [", "/Certs ["+hidden.String(), 1)}),
+		"hidden fields":        revise(t, several, "", empty),
 	}
 }
 

@@ -174,6 +174,30 @@ type view struct {
 	treeErr error                 // the page tree could not be walked to its end
 
 	below map[pdf.Ref][]*pdf.Field // see under; nil until asked for
+	boxes map[pdf.Ref][][4]float64 // see pageBoxes; nil until asked for
+}
+
+// pageBoxes returns the media box of a page, or of the pages that list an
+// annotation; nothing if the pages cannot be read.
+func (v *view) pageBoxes(ref pdf.Ref) [][4]float64 {
+	if v.boxes == nil {
+		v.boxes = map[pdf.Ref][][4]float64{}
+		for p, err := range v.doc.Pages() {
+			var annots []pdf.Annot
+			if err == nil {
+				annots, err = v.doc.Annots(p)
+			}
+			if err != nil {
+				clear(v.boxes)
+				break
+			}
+			v.boxes[p.Ref] = append(v.boxes[p.Ref], p.MediaBox)
+			for _, a := range annots {
+				v.boxes[a.Ref] = append(v.boxes[a.Ref], p.MediaBox)
+			}
+		}
+	}
+	return v.boxes[ref]
 }
 
 // under returns the field ref and those below the node ref, in tree order.

@@ -1,6 +1,7 @@
 package pades
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -334,38 +335,58 @@ func members(v *view, d *pdf.Dict, key pdf.Name) ([]pdf.Object, error) {
 	return list, nil
 }
 
+// maxDelta bounds how many pairs of direct values are compared to find out which
+// of two lists holds what the other does not.
+const maxDelta = 1 << 14
+
 // delta compares two lists whose order means nothing.
 func (d *differ) delta(a, b []pdf.Object) (removed, added []pdf.Object) {
-	in := func(o pdf.Object, list []pdf.Object, flip bool) bool {
-		if ref, ok := o.(pdf.Ref); ok {
-			for _, e := range list {
-				if e == pdf.Object(ref) {
-					return true
-				}
-			}
-			return false
-		}
-		return slices.ContainsFunc(list, func(e pdf.Object) bool {
-			if _, ok := e.(pdf.Ref); ok {
-				return false
-			}
-			if flip {
-				return d.same(e, o)
-			}
-			return d.same(o, e)
-		})
+	was, is := map[pdf.Ref]bool{}, map[pdf.Ref]bool{}
+	a, b = direct(a, was), direct(b, is)
+	for len(a) > 0 && len(b) > 0 && d.same(a[0], b[0]) {
+		a, b = a[1:], b[1:]
 	}
+	for len(a) > 0 && len(b) > 0 && d.same(a[len(a)-1], b[len(b)-1]) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	few := len(a)*len(b) <= maxDelta // else all of them count as others
 	for _, o := range a {
-		if !in(o, b, false) {
+		if !few || !slices.ContainsFunc(b, func(e pdf.Object) bool { return d.same(o, e) }) {
 			removed = append(removed, o)
 		}
 	}
 	for _, o := range b {
-		if !in(o, a, true) {
+		if !few || !slices.ContainsFunc(a, func(e pdf.Object) bool { return d.same(e, o) }) {
 			added = append(added, o)
 		}
 	}
+	for _, ref := range slices.SortedFunc(maps.Keys(was), byNumber) {
+		if !is[ref] {
+			removed = append(removed, ref)
+		}
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(is), byNumber) {
+		if !was[ref] {
+			added = append(added, ref)
+		}
+	}
 	return removed, added
+}
+
+// direct puts the references of a list into refs and returns the rest.
+func direct(list []pdf.Object, refs map[pdf.Ref]bool) (rest []pdf.Object) {
+	for _, o := range list {
+		if ref, ok := o.(pdf.Ref); ok {
+			refs[ref] = true
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
+func byNumber(a, b pdf.Ref) int {
+	return cmp.Or(cmp.Compare(a.Num, b.Num), cmp.Compare(a.Gen, b.Gen))
 }
 
 // judgeMembers compares /Fields, or /Kids of a node of the field tree.
@@ -459,25 +480,11 @@ func (d *differ) hiddenEmpty(x *pdf.Field) bool {
 		if !ok {
 			return false
 		}
-		off := false
-		for p, err := range d.new.doc.Pages() {
-			if err != nil {
-				return false
-			}
-			annots, err := d.new.doc.Annots(p)
-			if err != nil {
-				return false
-			}
-			// The page that lists it shows it, whatever /P says.
-			if p.Ref != on && !slices.ContainsFunc(annots, func(a pdf.Annot) bool { return a.Ref == w.Ref }) {
-				continue
-			}
-			m := p.MediaBox
-			if off = r[2] <= m[0] || r[0] >= m[2] || r[3] <= m[1] || r[1] >= m[3]; !off {
-				break
-			}
-		}
-		if !off {
+		// The page that lists it shows it, whatever /P says.
+		boxes := slices.Concat(d.new.pageBoxes(on), d.new.pageBoxes(w.Ref))
+		if len(boxes) == 0 || slices.ContainsFunc(boxes, func(m [4]float64) bool {
+			return r[2] > m[0] && r[0] < m[2] && r[3] > m[1] && r[1] < m[3]
+		}) {
 			return false
 		}
 	}

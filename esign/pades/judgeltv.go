@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"io"
+	"slices"
 
 	"github.com/countersign/countersign/internal/pdf"
 )
@@ -59,15 +60,15 @@ func (d *differ) judgeAdded(num uint32, path string, a, b *pdf.Dict, key pdf.Nam
 		return err
 	}
 	// Writers rebuild these lists with fresh data of the same kind.
-	for _, o := range was {
-		found := false
-		for _, p := range is {
-			if d.same(o, p) {
-				found = true
-				break
-			}
+	kept := map[pdf.Ref]bool{}
+	for _, p := range is {
+		if ref, ok := p.(pdf.Ref); ok {
+			kept[ref] = true
 		}
-		if !found {
+	}
+	for _, o := range was {
+		ref, _ := o.(pdf.Ref)
+		if !(kept[ref] && d.same(ref, ref)) && !slices.ContainsFunc(is, func(p pdf.Object) bool { return d.same(o, p) }) {
 			d.report(num, path, ChangesLTV, "validation data replaced")
 			break
 		}
