@@ -94,9 +94,13 @@ var perfID atomic.Int64
 func runPairs(t *testing.T, l *quota.Ledger, accounts, callers, batch, n int) {
 	var left atomic.Int64
 	left.Store(int64(n))
+	payers := make([]quota.AccountID, accounts)
+	for i := range payers {
+		payers[i] = perfAccount(i)
+	}
 	work := func() {
 		for left.Add(-int64(batch)) >= 0 {
-			if err := somePairs(t.Context(), l, accounts, batch); err != nil {
+			if err := somePairs(t.Context(), l, payers, batch); err != nil {
 				t.Error(err)
 				return
 			}
@@ -109,11 +113,11 @@ func runPairs(t *testing.T, l *quota.Ledger, accounts, callers, batch, n int) {
 	wg.Wait()
 }
 
-func somePairs(ctx context.Context, l *quota.Ledger, accounts, batch int) error {
+func somePairs(ctx context.Context, l *quota.Ledger, payers []quota.AccountID, batch int) error {
 	if batch == 1 {
 		i := perfID.Add(1)
 		r, c := benchRequests(i)
-		r.Account = perfAccount(int(i) % accounts)
+		r.Account = payers[int(i)%len(payers)]
 		if _, err := l.Reserve(ctx, r); err != nil {
 			return err
 		}
@@ -124,14 +128,14 @@ func somePairs(ctx context.Context, l *quota.Ledger, accounts, batch int) error 
 	for k := range rs {
 		i := perfID.Add(1)
 		rs[k], cs[k] = benchRequests(i)
-		rs[k].Account = perfAccount(int(i) % accounts)
+		rs[k].Account = payers[int(i)%len(payers)]
 	}
 	_, errs, err := l.ReserveMany(ctx, rs)
-	if err = errors.Join(append(errs, err)...); err != nil {
+	if err = errors.Join(err, errors.Join(errs...)); err != nil {
 		return err
 	}
 	_, errs, err = l.CaptureMany(ctx, cs)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(err, errors.Join(errs...))
 }
 
 // TestPerf_bolt_durable measures holds, and holds with captures, that are synced
