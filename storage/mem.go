@@ -163,7 +163,8 @@ func (s *memStream) append(e *Entry) {
 	}
 	b := s.blocks[len(s.blocks)-1]
 	b.data = append(b.data, e.Data...)
-	b.at, b.end = append(b.at, e.At.UnixMicro()), append(b.end, len(b.data))
+	b.at = append(b.at, e.At.UnixMicro())
+	b.end = append(b.end, len(b.data))
 	s.length++
 }
 

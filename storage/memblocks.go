@@ -44,7 +44,9 @@ func addBytes[S ~string | ~[]byte](m *memBlocks, data S, of memAt) memBytes {
 	}
 	b := &m.blocks[at]
 	from := len(b.data)
-	b.data, b.live, b.of = append(b.data, data...), b.live+len(data), append(b.of, of)
+	b.data = append(b.data, data...)
+	b.of = append(b.of, of)
+	b.live += len(data)
 	return memBytes{at, uint32(from), uint32(len(data))}
 }
 
