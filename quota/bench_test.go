@@ -39,8 +39,8 @@ type flatBooks struct {
 }
 
 type flatHold struct {
-	id                string
-	lot, units, state int64
+	id           string
+	units, state int64
 }
 
 type flatEntry [15]int64
