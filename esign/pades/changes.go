@@ -166,12 +166,6 @@ func (v *verifier) steps(first int) ([][]change, error) {
 // unreadable is a revision in which nobody can say what changed.
 var unreadable = change{Change: Change{Class: ChangesOther, Note: "revision cannot be read"}}
 
-// malformed reports whether an error is the document's fault, as opposed to that
-// of a limit or of the reader.
-func malformed(err error) bool {
-	return CodeOf(wrap("verify", err)) == ErrMalformed
-}
-
 func known(list []change, c change) bool {
 	for _, x := range list {
 		if x.Change == c.Change {

@@ -30,11 +30,18 @@ func Pages(ctx context.Context, r io.ReaderAt, size int64, o *OpenOptions) ([]Pa
 		return nil, err
 	}
 	var list []Page
-	for p, err := range d.Pages() {
-		if err != nil {
-			return nil, wrap(op, err)
+	err = mended(d, func() error {
+		list = nil
+		for p, err := range d.Pages() {
+			if err != nil {
+				return err
+			}
+			list = append(list, Page{Media: p.MediaBox, Crop: p.CropBox, Rotate: p.Rotate})
 		}
-		list = append(list, Page{Media: p.MediaBox, Crop: p.CropBox, Rotate: p.Rotate})
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(op, err)
 	}
 	return list, nil
 }

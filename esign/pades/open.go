@@ -36,6 +36,21 @@ func open(ctx context.Context, op string, r io.ReaderAt, size int64, o *OpenOpti
 	return d, nil
 }
 
+// mended runs f, and where that fails as the document's cross-reference data leads
+// to what is not there, once more on a repaired document: other readers look for
+// the objects then, and show something (R7).
+func mended(d *pdf.Doc, f func() error) error {
+	err := f()
+	if malformed(err) && !d.Repaired() && d.Repair() == nil {
+		err = f()
+	}
+	return err
+}
+
+// malformed reports whether an error is the document's fault, as opposed to that
+// of a limit or of the reader.
+func malformed(err error) bool { return CodeOf(wrap("", err)) == ErrMalformed }
+
 // contextReader makes every read of a document an occasion to stop.
 type contextReader struct {
 	ctx context.Context

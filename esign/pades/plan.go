@@ -56,10 +56,13 @@ func newPlan(ctx context.Context, op string, r io.ReaderAt, size int64, s Spec, 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.editor.begin(op, d, s.Open != nil && s.Open.InsecureSignRepaired); err != nil {
-		return nil, wrap(op, err)
-	}
-	if err := p.draw(op); err != nil {
+	if err := mended(d, func() error {
+		p.editor = editor{}
+		if err := p.editor.begin(op, d, s.Open != nil && s.Open.InsecureSignRepaired); err != nil {
+			return err
+		}
+		return p.draw(op)
+	}); err != nil {
 		return nil, wrap(op, err)
 	}
 	return p, nil

@@ -5,7 +5,9 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -324,3 +326,43 @@ type recorder struct{ n int }
 func (r *recorder) Write(b []byte) (int, error) { r.n += len(b); return len(b), nil }
 
 var _ io.Writer = (*recorder)(nil)
+
+// R7: a table that leads to what is not there is found out only later; the file is
+// mended then, unless readers that did not notice show another one.
+func TestTableLeadsAstray(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	whole := plainDoc().classic()
+	table := bytes.LastIndex(whole, []byte("xref\n0 "))
+	page := fmt.Sprintf("%010d 00000 n", bytes.Index(whole, []byte("\n3 0 obj"))+1)
+	damaged := replaceOnce(t, whole, page, "0000000009 00000 n")
+	spec := s.spec()
+	spec.Stamp = &pades.Stamp{Page: 1, Rect: [4]float64{300, 300, 400, 350}}
+	try := func(b []byte) ([]byte, error) {
+		var out bytes.Buffer
+		_, err := pades.Sign(t.Context(), bytes.NewReader(b), int64(len(b)), &out, spec, s.key, nil)
+		return out.Bytes(), err
+	}
+	pages, err := pades.Pages(t.Context(), bytes.NewReader(damaged), int64(len(damaged)), nil)
+	require.NoError(t, err)
+	assert.Len(t, pages, 1)
+	p, err := pades.CanSign(t.Context(), bytes.NewReader(damaged), int64(len(damaged)), spec)
+	require.NoError(t, err)
+	assert.Empty(t, p.Refusals)
+	require.Len(t, p.Warnings, 1)
+	assert.Equal(t, pades.ErrRepaired, p.Warnings[0].Code)
+	out, err := try(damaged)
+	require.NoError(t, err)
+	assert.True(t, bytes.HasPrefix(out, damaged))
+	assert.Equal(t, pades.Passed, verify(t, out, s).Verdict)
+	t.Run("qpdf", func(t *testing.T) {
+		need(t, "qpdf")
+		qpdfClean(t, save(t, "mended.pdf", out), "")
+	})
+
+	// Page contents that the table does not lead to, though they stand last.
+	evil := fmt.Sprintf("%%%%EOF\n4 0 obj\n%s\nendobj\n", stream("", evilText))
+	twice := slices.Concat(damaged[:table], []byte(evil), damaged[table:])
+	_, err = try(replaceOnce(t, twice, fmt.Sprintf("startxref\n%d\n", table), fmt.Sprintf("startxref\n%d\n", table+len(evil))))
+	assert.Equal(t, pades.ErrRepaired, pades.CodeOf(err), "%v", err)
+}

@@ -72,26 +72,22 @@ type signature struct {
 // to be is in the report.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, o *VerifyOptions) (*Report, error) {
 	const op = "verify"
-	v := &verifier{ctx: ctx, r: r, size: size}
+	opt := VerifyOptions{}
 	if o != nil {
-		v.opt = *o
+		opt = *o
 	}
-	if v.opt.At.IsZero() {
-		v.opt.At = time.Now()
+	if opt.At.IsZero() {
+		opt.At = time.Now()
 	}
-	var err error
-	if v.doc, err = open(ctx, op, r, size, v.opt.Open); err != nil {
+	d, err := open(ctx, op, r, size, opt.Open)
+	if err != nil {
 		return nil, err
 	}
-	if err = v.run(); malformed(err) && !v.doc.Repaired() {
-		// Cross-reference data leads to what is not there. Other readers look for
-		// the objects then, and show something: that must be judged (R7).
-		again := &verifier{ctx: ctx, r: r, size: size, opt: v.opt, doc: v.doc}
-		if again.doc.Repair() == nil {
-			v, err = again, again.run()
-		}
-	}
-	if err != nil {
+	var v *verifier
+	if err := mended(d, func() error {
+		v = &verifier{ctx: ctx, r: r, size: size, opt: opt, doc: d}
+		return v.run()
+	}); err != nil {
 		return nil, wrap(op, err)
 	}
 	return v.report(), nil

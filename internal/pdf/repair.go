@@ -15,8 +15,25 @@ const maxFound = 1 << 20
 //
 // Errors: MALFORMED, LIMIT, PASSWORD_REQUIRED, ENCRYPTION_UNSUPPORTED, IO.
 func (d *Doc) Repair() error {
+	led := map[uint32]Entry{} // where readers that did not notice go
+	for ref, err := range d.Numbers() {
+		if err != nil {
+			break
+		}
+		if e, ok, err := d.Entry(ref.Num); ok && err == nil {
+			led[ref.Num] = e
+		}
+	}
 	d.leaves = nil
-	return d.repair()
+	if err := d.repair(); err != nil {
+		return err
+	}
+	for _, x := range d.doubts {
+		if led[x.num] != d.found[x.num] {
+			d.conflict = "the cross-reference data leads to another object than the last"
+		}
+	}
+	return nil
 }
 
 // repair builds the cross-reference data from the objects found in the file.
