@@ -23,17 +23,20 @@ func Apply(ctx context.Context, r io.ReaderAt, size int64, w io.Writer, ed Edit,
 		return nil, err
 	}
 	var e editor
-	if err := e.begin(op, d, o.Open != nil && o.Open.InsecureSignRepaired); err != nil {
-		return nil, wrap(op, err)
-	}
-	allowed, err := e.form.restrictions()
-	if err != nil {
-		return nil, wrap(op, err)
-	}
-	if refusal := allowed.edit(op, ed); refusal != nil {
-		return nil, refusal
-	}
-	if err := e.edit(ed); err != nil {
+	if err := mended(d, func() error {
+		e = editor{}
+		if err := e.begin(op, d, o.Open != nil && o.Open.InsecureSignRepaired); err != nil {
+			return err
+		}
+		allowed, err := e.form.restrictions()
+		if err != nil {
+			return err
+		}
+		if refusal := allowed.edit(op, ed); refusal != nil {
+			return refusal
+		}
+		return e.edit(ed)
+	}); err != nil {
 		return nil, wrap(op, err)
 	}
 	inc, err := e.u.Build()

@@ -360,6 +360,9 @@ func TestTableLeadsAstray(t *testing.T) {
 		qpdfClean(t, save(t, "mended.pdf", out), "")
 	})
 
+	_, err = pades.Apply(t.Context(), bytes.NewReader(damaged), int64(len(damaged)), nil, pades.Edit{Fields: []pades.NewField{{Name: "f", Type: pades.FieldText, Page: 1, Rect: spec.Stamp.Rect}}}, nil)
+	require.NoError(t, err)
+
 	// Page contents that the table does not lead to, though they stand last.
 	evil := fmt.Sprintf("%%%%EOF\n4 0 obj\n%s\nendobj\n", stream("", evilText))
 	twice := slices.Concat(damaged[:table], []byte(evil), damaged[table:])
