@@ -5,7 +5,7 @@ import "github.com/countersign/countersign/internal/pdf"
 // Keys of fields and widgets that viewers keep up without asking anybody.
 var (
 	valueKeys    = map[pdf.Name]bool{"V": true, "AS": true, "AP": true, "MK": true, "I": true, "RV": true, "DV": true}
-	bookkeeping  = map[pdf.Name]bool{"M": true, "P": true, "StructParent": true, "NM": true, "Type": true, "Subtype": true}
+	bookkeeping  = map[pdf.Name]bool{"M": true, "P": true, "StructParent": true, "NM": true, "Type": true}
 	fillingKeys  = map[pdf.Name]bool{"V": true, "AS": true, "AP": true, "MK": true, "F": true, "BS": true, "Border": true, "DA": true}
 	pageHarmless = map[pdf.Name]bool{"Tabs": true, "StructParents": true, "LastModified": true}
 	treeHarmless = map[pdf.Name]bool{"ITXT": true} // the version of a writer, which it notes there
@@ -54,7 +54,7 @@ func (d *differ) redrawn(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) bool {
 }
 
 func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Changes, string) {
-	if bookkeeping[k] {
+	if bookkeeping[k] || k == "Subtype" && b.Get(k) == pdf.Name("Widget") {
 		return ChangesNone, ""
 	}
 	if x == nil { // a node above fields, or a widget whose field is elsewhere

@@ -58,6 +58,8 @@ func TestLaterRevisionsOfOthers(t *testing.T) {
 		"state, and how it looks":           {doc, map[int]string{8: strings.Replace(strings.Replace(d.objects[7], "/AS /Off", "/AS /Yes /V /Yes", 1), "/Off 13", "/Off 12", 1)}, pades.ChangesForm, pades.Passed},
 		"button's look":                     {doc, map[int]string{14: strings.Replace(d.objects[13], "/F 4", "/F 4 /AP << /N 60 0 R >>", 1), 60: look}, pades.ChangesForm, pades.Passed},
 		"look of a signature that is none":  {doc, map[int]string{20: strings.Replace(d.objects[19], "/F 4", "/F 4 /AP << /N 60 0 R >>", 1), 60: look}, pades.ChangesForm, pades.Indeterminate},
+		"shadow: a widget is none any more": {doc, map[int]string{7: strings.Replace(d.objects[6], "/Widget", "/Popup", 1)}, pades.ChangesOther, pades.Failed},
+		"shadow: a widget without subtype":  {doc, map[int]string{7: strings.Replace(d.objects[6], "/Subtype /Widget", "", 1)}, pades.ChangesOther, pades.Failed},
 		"type of the DSS is something else": {doc, map[int]string{18: strings.Replace(d.objects[17], "/Type /DSS", "/Type /Page", 1)}, pades.ChangesOther, pades.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
