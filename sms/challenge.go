@@ -109,10 +109,13 @@ type challenge struct {
 	UsedAt    time.Time      `json:"used_at,omitzero"`
 }
 
-// sent is one text of a challenge, under the id of the request that made it.
+// sent is one text of a challenge, under the id of the request that made it: of a
+// resend if it has a kind and a template, else of the challenge.
 type sent struct {
-	ID string    `json:"id"`
-	At time.Time `json:"at"`
+	ID       string    `json:"id"`
+	At       time.Time `json:"at"`
+	Kind     Kind      `json:"kind,omitempty"`
+	Template string    `json:"template,omitempty"`
 }
 
 var challenges = storage.Kind[challenge]{Name: "sms.challenge", Schema: 1}
@@ -226,7 +229,7 @@ func (s *Service) ChallengeTx(ctx context.Context, tx *storage.Tx, q ChallengeRe
 	c := challenge{Intent: intent, Random: make([]byte, 32), Pepper: s.peppers[0].ID, To: q.To, Index: index,
 		Masked: num.Masked(), Purpose: q.Purpose, Envelope: q.Envelope, Digest: q.Digest, Kind: q.Kind, Signature: q.Signature,
 		Template: t.Name, Version: t.Version, About: q.Ref, Account: q.Account, Metered: q.Metered, State: challengeOpen,
-		Made: now, Expires: now.Add(s.policy.CodeLife), Sends: []sent{{q.ID, now}}}
+		Made: now, Expires: now.Add(s.policy.CodeLife), Sends: []sent{{ID: q.ID, At: now}}}
 	_, _ = rand.Read(c.Random) // never fails
 	if q.Title != "" {
 		if c.Title, err = s.keepVars(ctx, tx, q.To, "challenge:"+q.ID, map[string]string{"title": q.Title}); err != nil {
@@ -353,7 +356,8 @@ type ResendRequest struct {
 // Resend queues the same code again: not within 60 s of the last text, three
 // texts a challenge at most, and with no fresh attempts. It fails with
 // [ErrCode] if the challenge is over or unknown, with [*LimitError], and further
-// as [Service.ChallengeTx] does.
+// as [Service.ChallengeTx] does: an ID that was used otherwise, be it for the
+// challenge itself, is [ErrIntentMismatch].
 func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, error) {
 	if err := checkIDs(q.Tenant, q.ID); err != nil {
 		return ChallengeRef{}, err
@@ -372,7 +376,17 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		if !ok {
 			return ref, ErrCode
 		}
-		if slices.ContainsFunc(c.Sends, func(x sent) bool { return x.ID == q.ID }) {
+		kind, template := c.Kind, c.Template
+		if q.Kind != "" {
+			kind = q.Kind
+		}
+		if q.Template != "" {
+			template = q.Template
+		}
+		if i := slices.IndexFunc(c.Sends, func(x sent) bool { return x.ID == q.ID }); i >= 0 {
+			if c.Sends[i].Kind != kind || c.Sends[i].Template != template {
+				return ref, fmt.Errorf("sms: resend: %w", ErrIntentMismatch)
+			}
 			return c.ref(q.Tenant, q.Challenge), nil
 		}
 		now := tx.Now(s.now)
@@ -384,13 +398,6 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 			return ref, &LimitError{Scope: "resend", Next: c.Expires}
 		case now.Before(last.Add(resendAfter)):
 			return ref, &LimitError{Scope: "resend", Next: last.Add(resendAfter)}
-		}
-		kind, template := c.Kind, c.Template
-		if q.Kind != "" {
-			kind = q.Kind
-		}
-		if q.Template != "" {
-			template = q.Template
 		}
 		if kind != OTP && kind != VoiceOTP {
 			return ref, ErrKind
@@ -405,7 +412,7 @@ func (s *Service) Resend(ctx context.Context, q ResendRequest) (ChallengeRef, er
 		if err := s.limitCode(tx, q.Tenant, c.Index, c.Signature, c.Account, q.IP); err != nil {
 			return ref, err
 		}
-		c.Sends = append(c.Sends, sent{q.ID, now})
+		c.Sends = append(c.Sends, sent{q.ID, now, kind, template})
 		if err := s.sendCode(ctx, tx, q.Tenant, q.Challenge, c, t); err != nil {
 			return ref, err
 		}

@@ -170,6 +170,14 @@ func TestCodeTimes(t *testing.T) {
 			_, err = r.Resend(ctx, again)
 			require.NoError(t, err)
 		}
+		for _, other := range []sms.ResendRequest{
+			{Tenant: tenant, ID: "r-1", Challenge: "c-1", Kind: sms.VoiceOTP, Template: "voice"},
+			{Tenant: tenant, ID: "r-1", Challenge: "c-1", Template: "login"},
+			{Tenant: tenant, ID: "c-1", Challenge: "c-1"}, // of the challenge itself
+		} {
+			_, err = r.Resend(ctx, other)
+			require.ErrorIs(t, err, sms.ErrIntentMismatch)
+		}
 		r.deliver(t)
 		require.Len(t, r.gw.Texts(), 2)
 		assert.Equal(t, code, r.gw.Texts()[1].Code())
