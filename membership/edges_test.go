@@ -433,8 +433,6 @@ func TestSeats_windows_M4(t *testing.T) {
 	assert.Equal(t, k.at.Add(-time.Hour), m.Lanes[0].Segments[1].FirstUse, "M9: set once, by the first")
 }
 
-// TestSeats_later_version_M4: a version that will hold for existing members bounds
-// the seats given before it does.
 // TestSeats_refuse_instants_that_no_record_holds: they are bad input, no panic; and
 // an instant is the same in every zone.
 func TestSeats_refuse_instants_that_no_record_holds(t *testing.T) {
@@ -451,8 +449,15 @@ func TestSeats_refuse_instants_that_no_record_holds(t *testing.T) {
 	require.NoError(t, err)
 	_, err = k.seats(true, "s2", "li", until.In(time.FixedZone("", 8*3600)))
 	require.NoError(t, err, "the same request again")
+	until = time.Date(9999, 12, 31, 20, 0, 0, 0, time.UTC)
+	_, err = k.seats(false, "s3", "li", until.In(time.FixedZone("", 8*3600)))
+	require.NoError(t, err, "a year that only its zone has")
+	_, err = k.seats(false, "s3", "li", until)
+	require.NoError(t, err, "the same request again")
 }
 
+// TestSeats_later_version_M4: a version that will hold for existing members bounds
+// the seats given before it does.
 func TestSeats_later_version_M4(t *testing.T) {
 	for name, c := range map[string]struct {
 		item string

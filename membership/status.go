@@ -178,6 +178,7 @@ func (s *Service) TakeSeat(ctx context.Context, req SeatRequest) (Member, error)
 
 // TakeSeatTx is [Service.TakeSeat] within a commit.
 func (s *Service) TakeSeatTx(ctx context.Context, tx *storage.Tx, req SeatRequest) (Member, error) {
+	req.Until = req.Until.UTC().Truncate(time.Microsecond)
 	return s.seat(tx, "unseat", req, func(m *Member, _ time.Time) error {
 		m.Seats = slices.DeleteFunc(m.Seats, func(seat Seat) bool { return seat.Account == req.Account })
 		return nil
