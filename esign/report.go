@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/countersign/countersign/esign/pades"
 	"github.com/countersign/countersign/evidence"
@@ -267,7 +266,7 @@ func (s *Service) discloseAll(ctx context.Context, env *Envelope, g Authority, a
 			seen[who] = true
 			err := s.vault.DiscloseTx(ctx, tx, privacy.Subject{Tenant: env.Tenant, ID: who}, privacy.Disclosing{Recipient: app.Account,
 				Fields: []privacy.Field{privacy.FieldName, privacy.FieldPhone, privacy.FieldEmail}, Why: privacy.PurposeAuthority,
-				Basis: g.Basis, Document: strings.ToLower(g.Document)})
+				Basis: g.Basis, Document: g.Document})
 			if err != nil {
 				return err
 			}

@@ -136,6 +136,7 @@ func TestReport_T52_IssuedOnceAndPaid(t *testing.T) {
 		for _, bad := range []func(*esign.Authority){
 			func(g *esign.Authority) { g.Basis = privacy.BasisTerms }, func(g *esign.Authority) { g.Document = "order 7" },
 			func(g *esign.Authority) { g.Approver = "police" }, func(g *esign.Authority) { g.Document = strings.Repeat("x", 64) },
+			func(g *esign.Authority) { g.Document = strings.Repeat("A", 64) },
 		} {
 			g := good
 			bad(&g)
