@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/esign"
 	"github.com/countersign/countersign/esign/identity"
 	"github.com/countersign/countersign/esign/pades"
+	"github.com/countersign/countersign/esign/seal"
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/membership"
 	"github.com/countersign/countersign/privacy"
@@ -56,6 +57,7 @@ func TestErrors(t *testing.T) {
 		"template_not_approved": sms.ErrNotApproved, "terms_not_accepted": privacy.ErrNotAccepted, "legal_hold": privacy.ErrHeld,
 		"subject_restricted": privacy.ErrRestricted, "insufficient_units": &quota.InsufficientError{}, "seats": membership.ErrSeats,
 		"too_many_attempts": identity.ErrAttempts, "report_unpaid": evidence.ErrUnpaid, "intent_mismatch": storage.ErrIntentMismatch, "contended": storage.ErrContended,
+		"seal_glyph":   seal.ErrGlyph,
 		"FIELD_SIGNED": &pades.Error{Code: pades.ErrFieldSigned},
 	}
 	for code, err := range parts {

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/image/draw"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/internal/typeset"
 )
 
@@ -22,7 +22,7 @@ const (
 )
 
 // ErrImage refuses what is no PNG or JPEG, or too large: 4 MiB, 16 megapixels.
-var ErrImage = errors.New("seal: image")
+var ErrImage = coded.New("seal_image", "seal: image")
 
 // A HandSignature is a signature written on a pad or on paper, or a seal's
 // imprint as a picture.

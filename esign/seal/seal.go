@@ -1,24 +1,24 @@
 package seal
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/countersign/countersign/internal/coded"
 	"github.com/countersign/countersign/internal/typeset"
 )
 
-// Errors of this package.
+// Errors of this package. esign.ErrorCode gives the stable code of each.
 var (
 	// ErrText refuses a text that is empty, too long or cannot be set.
-	ErrText = errors.New("seal: text")
+	ErrText = coded.New("seal_text", "seal: text")
 	// ErrGlyph refuses a seal with a character that no standard font has: a seal
 	// shows its name or nothing. Lines of text show 〓 in its place.
-	ErrGlyph = fmt.Errorf("%w: no standard font has a character", ErrText)
+	ErrGlyph = coded.Under(ErrText, "seal_glyph", "seal: text: no standard font has a character")
 	// ErrSize refuses a size that is not positive or above 1000 points.
-	ErrSize = errors.New("seal: size")
+	ErrSize = coded.New("seal_size", "seal: size")
 )
 
 // MM is a millimetre in points, the unit of all sizes here.
