@@ -242,10 +242,8 @@ func (g *Grouped) answer(ctx context.Context, c *call) error {
 		runtime.Goexit()
 	}
 	err := c.err
-	if err != nil {
-		if b := (*brokenStore)(nil); errors.As(err, &b) {
-			b.resume()
-		}
+	if b, ok := errors.AsType[*brokenStore](err); ok {
+		b.resume()
 	}
 	clear(c.want)
 	clear(c.make)

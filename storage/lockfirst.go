@@ -19,9 +19,10 @@ type Locker interface {
 
 	// CommitLocked holds the records of keys that exist, until it has committed
 	// the batches that decide returns. decide runs at most once, on the caller's
-	// goroutine; held are the records of keys, in order, and get is Get within
-	// the same transaction. Outcomes and errors are those of Commit, and busy
-	// those of [NoWaiter].
+	// goroutine; held are the records of keys, in order, and get, which may be
+	// called on another goroutine while decide waits, is Get within the same
+	// transaction. Outcomes and errors are those of Commit, and busy those of
+	// [NoWaiter].
 	//
 	// If another transaction keeps one of keys for longer than a moment, decide
 	// does not run, and all results are nil.
