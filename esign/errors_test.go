@@ -57,8 +57,9 @@ func TestErrors(t *testing.T) {
 		"template_not_approved": sms.ErrNotApproved, "terms_not_accepted": privacy.ErrNotAccepted, "legal_hold": privacy.ErrHeld,
 		"subject_restricted": privacy.ErrRestricted, "insufficient_units": &quota.InsufficientError{}, "seats": membership.ErrSeats,
 		"too_many_attempts": identity.ErrAttempts, "report_unpaid": evidence.ErrUnpaid, "intent_mismatch": storage.ErrIntentMismatch, "contended": storage.ErrContended,
-		"seal_glyph":   seal.ErrGlyph,
-		"FIELD_SIGNED": &pades.Error{Code: pades.ErrFieldSigned},
+		"outcome_unknown": &storage.UnknownError{Err: quota.ErrInsufficient}, // whatever it ran into
+		"seal_glyph":      seal.ErrGlyph,
+		"FIELD_SIGNED":    &pades.Error{Code: pades.ErrFieldSigned},
 	}
 	for code, err := range parts {
 		assert.Equal(t, code, esign.ErrorCode(fmt.Errorf("outer: %w", err)), "of a part of the service")

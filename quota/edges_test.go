@@ -525,3 +525,11 @@ func TestRefund_edges(t *testing.T) {
 	require.ErrorIs(t, err, quota.ErrNotFound, "it is over")
 	assert.Equal(t, quota.Units(1), k.spendable())
 }
+
+// TestCode_ofAnOutcomeThatIsNotKnown: it is no refusal, even if the call last ran
+// into one.
+func TestCode_ofAnOutcomeThatIsNotKnown(t *testing.T) {
+	refused := fmt.Errorf("outer: %w", quota.ErrInsufficient)
+	assert.Equal(t, "insufficient_units", quota.Code(refused))
+	assert.Empty(t, quota.Code(&storage.UnknownError{Err: refused}))
+}

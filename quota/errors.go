@@ -59,8 +59,12 @@ var (
 )
 
 // Code returns the stable code of an error of this package, such as
-// "insufficient_units", and "" for any other.
+// "insufficient_units", and "" for any other: for [storage.ErrUnknown] too, whatever
+// ended the call.
 func Code(err error) string {
+	if errors.Is(err, storage.ErrUnknown) {
+		return ""
+	}
 	var s *sentinel
 	if errors.As(err, &s) {
 		return s.code
