@@ -31,6 +31,12 @@ func (v *verifier) changes() error {
 	if err != nil {
 		return err
 	}
+	stray := int64(-1)
+	if first < len(v.revs) {
+		if stray, err = v.doc.Strays(v.revs[first].EndEOL, v.revs[first+1:]); err != nil {
+			return err
+		}
+	}
 	for _, s := range v.sigs {
 		if front {
 			// Made to fit: a file loses its linearization with its first update.
@@ -53,6 +59,9 @@ func (v *verifier) changes() error {
 				c.Revision = first + 1 + i - s.rev
 				v.allow(s, c)
 			}
+		}
+		if stray >= v.revs[s.rev].EndEOL {
+			v.allow(s, change{Change: Change{Revision: 1, Class: ChangesOther, Note: "an object that no section mentions"}})
 		}
 		switch tail {
 		case trailingText:

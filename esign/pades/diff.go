@@ -74,10 +74,17 @@ func step(g *graph, old, new *view, rev pdf.Revision, index int) ([]change, erro
 		if e.Ref.Num == 0 {
 			continue
 		}
-		if nums[e.Ref.Num] && rev.Kind != pdf.Hybrid { // whose two sections are seen one by one
-			d.report(e.Ref.Num, "", ChangesOther, "the section has two entries for the object")
+		if nums[e.Ref.Num] {
+			// In a hybrid section the stream may have what the table says is free.
+			counts, _, err := new.doc.Entry(e.Ref.Num)
+			if err != nil || rev.Kind != pdf.Hybrid || counts != e && counts.Kind != pdf.Free && e.Kind != pdf.Free {
+				d.report(e.Ref.Num, "", ChangesOther, "the section has two entries for the object")
+			}
 		}
 		nums[e.Ref.Num] = true
+	}
+	if why := new.doc.Doubtful(rev); why != "" {
+		d.report(trailerNum, "", ChangesOther, why)
 	}
 	if !new.doc.Continues(old.doc, rev) {
 		// The revision builds on something else than what stood there: what its
@@ -269,6 +276,9 @@ func (d *differ) compareOne(num uint32) error {
 			return firstError(errA, errB)
 		}
 		d.touched[num] = true
+		if errA == nil {
+			d.report(num, "", ChangesOther, "an object cannot be read any more") // others repair the file then
+		}
 		return nil
 	}
 	same, err := pdf.Equal(d.old.doc, a, d.new.doc, b)
@@ -309,6 +319,23 @@ func (d *differ) ambiguous(num uint32) {
 		n, err2 := d.new.doc.LookupInt(s.Dict, "Length", -1)
 		if err != nil || err2 != nil || n != span.Len {
 			d.report(num, "Length", ChangesOther, "the length of a stream is wrong")
+		}
+		d.unlisted(num, s)
+	}
+}
+
+// unlisted reports an object stream with an object that readers find only by
+// repair.
+func (d *differ) unlisted(num uint32, s *pdf.Stream) {
+	if s.Dict.Get("Type") != pdf.Name("ObjStm") {
+		return
+	}
+	list, err := d.new.doc.Packed(num)
+	for _, n := range list {
+		e, _, err2 := d.new.doc.Entry(n)
+		if err = firstError(err, err2); err != nil || e.Kind != pdf.Compressed || e.Stream != num {
+			d.report(n, "", ChangesOther, "an object stream holds an object that no section mentions")
+			return
 		}
 	}
 }

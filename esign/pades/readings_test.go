@@ -110,6 +110,59 @@ func TestAttackReadings(t *testing.T) {
 	})
 }
 
+// §6: later sections by which other readers find another page: they repair the
+// file, follow a section that is none, or take the other of two entries.
+func TestAttackLedElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	d := formDoc()
+	d.trailer = strings.Replace(d.trailer, "/Info 10 0 R", "/Info 70 0 R", 1)
+	doc := sign(t, d.classic(), s, s.spec())
+	all := startxrefPattern.FindAllSubmatch(doc, -1)
+	prev, old := string(all[len(all)-1][1]), bytes.Index(doc, []byte("\n5 0 obj"))+1
+	evil := fmt.Sprintf("5 0 obj\n%s\nendobj\n", stream("", evilText))
+	row := func(off int) string { return string([]byte{1, byte(off >> 16), byte(off >> 8), byte(off), 0}) }
+	use := func(num, off int) string { return fmt.Sprintf("%d 1\n%010d 00000 n \n", num, off) }
+	none := "61 1\n0000000000 00001 f \n"
+	xref := func(num int, keys, index, rows string) string {
+		return fmt.Sprintf("%d 0 obj\n%s\nendobj\n", num, stream("/Type /XRef /Size 200 /W [1 3 1] /Index ["+index+"] "+keys, rows))
+	}
+	table := func(entries, keys string) string {
+		return "xref\n" + entries + "trailer\n<< /Size 200 /Root 1 0 R " + keys + " >>\n"
+	}
+	chained := "/Prev " + prev
+	// later appends objects and the section that startxref names.
+	later := func(objects, section, start string) []byte {
+		b := append(bytes.Clone(doc), objects...)
+		at := len(b)
+		return fmt.Appendf(append(b, section...), "startxref\n"+start+"\n%%%%EOF\n", at)
+	}
+	at := len(doc) + len(evil)
+	hidden := xref(60, "", "5 1", row(len(doc)))
+	pack := stream("/Type /ObjStm /N 2 /First 10", "62 0 5 9  << /X 1>> << /Y 2 >>")
+	packed := fmt.Sprintf("61 0 obj\n%s\nendobj\n", pack)
+	require.Equal(t, pades.Passed, verify(t, later("", table(none, chained), "%d"), s).Verdict)
+	require.Equal(t, pades.Passed, verify(t, later("", xref(61, "/Root 1 0 R "+chained, "61 1", row(len(doc))), "%d"), s).Verdict)
+	for name, b := range map[string][]byte{
+		"object of no section":            later(evil, table(none, chained), "%d"),
+		"object that is none to us":       later("5 99999 obj << >> endobj\n", table(none, chained), "%d"),
+		"object in a stream of objects":   later(packed, xref(63, "/Root 1 0 R "+chained, "61 3", row(len(doc))+"\x02\x00\x00\x3d\x00"+row(len(doc)+len(packed))), "%d"),
+		"entry of what nobody reads":      later("", table(use(70, 3), chained), "%d"),
+		"startxref with a sign":           later("", table(none, chained), "+%d"),
+		"startxref and a comment":         later("", table(none, chained), "%%\n%d"),
+		"/Prev with a fraction":           later("", table(none, chained+".0"), "%d"),
+		"stream that names another":       later(evil+hidden, xref(61, fmt.Sprintf("/Root 1 0 R %s /XRefStm %d", chained, at), "60 2", row(at)+row(at+len(hidden))), "%d"),
+		"table of a hybrid with two":      later(evil+xref(60, "", "60 1", row(at)), table(use(5, old)+use(5, len(doc)), fmt.Sprintf("%s /XRefStm %d", chained, at)), "%d"),
+		"table and stream of a hybrid":    later(evil+hidden, table(use(5, old)+use(60, at), fmt.Sprintf("%s /XRefStm %d", chained, at)), "%d"),
+		"later revision, the object lost": later(evil+table(use(5, len(doc)), chained), table(use(5, old), chained), "%d"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, verify(t, b, s), "Sig1", expectation{verdict: pades.Failed, integrity: pades.Intact, changes: pades.ChangesOther, reason: pades.ReasonChangedAfterSigning})
+		})
+	}
+}
+
 // V8: asking viewers to draw all values anew changes what they show.
 func TestNeedAppearancesLater(t *testing.T) {
 	t.Parallel()

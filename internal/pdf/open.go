@@ -40,6 +40,7 @@ type Doc struct {
 	doubts   []doubt          // what in it is there twice
 	conflict string           // why its trailers and streams leave a choice
 	searched bool             // no trailer named its catalog
+	oddStart bool             // not mere digits after startxref
 	cache    cache
 	leaves   []leaf // the first pages, as far as they were met
 	work     int64  // see spend
@@ -220,6 +221,9 @@ func (d *Doc) openXRef() error {
 		return malformed("xref", at, "no number after startxref")
 	}
 	off, ok := parseInt(b[s:e])
+	for i := len("startxref"); i < e; i++ {
+		d.oddStart = d.oddStart || i < s && !isSpace(b[i]) || i >= s && !isDigit(b[i])
+	}
 	if s == e || !ok || off < 0 {
 		return malformed("xref", at, "no number after startxref")
 	}

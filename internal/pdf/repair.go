@@ -110,6 +110,42 @@ func (d *Doc) scanObjects(trailers *[]int64) error {
 	return nil
 }
 
+// heads calls f for everything that looks like the head of an object from off on.
+// ref is zero if it is none to us, as others may think.
+func (d *Doc) heads(off int64, f func(ref Ref, at int64) error) error {
+	const block, overlap = 64 << 10, 64
+	buf := make([]byte, block+overlap)
+	for start := off; off < d.src.size; off += block {
+		lo := max(start, off-overlap)
+		b := buf[:min(off+block, d.src.size)-lo]
+		if err := d.src.read(b, lo); err != nil {
+			return err
+		}
+		for i := 0; ; {
+			j := bytes.Index(b[i:], []byte("obj"))
+			if j < 0 {
+				break
+			}
+			i += j + 3
+			k := i - 4
+			for k >= 0 && isSpace(b[k]) {
+				k--
+			}
+			if k < 0 || !isDigit(b[k]) || lo+int64(i) <= off && off > start {
+				continue
+			}
+			ref, at, ok := headerBefore(b, i-3)
+			if !ok {
+				ref, at = Ref{}, i-3
+			}
+			if err := f(ref, lo+int64(at)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // headerBefore reads "n g " backwards from i.
 func headerBefore(b []byte, i int) (ref Ref, at int, ok bool) {
 	back := func(digits bool) (int, int) {

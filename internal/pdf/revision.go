@@ -126,6 +126,83 @@ func (d *Doc) Continues(older *Doc, r Revision) bool {
 	return true
 }
 
+// Doubtful says why readers may find other objects by the sections of r, a
+// revision of d or of a document that d is a part of, than d does; "" if there is
+// no reason. d ends with r.
+func (d *Doc) Doubtful(r Revision) string {
+	if d.oddStart {
+		return "startxref is followed by something else than digits"
+	}
+	for _, s := range r.sections {
+		switch p := s.trailer.Get("Prev"); p.(type) {
+		case nil, Int:
+		default:
+			return "/Prev is no integer"
+		}
+		if s.overlap || s.hidden != nil && s.hidden.overlap {
+			return "a section has two entries for an object"
+		}
+		if s.kind == XStream && s.trailer.Has("XRefStm") {
+			return "a cross-reference stream names another one by /XRefStm"
+		}
+	}
+	return ""
+}
+
+// Strays returns where the last object from off on stands that no section of the
+// revisions leads to, or -1: readers that repair the document find it. An object
+// that a section leads to in one of them counts as found there.
+func (d *Doc) Strays(off int64, revs []Revision) (int64, error) {
+	heads := map[int64]uint32{} // by where they stand
+	err := d.heads(off, func(ref Ref, at int64) error {
+		if len(heads) >= maxFound {
+			return limit("revisions", at, "too many objects")
+		}
+		heads[at] = ref.Num
+		return nil
+	})
+	if err != nil {
+		return -1, err
+	}
+	for _, r := range revs {
+		if len(heads) == 0 {
+			break
+		}
+		r.each(func(s *section) bool {
+			delete(heads, s.off) // a cross-reference stream need not list itself
+			return true
+		})
+		for e, err := range r.Entries() {
+			if err != nil {
+				return -1, err
+			}
+			for k := int64(0); k < 3 && e.Kind == InUse; k++ { // some point to the line's end before it
+				if heads[e.Offset+k] == e.Ref.Num {
+					delete(heads, e.Offset+k)
+				}
+			}
+		}
+	}
+	last := int64(-1)
+	for at := range heads {
+		last = max(last, at)
+	}
+	return last, nil
+}
+
+// Packed returns the numbers of the objects in an object stream.
+func (d *Doc) Packed(num uint32) ([]uint32, error) {
+	s, err := d.objStream(num)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]uint32, len(s.heads))
+	for i, h := range s.heads {
+		list[i] = h.num
+	}
+	return list, nil
+}
+
 // afterEOL returns the offset behind the end-of-line marker at off, if any.
 func (d *Doc) afterEOL(off int64) (int64, error) {
 	b, err := d.src.at(&d.src.xref, off, 2)
