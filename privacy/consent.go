@@ -52,7 +52,7 @@ func (v *Vault) ConsentTx(ctx context.Context, tx *storage.Tx, s Subject, c Cons
 		return err
 	}
 	if !isDigest(c.Digest) || !okID(c.ID) || !okID(c.Notice) || !okID(c.Version) || c.Act.strength() == 0 ||
-		len(c.Purposes) == 0 || len(c.Scope) > MaxID || len(c.Channel) > MaxID || len(c.Source) > MaxID || !c.Withdrawn.IsZero() {
+		len(c.Purposes) == 0 || len(c.Scope) > MaxID || len(c.Channel) > MaxID || len(c.Source) > MaxID || !c.Withdrawn.IsZero() || !okInstant(c.At) {
 		return fmt.Errorf("%w: consent", ErrInvalid)
 	}
 	for _, p := range c.Purposes {

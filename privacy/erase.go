@@ -53,12 +53,16 @@ func (v *Vault) RestrictTx(ctx context.Context, tx *storage.Tx, s Subject, why R
 	})
 }
 
-// RetainTx forbids erasing before an instant that [Earliest] gave. The latest
-// instant ever set wins. It fails as [Vault.RestrictTx] does.
+// RetainTx forbids erasing before an instant that [Earliest] gave, or the end of the
+// year 9999 if that comes first: certificates without an end of their own say so
+// (RFC 5280 §4.1.2.5). The latest instant ever set wins. It fails as [Vault.RestrictTx] does.
 func (v *Vault) RetainTx(ctx context.Context, tx *storage.Tx, s Subject, until time.Time) error {
 	return v.changeTx(tx, s, func(r *subjectRecord, _ time.Time) (bool, error) {
 		if r.State == Erasing || r.State == Shredded {
 			return false, ErrErased
+		}
+		if until.After(lastInstant) {
+			until = lastInstant
 		}
 		if until = until.UTC().Truncate(time.Microsecond); !until.After(r.Keep) {
 			return false, nil
@@ -69,11 +73,14 @@ func (v *Vault) RetainTx(ctx context.Context, tx *storage.Tx, s Subject, until t
 }
 
 // HoldTx stops erasure of a subject under the id of h; the same id again
-// replaces the hold. It fails with [ErrInvalid] for a hold without id, by or basis,
-// and as [Vault.RestrictTx] does.
+// replaces the hold. It fails with [ErrInvalid] for a hold without id, by or basis, or
+// with an end beyond the year 9999, and as [Vault.RestrictTx] does.
 func (v *Vault) HoldTx(ctx context.Context, tx *storage.Tx, s Subject, h Hold) error {
 	if h.ID == "" || len(h.ID) > MaxID || h.By == "" || len(h.By) > MaxID || h.Basis == "" || len(h.Basis) > MaxID {
 		return fmt.Errorf("%w: hold needs id, by and basis of 1 to %d bytes", ErrInvalid, MaxID)
+	}
+	if !okInstant(h.Until) {
+		return fmt.Errorf("%w: end of a hold", ErrInvalid)
 	}
 	h.Until = h.Until.UTC().Truncate(time.Microsecond)
 	return v.changeTx(tx, s, func(r *subjectRecord, _ time.Time) (bool, error) {

@@ -18,6 +18,11 @@ func isDigest(s string) bool {
 	return err == nil && len(b) == 32 && hex.EncodeToString(b) == s
 }
 
+// lastInstant is the last that a record holds.
+var lastInstant = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+
+func okInstant(t time.Time) bool { return t.UTC().Year() >= 0 && !t.After(lastInstant) }
+
 // instant is t as stored, or the instant of the commit.
 func instant(tx *storage.Tx, t time.Time, clock func() time.Time) time.Time {
 	if t.IsZero() {

@@ -22,7 +22,7 @@ var guardians = storage.Kind[Guardian]{Name: "privacy.guardian", Schema: 1}
 // GuardTx puts a guardian on record for an account. The first record is the one
 // kept; another is [ErrConflict].
 func (t *Terms) GuardTx(_ context.Context, tx *storage.Tx, tenant, account string, g Guardian) error {
-	if !isDigest(g.Document) || !okID(tenant) || !okID(account) || !okID(g.By) || g.By == account {
+	if !isDigest(g.Document) || !okID(tenant) || !okID(account) || !okID(g.By) || g.By == account || !okInstant(g.At) {
 		return fmt.Errorf("%w: guardian", ErrInvalid)
 	}
 	had, ok, err := guardians.Get(tx, tenant, account)

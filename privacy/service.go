@@ -29,10 +29,11 @@ const serviceID = "tenant"
 // EndServiceTx takes note that a tenant's service ended at an instant; zero is
 // the instant of the commit. From the end of [RuleService] on all its subjects
 // count as Restricted. Nothing is erased by it. The first end stands until
-// [Vault.ResumeServiceTx]. It fails with [ErrInvalid] for no tenant.
+// [Vault.ResumeServiceTx]. It fails with [ErrInvalid] for no tenant, or an end beyond
+// the year 9999.
 func (v *Vault) EndServiceTx(_ context.Context, tx *storage.Tx, tenant string, at time.Time) error {
-	if !okID(tenant) {
-		return fmt.Errorf("%w: tenant", ErrInvalid)
+	if !okID(tenant) || !okInstant(at) {
+		return fmt.Errorf("%w: tenant or end of its service", ErrInvalid)
 	}
 	if _, ok, err := services.Get(tx, tenant, serviceID); err != nil || ok {
 		return err

@@ -122,7 +122,7 @@ func (t *Terms) PublishTx(ctx context.Context, tx *storage.Tx, d Document) (Docu
 	if !isDigest(d.Digest) {
 		return Document{}, fmt.Errorf("%w: document digest", ErrInvalid)
 	}
-	if !okID(d.Tenant) || !okID(d.ID) || !okID(d.Version) || d.Weakest.strength() == 0 {
+	if !okID(d.Tenant) || !okID(d.ID) || !okID(d.Version) || d.Weakest.strength() == 0 || !okInstant(d.At) {
 		return Document{}, fmt.Errorf("%w: document", ErrInvalid)
 	}
 	id := storage.JoinID(d.ID, d.Version)
@@ -131,7 +131,7 @@ func (t *Terms) PublishTx(ctx context.Context, tx *storage.Tx, d Document) (Docu
 		return Document{}, err
 	}
 	if ok {
-		if !d.At.IsZero() && !d.At.Equal(had.At) || had.Digest != d.Digest || had.Weakest != d.Weakest || had.Reduces != d.Reduces {
+		if !d.At.IsZero() && !instant(tx, d.At, nil).Equal(had.At) || had.Digest != d.Digest || had.Weakest != d.Weakest || had.Reduces != d.Reduces {
 			return Document{}, ErrConflict
 		}
 		return had, nil
@@ -175,7 +175,7 @@ func (t *Terms) CurrentTx(tx *storage.Tx, tenant, document string) (Document, er
 // with [ErrNotFound], [ErrAct] for an act weaker than the document takes or
 // dated before its publication, [ErrConflict] for another digest, [ErrMinor].
 func (t *Terms) AcceptTx(ctx context.Context, tx *storage.Tx, a Acceptance) (Acceptance, error) {
-	if !okID(a.Tenant) || !okID(a.Account) || !okID(a.Document) || len(a.Client) > MaxID {
+	if !okID(a.Tenant) || !okID(a.Account) || !okID(a.Document) || len(a.Client) > MaxID || !okInstant(a.At) {
 		return Acceptance{}, fmt.Errorf("%w: acceptance", ErrInvalid)
 	}
 	var d Document
