@@ -368,4 +368,22 @@ func TestTableLeadsAstray(t *testing.T) {
 	twice := slices.Concat(damaged[:table], []byte(evil), damaged[table:])
 	_, err = try(replaceOnce(t, twice, fmt.Sprintf("startxref\n%d\n", table), fmt.Sprintf("startxref\n%d\n", table+len(evil))))
 	assert.Equal(t, pades.ErrRepaired, pades.CodeOf(err), "%v", err)
+
+	// Contents that the table does not show, as it says that they are free, or
+	// leads into the number of another object.
+	d := plainDoc()
+	d.objects[2] = strings.Replace(d.objects[2], "/Contents 4 0 R", "/Contents [4 0 R 5 0 R]", 1)
+	for len(d.objects) < 15 {
+		d.objects = append(d.objects, stream("", evilText))
+	}
+	whole = d.classic()
+	offset := func(num int) int { return bytes.Index(whole, fmt.Appendf(nil, "\n%d 0 obj", num)) + 1 }
+	entry := func(off int) string { return fmt.Sprintf("%010d 00000 n", off) }
+	damaged = replaceOnce(t, whole, entry(offset(3)), entry(9))
+	_, err = try(damaged)
+	require.NoError(t, err)
+	for _, other := range []string{"0000000000 00001 f", entry(0), entry(offset(15) + 1)} {
+		_, err = try(replaceOnce(t, damaged, entry(offset(5)), other))
+		assert.Equal(t, pades.ErrRepaired, pades.CodeOf(err), "%s: %v", other, err)
+	}
 }

@@ -33,6 +33,30 @@ func (d *Doc) Repair() error {
 			d.conflict = "the cross-reference data leads to another object than the last"
 		}
 	}
+	for num, e := range d.found {
+		was, ok := led[num]
+		if was == e || d.conflict != "" {
+			continue
+		}
+		if !ok {
+			o, err := d.Object(e.Ref)
+			if c := CodeOf(err); c == CodeIO || c == CodeLimit {
+				return err
+			}
+			// A cross-reference stream need not list itself.
+			if s, ok := o.(*Stream); !ok || s.Dict.Get("Type") != Name("XRef") {
+				d.conflict = "the cross-reference data knows nothing of an object"
+			}
+			continue
+		}
+		x, err := d.indirectAt(was.Offset, false)
+		if c := CodeOf(err); c == CodeIO || c == CodeLimit {
+			return err
+		}
+		if was.Kind == Compressed || err == nil && x.ref.Num == num {
+			d.conflict = "the cross-reference data leads to another object than the repair"
+		}
+	}
 	return nil
 }
 
