@@ -1,6 +1,10 @@
 package pades
 
-import "github.com/countersign/countersign/internal/pdf"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/internal/pdf"
+)
 
 // Keys of fields and widgets that viewers keep up without asking anybody.
 var (
@@ -32,7 +36,7 @@ func (d *differ) judgeField(num uint32, a, b *pdf.Dict) error {
 		}
 		if class != ChangesNone {
 			c := d.report(num, string(k), class, note)
-			c.field, c.risky = name, class == ChangesForm && d.redrawn(x, a, b, k)
+			c.field, c.risky = name, class == ChangesForm && d.redrawn(x, b, k)
 		}
 	}
 	return nil
@@ -41,16 +45,33 @@ func (d *differ) judgeField(num uint32, a, b *pdf.Dict) error {
 // redrawn reports whether a field that nobody filled looks otherwise, so that it
 // shows another value than it has (a shadow attack by replacing), or a signature
 // that is none. Push buttons have no value but their look.
-func (d *differ) redrawn(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) bool {
+func (d *differ) redrawn(x *pdf.Field, b *pdf.Dict, k pdf.Name) bool {
 	switch {
-	case x == nil || k != "AP" && (k != "MK" || x.Type != "Sig"):
+	case x == nil || k != "AP" && k != "AS" && k != "RV" && (k != "MK" || x.Type != "Sig"):
 		return false
 	case x.Type == "Sig":
 		return true
-	case x.Type == "Btn":
-		return x.Flags&flagPushbutton == 0 && !d.filled(x) && d.same(a.Get("AS"), b.Get("AS"))
+	case d.filled(x):
+		return false
+	case x.Type != "Btn":
+		return k == "RV" || !pdf.IsNull(x.Value)
+	case k == "AS":
+		return b.Get(k) != d.state(x, b)
 	}
-	return !pdf.IsNull(x.Value) && !d.filled(x)
+	return x.Flags&flagPushbutton == 0
+}
+
+// state returns the state that the widget of a check box or radio button has by
+// the value of the field.
+func (d *differ) state(x *pdf.Field, widget *pdf.Dict) pdf.Object {
+	const off = pdf.Name("Off")
+	v, err1 := d.new.doc.Resolve(x.Value)
+	look, _, err2 := d.new.doc.LookupDict(widget, "AP")
+	states, _, err3 := d.new.doc.LookupDict(look, "N")
+	if on, ok := v.(pdf.Name); ok && firstError(err1, err2, err3) == nil && states.Has(on) {
+		return on
+	}
+	return off
 }
 
 func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Changes, string) {
@@ -91,10 +112,19 @@ func (d *differ) judgeFieldKey(x *pdf.Field, a, b *pdf.Dict, k pdf.Name) (Change
 	return ChangesOther, "field changed"
 }
 
-// filled reports whether the value of a field is another one now.
+// filled reports whether the value of a field is another one now, and no other
+// spelling of the same text.
 func (d *differ) filled(x *pdf.Field) bool {
-	now := d.new.form.field(x.Name)
-	return now != nil && !d.same(x.Value, now.Value)
+	now := d.new.fields[x.Ref.Num] // names may be there twice
+	if x.Ref.Num == 0 || now == nil {
+		now = d.new.form.field(x.Name)
+	}
+	if now == nil || d.same(x.Value, now.Value) {
+		return false
+	}
+	was, err1 := fieldValue(d.old.doc, *x)
+	is, err2 := fieldValue(d.new.doc, *now)
+	return err1 != nil || err2 != nil || was != is || was == ""
 }
 
 // madeReadOnly reports whether all that changed about /Ff is that the field
@@ -205,7 +235,7 @@ func (d *differ) judgeAnnots(num uint32, a, b *pdf.Dict) error {
 			c.risky = riskyAnnot(d.new.doc, annot)
 		}
 	}
-	if reordered(was, is) {
+	if d.reordered(was, is) {
 		d.report(num, "Annots", ChangesAnnotation, "annotations in another order").risky = true
 	}
 	return nil
@@ -213,21 +243,35 @@ func (d *differ) judgeAnnots(num uint32, a, b *pdf.Dict) error {
 
 // reordered reports whether two of the annotations that stayed changed places:
 // later ones are drawn over earlier ones, so that the order hides and shows.
-func reordered(was, is []pdf.Object) bool {
+func (d *differ) reordered(was, is []pdf.Object) bool {
 	at := make(map[pdf.Ref]int, len(is))
+	var direct []int // where the others are
 	for i, o := range is {
 		if ref, ok := o.(pdf.Ref); ok {
 			at[ref] = i
+		} else {
+			direct = append(direct, i)
 		}
 	}
-	last := -1
+	last, compared := -1, 0
 	for _, o := range was {
-		if ref, ok := o.(pdf.Ref); ok {
-			if i, stayed := at[ref]; stayed && i < last {
-				return true
-			} else if stayed {
-				last = i
+		ref, isRef := o.(pdf.Ref)
+		i, stayed := at[ref]
+		if !isRef {
+			for k, j := range direct {
+				if compared++; compared > maxDelta {
+					return true
+				}
+				if stayed = d.same(o, is[j]); stayed {
+					i, direct = j, slices.Delete(direct, k, k+1)
+					break
+				}
 			}
+		}
+		if stayed && i < last {
+			return true
+		} else if stayed {
+			last = i
 		}
 	}
 	return false
