@@ -15,6 +15,8 @@ import (
 
 const maxDocuments = 20
 
+var errSignedBefore = errors.New("the document is signed already: fields for its new signers would change what was signed; upload it as it was before")
+
 // Upload stores documents and returns what a [Draft] refers to them by. It
 // works outside any commit and leaves no record: all files or none, and what no
 // envelope ever refers to is swept. Each file is proved signable before it is accepted: a document
@@ -82,7 +84,11 @@ func (s *Service) accept(ctx context.Context, a Actor, f File, i int) (_ Documen
 	d.Pages = len(pages)
 	// The base revision adds fields: a dry run of that says whether it can.
 	probe := pades.Edit{Fields: []pades.NewField{{Name: "countersign-probe-" + hex.EncodeToString(fresh8()), Type: pades.FieldSignature}}}
-	if _, err := pades.Apply(ctx, body, body.Size(), nil, probe, nil); err != nil {
+	_, err = pades.Apply(ctx, body, body.Size(), nil, probe, nil)
+	if errors.Is(err, pades.ErrMDPForbids) { // by a name of a field that nobody chose
+		return Document{}, &pades.Error{Code: pades.ErrMDPForbids, Op: "upload", Err: errSignedBefore}
+	}
+	if err != nil {
 		return Document{}, err
 	}
 	return d, nil

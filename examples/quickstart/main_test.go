@@ -96,6 +96,10 @@ func TestQuickstartRefuses(t *testing.T) {
 	require.NoError(t, err)
 
 	require.ErrorIs(t, play(t, "contract.pdf", dir), esign.ErrIntentMismatch, "a contract of the user's has its fields elsewhere")
+	err = play(t, filepath.Join(dir, "signed.pdf"), t.TempDir())
+	require.ErrorIs(t, err, pades.ErrMDPForbids)
+	require.ErrorContains(t, err, "signed already")
+	require.NotContains(t, err.Error(), "probe")
 	require.ErrorIs(t, run(t.Context(), io.Discard, "", dir, "2020-01-01T00:00:00Z"), quota.ErrClock)
 	for _, name := range []string{"authority.pem", "log.key", "vault.key"} {
 		key, err := os.ReadFile(filepath.Join(dir, name))
