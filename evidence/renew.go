@@ -72,52 +72,53 @@ func (s stamper) any() bool {
 // has ended already cannot be renewed any more; that is logged.
 func (l *Log) renew(ctx context.Context, keys []storage.Key) error {
 	var list []*renewal
+	var errs []error
 	for _, k := range keys[:min(len(keys), renewBatch)] {
 		recs, err := l.store.Get(ctx, []storage.Key{k})
 		if err != nil {
 			return fmt.Errorf("evidence: renewal: %w", err)
 		}
 		rec, err := anchored.Decode(recs[0])
-		if err != nil {
-			return err
-		}
-		if !rec.Receipt.Final || rec.Receipt.Kind != kindToken {
+		if err == nil && (!rec.Receipt.Final || rec.Receipt.Kind != kindToken) {
 			continue
 		}
 		x := &renewal{what: k.ID, size: rec.Size, old: rec.Renewed, body: Checkpoint{Origin: l.origin, Size: rec.Size, Root: rec.Root}.body(),
 			keep: func(record []byte, due time.Time) error { return l.keepRenewed(ctx, k.ID, record, due) }}
-		if len(x.old) == 0 {
-			if x.old, err = ers.FromToken(rec.Receipt.Data); err != nil {
-				return fmt.Errorf("evidence: renewal: %w", err)
-			}
+		if err == nil && len(x.old) == 0 {
+			x.old, err = ers.FromToken(rec.Receipt.Data)
+		}
+		if err != nil { // one must not keep the others from their renewal
+			errs = append(errs, fmt.Errorf("evidence: renewal of %s: %w", k.ID, err))
+			continue
 		}
 		list = append(list, x)
 	}
 	stamps, hashes, err := l.renewAll(ctx, list)
-	if err != nil || stamps+hashes == 0 {
-		return err
+	errs = append(errs, err)
+	if stamps+hashes > 0 {
+		errs = append(errs, l.say(ctx, TypeRenewed, map[string]any{"timestamps": stamps, "hashes": hashes, "size": list[len(list)-1].size}))
 	}
-	return l.say(ctx, TypeRenewed, map[string]any{"timestamps": stamps, "hashes": hashes, "size": list[len(list)-1].size})
+	return errors.Join(errs...)
 }
 
 // renewAll carries records on, each by what is due for it, and says how many by
-// either way.
-func (l *Log) renewAll(ctx context.Context, list []*renewal) (int, int, error) {
+// either way. Those that do not verify are left and told of.
+func (l *Log) renewAll(ctx context.Context, list []*renewal) (byStamp, byHash int, _ error) {
 	var stamps, hashes []*renewal
+	var errs []error
 	now := l.now()
 	for _, x := range list {
 		got, err := ers.Verify(x.old, x.body, ers.Options{})
 		if err != nil && !errors.Is(err, ers.ErrUntrusted) {
-			return 0, 0, fmt.Errorf("evidence: renewal of %s: %w", x.what, err)
+			errs = append(errs, fmt.Errorf("evidence: renewal of %s: %w", x.what, err))
+			continue
 		}
 		last := got[len(got)-1]
 		retires, ok := l.retire[last.Digest]
 		switch {
 		case now.After(last.Expires):
 			l.log.ErrorContext(ctx, "evidence: too late to renew", "what", x.what)
-			if err := x.keep(nil, time.Time{}); err != nil {
-				return 0, 0, err
-			}
+			errs = append(errs, x.keep(nil, time.Time{}))
 		case ok && last.Digest != renewDigest && !now.Before(retires.Add(-renewAhead)):
 			hashes = append(hashes, x)
 		default:
@@ -131,21 +132,25 @@ func (l *Log) renewAll(ctx context.Context, list []*renewal) (int, int, error) {
 		return out
 	}
 	old := func(x *renewal) []byte { return x.old }
-	fresh, err := ers.RenewTimestamps(ctx, stamper(l.anchors), of(stamps, old))
-	if err != nil {
-		return 0, 0, fmt.Errorf("evidence: renewal: %w", err)
-	}
-	again, err := ers.RenewHash(ctx, stamper(l.anchors), renewDigest, of(hashes, old), of(hashes, func(x *renewal) []byte { return x.body }))
-	if err != nil {
-		return 0, 0, fmt.Errorf("evidence: renewal: %w", err)
-	}
-	all := append(stamps[:len(stamps):len(stamps)], hashes...)
-	for i, record := range append(fresh, again...) {
-		if err := l.kept(all[i], record); err != nil {
-			return 0, 0, err
+	keep := func(list []*renewal, records [][]byte, err error) (n int) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("evidence: renewal: %w", err))
+			return 0
 		}
+		for i, x := range list {
+			if err := l.kept(x, records[i]); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			n++
+		}
+		return n
 	}
-	return len(stamps), len(hashes), nil
+	records, err := ers.RenewTimestamps(ctx, stamper(l.anchors), of(stamps, old))
+	byStamp = keep(stamps, records, err)
+	records, err = ers.RenewHash(ctx, stamper(l.anchors), renewDigest, of(hashes, old), of(hashes, func(x *renewal) []byte { return x.body }))
+	byHash = keep(hashes, records, err)
+	return byStamp, byHash, errors.Join(errs...)
 }
 
 // kept keeps a new record that verifies.

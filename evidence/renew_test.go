@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/countersign/countersign/evidence"
 	"github.com/countersign/countersign/internal/ers"
+	"github.com/countersign/countersign/storage"
 )
 
 // T13 T15: evidence outlives the certificate of its timestamp, and the hash under
@@ -135,6 +137,48 @@ func TestT13Renewal(t *testing.T) {
 		files["ers/16-tsa.er"] = files["ers/8-tsa.er"]
 		put("failed-renewal.esev", w.log.Resign(files, nil))
 		put("trust.txt", []byte("# keys of these vectors, for tests only\nlog "+w.log.VerifierKey()+"\n"+s.trustLines()))
+	}
+}
+
+// T13: a damaged anchor does not keep the others from their renewal.
+func TestRenewal_T13_DamagedAnchor(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(data []byte) []byte{
+		"of a newer release": func([]byte) []byte { return []byte(`{"v":9,"d":{}}`) },
+		"with another receipt": func(d []byte) []byte {
+			return regexp.MustCompile(`"data":"[^"]*"`).ReplaceAll(d, []byte(`"data":"AAAA"`))
+		},
+		"of another root": func(d []byte) []byte { return regexp.MustCompile(`"root":"..`).ReplaceAll(d, []byte(`"root":"00`)) },
+	} {
+		var w *world
+		s := newTSA(t, func() time.Time { return w.clock() })
+		w = newWorld(t, nil, evidence.TSA{Client: s})
+		start := w.clock()
+		s.reissue(t, start.AddDate(0, -1, 0), start.AddDate(2, 0, 0))
+		for _, env := range []string{"first", "second"} {
+			w.envelope(env)
+			w.anchor()
+		}
+		recs := must(w.mem.List(w.ctx, storage.Deployment, "evidence.anchor", "", 10))
+		require.Len(t, recs, 2)
+		r := recs[0]
+		data := damage(r.Data)
+		require.NotEqual(t, string(r.Data), string(data), name)
+		require.True(t, must(w.mem.Commit(w.ctx, []storage.Batch{{Writes: []storage.Write{{Key: r.Key, Expect: r.Version, Data: data, Due: r.Due}}}}))[0].OK)
+		w.advance(600 * 24 * time.Hour)
+		s.reissue(t, w.clock().AddDate(0, -1, 0), w.clock().AddDate(3, 0, 0))
+		for range 2 { // it is told of each time
+			_, err := w.log.Anchor(w.ctx)
+			require.ErrorContains(t, err, r.Key.ID, name)
+		}
+		var renewed []any
+		for e, err := range w.log.Events(w.ctx, "_", "log", 0) {
+			require.NoError(t, err)
+			if e.Type == evidence.TypeRenewed {
+				renewed = append(renewed, e.X["timestamps"])
+			}
+		}
+		assert.Equal(t, []any{int64(1)}, renewed, name)
 	}
 }
 

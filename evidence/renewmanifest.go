@@ -181,10 +181,11 @@ func (l *Log) renewManifests(ctx context.Context, limit int) error {
 		}
 	}
 	stamps, hashes, err := l.renewAll(ctx, old)
-	if err != nil || len(fresh)+stamps+hashes == 0 {
-		return errors.Join(append(errs, err)...)
+	errs = append(errs, err)
+	if len(fresh)+stamps+hashes > 0 {
+		errs = append(errs, l.say(ctx, TypeRenewed, map[string]any{"manifests": len(fresh) + stamps + hashes, "timestamps": len(fresh) + stamps, "hashes": hashes}))
 	}
-	return errors.Join(append(errs, l.say(ctx, TypeRenewed, map[string]any{"manifests": len(fresh) + stamps + hashes, "timestamps": len(fresh) + stamps, "hashes": hashes}))...)
+	return errors.Join(errs...)
 }
 
 // keepManifestRecord keeps a record unless a longer one is there; nil changes the
