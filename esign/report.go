@@ -208,6 +208,8 @@ func refusal(err error) evidence.Refusal {
 		return evidence.Erased
 	case errors.Is(err, evidence.ErrTooLarge):
 		return evidence.TooLarge
+	case errors.Is(err, storage.ErrNewer):
+		return "" // another process reads it
 	case errors.Is(err, evidence.ErrTampered), errors.Is(err, evidence.ErrLoss), errors.Is(err, evidence.ErrDocument),
 		errors.Is(err, evidence.ErrUnreadable), errors.Is(err, storage.ErrCorrupt):
 		return evidence.ResultNotConforming

@@ -244,6 +244,7 @@ func TestReport_T52_WhatCannotBeExtracted(t *testing.T) {
 		"blobs out of reach":     {badBlobs{open: errors.New("no network")}, ""},
 		"blobs that break off":   {badBlobs{read: errors.New("no network")}, ""},
 		"a document not there":   {badBlobs{open: storage.ErrNotFound}, ""},
+		"of a newer release":     {badBlobs{open: storage.ErrNewer}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -55,6 +55,9 @@ func (k packed[T]) Decode(rec storage.Record) (v T, err error) {
 		return k.Kind.Decode(rec)
 	}
 	r := wireReader{b: rec.Data}
+	if len(r.b) > 1 && r.b[0] == wireMark && r.b[1] > wireSchema {
+		return v, fmt.Errorf("%w: %s has schema %d, this release reads up to %d", storage.ErrNewer, k.Name, r.b[1], wireSchema)
+	}
 	if len(r.b) < 2 || r.b[0] != wireMark || r.b[1] != wireSchema {
 		r.fail()
 	} else {

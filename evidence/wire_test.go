@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func stored[T any](t *rapid.T, k packed[T], v T) {
 	for _, bad := range [][]byte{now[:n], append(bytes.Clone(now), 0), append([]byte{wireMark, wireSchema + 1}, now[2:]...)} {
 		_, err := k.Decode(storage.Record{Data: bad})
 		require.ErrorIs(t, err, storage.ErrCorrupt)
+		assert.Equal(t, len(bad) > 1 && bad[1] > wireSchema, errors.Is(err, storage.ErrNewer))
 	}
 }
 

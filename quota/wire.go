@@ -293,7 +293,11 @@ func (k *packed[T]) decode(rec storage.Record, v *T) (err error) {
 // schema reads the version of the fields that follow.
 func (r *reader) schema(want int) {
 	if n := r.unum(); r.err == nil && n != uint64(want) {
-		r.err = fmt.Errorf("%w: quota: record has schema %d, this release reads %d", storage.ErrCorrupt, n, want)
+		class := storage.ErrCorrupt
+		if n > uint64(want) {
+			class = storage.ErrNewer
+		}
+		r.err = fmt.Errorf("%w: quota: record has schema %d, this release reads %d", class, n, want)
 		r.at = len(r.b)
 	}
 }

@@ -131,9 +131,11 @@ func TestWire_words(t *testing.T) {
 
 func TestWire_newer_schema_is_refused(t *testing.T) {
 	_, err := heads.Decode(storage.Record{Data: []byte{wireMark, 2}})
-	require.ErrorIs(t, err, storage.ErrCorrupt)
+	require.ErrorIs(t, err, storage.ErrNewer)
 	_, err = decodeEntry([]byte{wireMark, 9, 1})
-	require.ErrorIs(t, err, storage.ErrCorrupt)
+	require.ErrorIs(t, err, storage.ErrNewer)
+	_, err = decodeEntry([]byte{wireMark, 0, 1})
+	require.NotErrorIs(t, err, storage.ErrNewer)
 	_, err = decodeEntry(nil)
 	require.ErrorIs(t, err, storage.ErrCorrupt)
 }

@@ -22,6 +22,9 @@ var (
 	// ErrCorrupt says that stored bytes are not what their reader wrote, or were
 	// written by a newer release.
 	ErrCorrupt = coded.New("corrupt", "storage: corrupt data")
+	// ErrNewer is the [ErrCorrupt] of a record that a newer release wrote, as while
+	// processes of a host are upgraded one after another: that release reads it.
+	ErrNewer = coded.Under(ErrCorrupt, "newer", "storage: written by a newer release")
 	// ErrContended says that an update lost too many races. Nothing happened;
 	// the call may be repeated.
 	ErrContended = coded.New("contended", "storage: contended")

@@ -16,7 +16,7 @@ type Kind[T any] struct {
 	// Name is the kind in keys, such as "quota.hold". Required.
 	Name string
 	// Schema is the version that is written, from 1. Required. A record of a
-	// higher one, written by a newer release, is [ErrCorrupt].
+	// higher one is [ErrNewer].
 	Schema int
 	// Due gives the instant at which a value falls due; nil: never.
 	Due func(T) time.Time
@@ -112,7 +112,7 @@ func (k Kind[T]) Encode(v T) ([]byte, error) {
 }
 
 // Decode returns the value of a record. It returns [ErrCorrupt] if Data is not
-// what Encode of this or an earlier release wrote.
+// what Encode of this or an earlier release wrote, [ErrNewer] if a later one did.
 func (k Kind[T]) Decode(r Record) (T, error) {
 	var v T
 	var f framed
@@ -120,7 +120,7 @@ func (k Kind[T]) Decode(r Record) (T, error) {
 		return v, fmt.Errorf("%w: %s is not framed JSON", ErrCorrupt, k.Name)
 	}
 	if f.Schema > k.Schema {
-		return v, fmt.Errorf("%w: %s has schema %d, this release reads up to %d", ErrCorrupt, k.Name, f.Schema, k.Schema)
+		return v, fmt.Errorf("%w: %s has schema %d, this release reads up to %d", ErrNewer, k.Name, f.Schema, k.Schema)
 	}
 	if f.Schema < k.Schema && k.Upgrade != nil {
 		v, err := k.Upgrade(f.Schema, f.Data)

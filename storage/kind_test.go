@@ -57,6 +57,7 @@ func TestKindDecode(t *testing.T) {
 	} {
 		v, err := jobs.Decode(storage.Record{Data: []byte(data)})
 		require.ErrorIs(t, err, storage.ErrCorrupt, name)
+		assert.Equal(t, name == "newer", errors.Is(err, storage.ErrNewer), name)
 		assert.Zero(t, v)
 		assert.NotContains(t, err.Error(), "x\"", "the error quotes the value")
 	}
