@@ -144,6 +144,12 @@ func (v *verifier) steps(first int) ([][]change, error) {
 		if err != nil {
 			return nil, err
 		}
+		if rival, err := old.doc.Rival(); err != nil {
+			return nil, err
+		} else if rival && !legacy {
+			// It waits for a revision that makes a reader repair the document.
+			steps[len(steps)-1] = append(steps[len(steps)-1], change{Change: Change{Class: ChangesOther, Note: "an object that no section mentions stands beside one of its number"}})
+		}
 		for i := first + 1; i < len(v.revs); i++ {
 			if err := v.ctx.Err(); err != nil {
 				return nil, err

@@ -420,6 +420,9 @@ func TestCorpusCountersign(t *testing.T) {
 			require.GreaterOrEqual(t, i, 0, "%s is gone", was.Field)
 			is := after.Signatures[i]
 			assert.Equal(t, was.Integrity, is.Integrity)
+			if strings.Contains(e.Path, "shadow__hide-and-replace") {
+				was.Verdict = pades.Failed // what it hides could be shown from now on
+			}
 			assert.Equal(t, was.Verdict, is.Verdict, "was %+v\nis  %+v", was, is)
 		}
 		last := after.Signatures[len(after.Signatures)-1]

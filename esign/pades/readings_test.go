@@ -163,6 +163,27 @@ func TestAttackLedElsewhere(t *testing.T) {
 	}
 }
 
+// §6, shadow attacks: an object that no section mentions was signed along, and
+// waits for a revision that some reader repairs.
+func TestAttackRival(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ecdsa")
+	plain := string(formDoc().classic())
+	head, tail, _ := strings.Cut(plain, "xref\n0 ")
+	for text, want := range map[string]pades.Verdict{
+		stream("", evilText):        pades.Failed,
+		newest(t, []byte(plain), 5): pades.Passed, // the same again
+	} {
+		planted := fmt.Sprintf("5 0 obj\n%s\nendobj\n", text)
+		doc := head + planted + "xref\n0 " + tail
+		doc = strings.Replace(doc, fmt.Sprintf("startxref\n%d\n", len(head)), fmt.Sprintf("startxref\n%d\n", len(head)+len(planted)), 1)
+		signed := sign(t, []byte(doc), s, s.spec())
+		require.Equal(t, pades.Passed, verify(t, signed, s).Verdict)
+		got := verify(t, revise(t, signed, "", nil, 61), s).Signatures[0]
+		assert.Equal(t, want, got.Verdict, "%+v", got)
+	}
+}
+
 // V8: asking viewers to draw all values anew changes what they show.
 func TestNeedAppearancesLater(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,8 @@ package pdf
 import (
 	"bytes"
 	"iter"
+	"maps"
+	"slices"
 )
 
 // A SectionKind is a kind of cross-reference section.
@@ -164,6 +166,18 @@ func (d *Doc) Strays(off int64, revs []Revision) (int64, error) {
 	if err != nil {
 		return -1, err
 	}
+	if err := listed(heads, revs); err != nil {
+		return -1, err
+	}
+	last := int64(-1)
+	for at := range heads {
+		last = max(last, at)
+	}
+	return last, nil
+}
+
+// listed deletes the heads of objects that a section of the revisions leads to.
+func listed(heads map[int64]uint32, revs []Revision) error {
 	for _, r := range revs {
 		if len(heads) == 0 {
 			break
@@ -174,7 +188,7 @@ func (d *Doc) Strays(off int64, revs []Revision) (int64, error) {
 		})
 		for e, err := range r.Entries() {
 			if err != nil {
-				return -1, err
+				return err
 			}
 			for k := int64(0); k < 3 && e.Kind == InUse; k++ { // some point to the line's end before it
 				if heads[e.Offset+k] == e.Ref.Num {
@@ -183,11 +197,80 @@ func (d *Doc) Strays(off int64, revs []Revision) (int64, error) {
 			}
 		}
 	}
-	last := int64(-1)
-	for at := range heads {
-		last = max(last, at)
+	return nil
+}
+
+// Rival reports whether an object stands in the document that no section ever led
+// to, with the number of another one in use: a reader that repairs the document
+// may show it instead. Files within the document, attached as they are, do not count.
+func (d *Doc) Rival() (bool, error) {
+	revs, err := d.Revisions()
+	if err != nil {
+		return false, err
 	}
-	return last, nil
+	heads := map[int64]uint32{}
+	err = d.heads(d.header, func(ref Ref, at int64) error {
+		e, ok, err := d.Entry(ref.Num)
+		if err != nil || !ok || e.Kind == Free || e.Kind == InUse && at-2 <= e.Offset && e.Offset <= at {
+			return err
+		}
+		if len(heads) >= maxFound {
+			return limit("revisions", at, "too many objects")
+		}
+		heads[at] = ref.Num
+		return nil
+	})
+	if err == nil {
+		err = listed(heads, revs)
+	}
+	if err == nil && len(heads) > 0 {
+		err = d.outsideStreams(heads)
+	}
+	if err != nil {
+		return false, err
+	}
+	for at, num := range heads {
+		x, err := d.indirectAt(at, false)
+		if err != nil || IsNull(x.obj) {
+			continue // nothing that others could show
+		}
+		e, _, err := d.Entry(num)
+		if err != nil {
+			return false, err
+		}
+		now, err := d.Object(e.Ref)
+		if err == nil {
+			if same, err := Equal(d, now, d, x.obj); err == nil && same {
+				continue
+			}
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// outsideStreams deletes the heads that stand in the data of a stream.
+func (d *Doc) outsideStreams(heads map[int64]uint32) error {
+	sorted := slices.Sorted(maps.Keys(heads))
+	for ref, err := range d.Numbers() {
+		if err != nil {
+			return err
+		}
+		o, err := d.Object(ref)
+		s, ok := o.(*Stream)
+		if err != nil || !ok {
+			continue
+		}
+		span, err := s.DataSpan()
+		if err != nil {
+			continue
+		}
+		i, _ := slices.BinarySearch(sorted, span.Off)
+		for ; i < len(sorted) && sorted[i] < span.End(); i++ {
+			delete(heads, sorted[i])
+		}
+	}
+	return nil
 }
 
 // Packed returns the numbers of the objects in an object stream.
