@@ -32,7 +32,7 @@ func (v *verifier) changes() error {
 		return err
 	}
 	stray := int64(-1)
-	if first < len(v.revs) {
+	if first < len(v.revs)-1 {
 		if stray, err = v.doc.Strays(v.revs[first].EndEOL, v.revs[first+1:]); err != nil {
 			return err
 		}
