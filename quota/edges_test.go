@@ -235,6 +235,21 @@ func TestSettlement_At_never_falls(t *testing.T) {
 	assert.Equal(t, noon, h.Lines[0].Settled)
 }
 
+// A call that is repeated answers as it did, whatever became of its lines since.
+func TestReserve_answers_as_it_did(t *testing.T) {
+	k := newKit(t, quota.Config{})
+	k.lot("a", 5, 30)
+	lines := []quota.LineRequest{line("li", quota.WeChat), line("wang", ""), line("zhao", quota.WeChat)}
+	first := k.reserve("h", lines...)
+	k.mark("h", "li", quota.SMS, false)
+	k.mark("h", "wang", quota.SMS, false)
+	k.capture("h", "zhao")
+	assert.Equal(t, first, k.reserve("h", lines...))
+	now, err := k.Hold(t.Context(), quota.HoldRequest{Tenant: tenant, ID: "h"})
+	require.NoError(t, err)
+	assert.NotEqual(t, first, now)
+}
+
 func TestHold_ends_at_its_very_instant(t *testing.T) {
 	k := newKit(t, quota.Config{})
 	k.lot("a", 5, 30)

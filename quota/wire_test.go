@@ -2,6 +2,7 @@ package quota
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,15 @@ func sameTerms(t require.TestingT, h holdRecord) {
 	made, err := holds.Encode(h)
 	require.NoError(t, err)
 	require.Equal(t, made, kept)
+}
+
+func TestWire_texts_of_any_length(t *testing.T) {
+	for _, n := range []int{0, 1, 126, 127, 128, 129, 255, 256, 300, 1 << 14} {
+		s := strings.Repeat("x", n)
+		r := reader{b: string(putText(nil, s))}
+		require.Equal(t, s, r.text(), n)
+		require.NoError(t, r.end())
+	}
 }
 
 // Every text of the package's constants takes a byte, any other is kept as it is.
