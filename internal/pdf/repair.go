@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"iter"
 	"sort"
 )
 
@@ -92,22 +93,9 @@ func (d *Doc) repair() error {
 // scanObjects reads the whole file for "n g obj" and "trailer". What stands
 // before the header is not of the document.
 func (d *Doc) scanObjects(trailers *[]int64) error {
-	const block, overlap = 64 << 10, 64
-	buf := make([]byte, block+overlap)
-	for off := int64(0); off < d.src.size; off += block {
-		lo := max(0, off-overlap)
-		b := buf[:min(off+block, d.src.size)-lo]
-		if err := d.src.read(b, lo); err != nil {
-			return err
-		}
-		for i := 0; ; {
-			j := bytes.Index(b[i:], []byte("obj"))
-			if j < 0 {
-				break
-			}
-			i += j + 3
-			// Objects in the overlap were seen with the block before.
-			if lo+int64(i) <= off && off > 0 {
+	return d.windows(0, func(b []byte, lo, seen int64) error {
+		for i := range ends(b, "obj") {
+			if lo+int64(i) <= seen {
 				continue
 			}
 			if ref, at, ok := headerBefore(b, i-3); ok && lo+int64(at) < d.header {
@@ -120,42 +108,25 @@ func (d *Doc) scanObjects(trailers *[]int64) error {
 				d.found[ref.Num] = Entry{Ref: ref, Kind: InUse, Offset: lo + int64(at)}
 			}
 		}
-		for i := 0; ; {
-			j := bytes.Index(b[i:], []byte("trailer"))
-			if j < 0 {
-				break
-			}
-			i += j + 7
-			if (off == 0 || lo+int64(i) > off) && lo+int64(i) > d.header && len(*trailers) < 1000 {
+		for i := range ends(b, "trailer") {
+			if lo+int64(i) > seen && lo+int64(i) > d.header && len(*trailers) < 1000 {
 				*trailers = append(*trailers, lo+int64(i))
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // heads calls f for everything that looks like the head of an object from off on.
 // ref is zero if it is none to us, as others may think.
 func (d *Doc) heads(off int64, f func(ref Ref, at int64) error) error {
-	const block, overlap = 64 << 10, 64
-	buf := make([]byte, block+overlap)
-	for start := off; off < d.src.size; off += block {
-		lo := max(start, off-overlap)
-		b := buf[:min(off+block, d.src.size)-lo]
-		if err := d.src.read(b, lo); err != nil {
-			return err
-		}
-		for i := 0; ; {
-			j := bytes.Index(b[i:], []byte("obj"))
-			if j < 0 {
-				break
-			}
-			i += j + 3
+	return d.windows(off, func(b []byte, lo, seen int64) error {
+		for i := range ends(b, "obj") {
 			k := i - 4
 			for k >= 0 && isSpace(b[k]) {
 				k--
 			}
-			if k < 0 || !isDigit(b[k]) || lo+int64(i) <= off && off > start {
+			if k < 0 || !isDigit(b[k]) || lo+int64(i) <= seen {
 				continue
 			}
 			ref, at, ok := headerBefore(b, i-3)
@@ -166,8 +137,41 @@ func (d *Doc) heads(off int64, f func(ref Ref, at int64) error) error {
 				return err
 			}
 		}
+		return nil
+	})
+}
+
+// windows calls f for the file from off on, in parts b that begin at lo and overlap:
+// what ends by seen was in the part before.
+func (d *Doc) windows(off int64, f func(b []byte, lo, seen int64) error) error {
+	const block, overlap = 64 << 10, 64
+	buf := make([]byte, block+overlap)
+	for start := off; off < d.src.size; off += block {
+		lo := max(start, off-overlap)
+		b := buf[:min(off+block, d.src.size)-lo]
+		if err := d.src.read(b, lo); err != nil {
+			return err
+		}
+		if err := f(b, lo, off); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// ends yields the places in b behind a word.
+func ends(b []byte, word string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := 0; ; {
+			j := bytes.Index(b[i:], []byte(word))
+			if j < 0 {
+				return
+			}
+			if i += j + len(word); !yield(i) {
+				return
+			}
+		}
+	}
 }
 
 // headerBefore reads "n g " backwards from i.
